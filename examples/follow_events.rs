@@ -1,4 +1,4 @@
-//! Follows a convergence with a sink of its own: prints milestones of apps, and
+//! Follows a convergence with a custom event sink: prints the milestones of apps and
 //! counts requests.
 //!
 //!     cargo run --example follow_events
@@ -61,7 +61,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let requests = follower.requests.load(Ordering::Relaxed);
     println!("{requests} requests");
-    // Three proxies and their registry.
+    // Three proxy apps and their registry.
     assert_eq!(follower.running.lock().map(|it| it.len()).ok(), Some(4));
     Ok(())
 }

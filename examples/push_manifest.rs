@@ -1,4 +1,4 @@
-//! Pushes the app of a manifest with two overrides, and prints where it runs.
+//! Pushes the app of a manifest with two overrides, and prints its URL.
 //!
 //!     cargo run --example push_manifest
 //!
@@ -44,7 +44,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let space = PushSpace::named("demo-org", "demo-space");
     let push = Push::new(client, space, manifest).overrides(overrides);
 
-    // What changes, before it is changed.
+    // The changes, before they are made.
     let plan = push.plan().await?;
     for line in plan.diff().lines(plan.manifest(), true) {
         println!("{line}");

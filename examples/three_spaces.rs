@@ -8,7 +8,7 @@
 use cf_pusher::desired::{Bits, Desired, Group, Org, Rule, SecurityGroup, Space};
 use cf_pusher::{Approval, Client, ConnectOptions, Converger, Credentials, Events, ManifestEntry};
 
-/// A space with five web apps on routes of their own.
+/// A space with five web apps, each with its own route.
 fn space(name: &str) -> Result<Space, Box<dyn std::error::Error>> {
     let entry = format!(
         "{{memory: 64M, instances: 2, env: {{STAGE: {name}}}, routes: [{{route: '{name}-{{i}}.{{apps_domain}}'}}]}}"

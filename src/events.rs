@@ -1,5 +1,5 @@
-//! What happens during a run, as values. The engine emits events; the sinks in
-//! [`report`](crate::report), or a caller's own, show, count or record them.
+//! The events of a run. The engine emits them; the sinks in [`report`](crate::report), or
+//! a caller's own, show, count or record them.
 
 use std::fmt;
 use std::future::Future;
@@ -77,7 +77,7 @@ pub enum PushStep {
     Deploy,
 }
 
-/// A step and its target: what a request is sent for.
+/// A step and its target: the reason for a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct StepContext {
@@ -122,7 +122,7 @@ tokio::task_local! {
     static STEP_CONTEXT: Arc<StepContext>;
 }
 
-/// How far an app has got.
+/// A state that an app reaches during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AppMilestone {
@@ -130,7 +130,7 @@ pub enum AppMilestone {
     Created,
     /// The app has a droplet.
     DropletReady,
-    /// The Cloud Controller was asked to start the app.
+    /// The Cloud Controller has accepted the request to start the app.
     Started,
     /// All instances of the app run.
     Running,
@@ -147,7 +147,7 @@ pub struct Exchange {
     pub sent: Option<Content>,
     /// The response; `None` if the request failed without one.
     pub answer: Option<Answer>,
-    /// Why there is no response.
+    /// The reason why there is no response.
     pub error: Option<String>,
 }
 
@@ -190,28 +190,28 @@ pub struct EndedResource {
     /// The names of an app's org and space, such as `scale-org/scale-space`; empty for
     /// other resources.
     pub place: String,
-    /// Why the resource failed; `None` if it did not.
+    /// The failure of the resource, if it failed.
     pub failure: Option<EndedFailure>,
 }
 
-/// Why a resource failed.
+/// The failure of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EndedFailure {
     /// The step that failed, such as `staging`.
     pub step: String,
-    /// The cause, in the Cloud Controller's words if it gave any.
+    /// The cause, with the Cloud Controller's message if there is one.
     pub cause: String,
-    /// The `X-Vcap-Request-Id` of the request that failed, if the Cloud Controller
-    /// responded.
+    /// The `X-Vcap-Request-Id` of the failed request, if the Cloud Controller responded.
     pub request_id: Option<String>,
 }
 
-/// A check of a scaling test: some connections, at one point of the test.
+/// A check of a scaling test: the connections that are tried at one point of the test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Check {
-    /// Which apps connect to which, such as `one-client`.
+    /// The context, which determines which apps connect to each other, such as
+    /// `one-client`.
     pub context: String,
     /// The point of the test, such as `with-policies`.
     pub phase: String,
@@ -244,13 +244,13 @@ pub struct TriedConnection {
     pub tick: String,
     /// The tick instance's address and port, such as `10.255.0.1:8080`.
     pub address: String,
-    /// When it was tried first.
+    /// The time of the first try.
     pub began: Instant,
     /// The time until the last try ended.
     pub took: Duration,
-    /// How often it was tried.
+    /// The number of tries.
     pub tries: u32,
-    /// In what way it was not as expected; `None` if it was.
+    /// The difference from the expected result. `None` if it was as expected.
     pub failure: Option<String>,
 }
 
@@ -258,15 +258,15 @@ pub struct TriedConnection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EndedCheck {
-    /// Which apps connect to which, such as `one-client`; empty for other parts.
+    /// The context, such as `one-client`. Empty for other parts of the test.
     pub context: String,
     /// The part, such as `with-policies` or `registration`.
     pub name: String,
-    /// What was not as expected, a line each.
+    /// The unexpected results, one on each line.
     pub failures: Vec<String>,
 }
 
-/// Something that happened during a run.
+/// An event of a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
@@ -276,7 +276,7 @@ pub enum Event {
     StepEnded {
         /// The step.
         context: Arc<StepContext>,
-        /// Why it failed; `None` if it succeeded.
+        /// The cause of a failure. `None` if the step succeeded.
         error: Option<String>,
     },
     /// A convergence ended.
@@ -287,7 +287,7 @@ pub enum Event {
         unchanged: usize,
         /// The number of apps that did not converge.
         failed: usize,
-        /// Why the convergence stopped early; `None` if it did not.
+        /// The reason why the convergence stopped early. `None` if it did not.
         error: Option<String>,
         /// All apps, and the other resources that failed.
         resources: Arc<[EndedResource]>,
@@ -321,11 +321,12 @@ pub enum Event {
         endpoint: String,
         /// The status code of the response; `None` if there was no response.
         status: Option<u16>,
-        /// When the request was sent.
+        /// The time at which the request was sent.
         began: Instant,
         /// The time from sending the request to the end of the response.
         took: Duration,
-        /// The time that the Cloud Controller says it took (`X-Runtime`), if it does.
+        /// The time that the Cloud Controller reports for the request (`X-Runtime`), if
+        /// it does.
         server_time: Option<Duration>,
         /// The number of requests in flight when this one was sent, including it.
         in_flight: usize,
@@ -389,10 +390,10 @@ pub enum Event {
     TestEnded {
         /// Every part of the test that was carried out, in order.
         checks: Arc<[EndedCheck]>,
-        /// Why the test stopped early; `None` if it did not.
+        /// The reason why the test stopped early. `None` if it did not.
         error: Option<String>,
     },
-    /// What the run does next, for the user.
+    /// An announcement of what the run does next.
     Note(String),
     /// A warning for the user, from cf-pusher or the Cloud Controller.
     Warning(String),
@@ -439,7 +440,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Events are sent to each of `sinks`, in order.
+    /// Sends events to each of `sinks`, in order.
     pub fn new(sinks: impl IntoIterator<Item = Arc<dyn EventSink>>) -> Self {
         Self {
             sinks: sinks.into_iter().collect(),
@@ -457,7 +458,7 @@ impl Events {
         }
     }
 
-    /// Executes a step: requests that it sends carry `context` in their events.
+    /// Runs a step. The events of its requests contain `context`.
     pub(crate) async fn step<T, E: fmt::Display>(
         &self,
         context: Arc<StepContext>,

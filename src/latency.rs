@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Significant digits of each latency: two, so 1 %.
+/// The number of significant digits of each latency. Two digits give a precision of 1 %.
 const DIGITS: u8 = 2;
 
 /// The latencies of many requests.
@@ -34,7 +34,7 @@ impl Latencies {
     /// Adds the time that a request took.
     pub(crate) fn add(&mut self, took: Duration) {
         if self.0.is_none() {
-            // Fails only for more than five digits.
+            // This fails only for more than five digits.
             self.0 = Histogram::new(DIGITS).ok();
         }
         if let Some(times) = &mut self.0 {
@@ -47,7 +47,7 @@ impl Latencies {
     pub(crate) fn merge(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
             (Some(times), Some(others)) => {
-                // As above.
+                // A histogram that resizes itself accepts every value.
                 let _ = times.add(others);
             }
             (times @ None, others) => times.clone_from(others),

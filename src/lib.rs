@@ -1,11 +1,12 @@
-//! Converges a Cloud Foundry org to many running apps, with few requests.
+//! Converges a Cloud Foundry foundation to declared orgs, spaces and running apps, with
+//! few requests.
 //!
-//! Scaling tests need hundreds to thousands of apps. This library stages each
-//! kind of app once (the prototype), gives every other app a copy of its
-//! droplet, and converges the live foundation to the desired state through the
-//! Cloud Controller API: org, quota, space, security group, apps, environment,
-//! droplets, routes, instances. The foundation is the only state: a run
-//! observes, plans the difference, applies it, and verifies.
+//! Scaling tests need hundreds to thousands of apps. This library stages each kind of app
+//! once (the prototype), copies its droplet to all other apps of that kind, and converges
+//! the foundation to the desired state through the Cloud Controller API: orgs, quotas,
+//! spaces, security groups, apps, environment, droplets, routes and instances. The
+//! foundation is the only state: a run observes it, plans the changes, applies them, and
+//! verifies the result.
 //!
 //! ```
 //! # #[cfg(feature = "mock")]
@@ -30,7 +31,7 @@
 //! let converger = Converger::new(client, test.desired(&sources)?);
 //!
 //! let first = converger.converge(Approval::None).await?;
-//! assert_eq!(first.changed(), 4); // three ticks and their registry
+//! assert_eq!(first.changed(), 4); // three tick apps and their registry
 //!
 //! let second = converger.converge(Approval::None).await?;
 //! assert_eq!((second.changed(), second.unchanged()), (0, 4));
@@ -83,10 +84,11 @@ pub use spec::scaling::{Connection, Names, ScalingTest};
 pub use spec::sources::{SourceError, Sources};
 pub use tokio_util::sync::CancellationToken;
 
-/// Checks the invariants of manifests for one input, for the fuzz target.
+/// Checks the invariants of manifests for one input of the fuzz target.
 ///
 /// # Errors
-/// The invariant that does not hold.
+///
+/// The violated invariant.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_manifest(input: &str) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! Nothing is deleted that nobody approved: apps that are not desired any more, and
+//! Nothing is deleted without approval: neither apps that are no longer declared, nor
 //! orgs that are recreated or destroyed.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// One tick app, where [`SMALL`] has three.
+/// One tick app instead of the three of [`SMALL`].
 fn fewer() -> String {
     let fewer = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 1");
     assert_ne!(fewer, SMALL);
@@ -87,8 +87,8 @@ async fn a_question_is_asked_once_and_only_if_something_is_deleted() {
 async fn a_later_round_deletes_only_what_the_first_plan_listed() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture.converge_well(SMALL).await;
-    // The first round meets a failure that is worth another, and in the meantime
-    // somebody adds an app that is ours by its label.
+    // The first round fails in a way that is retried. In the meantime, someone else adds
+    // an app with our label.
     let fault = Fault::answer("DELETE", "/v3/apps/:guid", 500).times(50);
     let slow = Fault::delay("GET", "/v3/routes", Duration::from_millis(300));
     fixture.mock.set_faults(vec![fault, slow]).unwrap();
@@ -125,7 +125,8 @@ async fn a_later_round_deletes_only_what_the_first_plan_listed() {
     let apps = fixture.mock.state()["apps"].clone();
     let mut apps = apps.as_array().unwrap().iter();
     assert!(apps.any(|app| app["name"] == "scale-tick-77"));
-    // The approved ones are gone by now; the next run lists the other in its first plan.
+    // The approved apps are already deleted; the first plan of the next run lists the
+    // other app.
     assert_eq!(fixture.plan(&fewer).await.count(Action::Delete), 1);
     fixture.converge_well(&fewer).await;
     assert_eq!(fixture.verify(&fewer).await, []);

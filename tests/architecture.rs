@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The modules of the library, and which others each may use.
+/// The modules of the library, and the modules that each may use.
 const TABLE: [(&str, &[&str]); 12] = [
     ("spec", &["desired", "manifest"]),
     ("desired", &["manifest"]),
@@ -27,10 +27,10 @@ const TABLE: [(&str, &[&str]); 12] = [
     ("latency", &[]),
 ];
 
-/// The module of the binary. It uses the public API of the library only.
+/// The module of the binary. It may use only the public API of the library.
 const BINARY: &str = "cli";
 
-/// The module that knows the wire.
+/// The only module with URLs and JSON of the Cloud Controller.
 const WIRE: &str = "capi";
 
 /// Words that only [`WIRE`] may use.
@@ -92,7 +92,7 @@ fn public_functions_return_boxed_futures() {
     }
 }
 
-/// A file of the crate, and the module that it is.
+/// A file of the crate, and its module.
 #[derive(Debug)]
 struct SourceFile {
     /// Relative to `src`, with `/`.
@@ -121,7 +121,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files but the roots of library and binary, and tests.
+/// All files except the roots of library and binary, and tests.
 fn source_files() -> Vec<SourceFile> {
     let src = root().join("src");
     let mut folders = vec![src.clone()];
@@ -145,7 +145,7 @@ fn source_files() -> Vec<SourceFile> {
     files
 }
 
-/// A use of something that the table does not allow.
+/// A forbidden use of a module.
 #[derive(Debug, PartialEq)]
 struct Violation {
     file: String,
@@ -191,11 +191,11 @@ fn violations(file: &SourceFile, text: &str) -> Vec<Violation> {
     found.into_iter().map(violation).collect()
 }
 
-/// The first segments of all paths that begin with `crate`, or with as many
-/// `super` as lead to the root of the crate.
+/// The first segments of all paths that begin with `crate`, or with enough `super` to
+/// reach the root of the crate.
 fn used_modules(module: &[String], tokens: &[Token]) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
-    // The braces that are open, and whether each belongs to an inline module.
+    // For each open brace, whether it belongs to an inline module.
     let mut braces: Vec<bool> = Vec::new();
     let mut at = 0;
     while at < tokens.len() {
@@ -236,7 +236,7 @@ fn is_path(tokens: &[Token], at: usize) -> bool {
     tokens.get(at + 1) == colon && tokens.get(at + 2) == colon
 }
 
-/// The names at a place in a path: one, or those in braces.
+/// The names at a position in a path: a single name, or those in braces.
 fn names_after(tokens: &[Token], at: usize) -> Vec<String> {
     match tokens.get(at) {
         Some(Token::Word(name)) => vec![name.clone()],
@@ -261,7 +261,7 @@ fn names_after(tokens: &[Token], at: usize) -> Vec<String> {
             }
             names
         }
-        // A glob of the root could be anything.
+        // A glob import of the root could contain any module.
         Some(Token::Punctuation('*')) => vec!["*".to_owned()],
         _ => Vec::new(),
     }
@@ -317,7 +317,7 @@ fn tokens(text: &str) -> Vec<Token> {
             at += 1;
             tokens.push(Token::Text(content));
         } else if char == '\'' {
-            // A character, or a lifetime.
+            // A character literal or a lifetime.
             at += match (chars.get(at + 1), chars.get(at + 2)) {
                 (Some('\\'), _) => {
                     2 + chars[at + 3..].iter().position(|it| *it == '\'').unwrap() + 2
@@ -342,7 +342,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// A raw string at a place: its content, and where it ends.
+/// A raw string at a position: its content and its end.
 fn raw_string(chars: &[char], at: usize) -> Option<(String, usize)> {
     let is_in_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
     if chars[at] != 'r' || is_in_word {
@@ -373,7 +373,7 @@ fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
             at += 1;
             continue;
         }
-        // The item ends with `;`, or with the brace that closes its first one.
+        // The item ends with `;`, or with the closing brace of its first block.
         let mut depth = 0;
         for token in &tokens[at..] {
             at += 1;
@@ -407,7 +407,7 @@ fn quoted(text: &str) -> Vec<String> {
     parts.map(str::to_owned).collect()
 }
 
-/// What the checker finds in a file with this text.
+/// The violations in a file with this text.
 fn found(file: &str, text: &str) -> Vec<String> {
     let violations = violations(&SourceFile::at(file), text);
     violations.into_iter().map(|it| it.what).collect()

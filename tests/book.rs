@@ -1,6 +1,6 @@
-//! The commands in the documentation. A block of shell commands is run as it stands,
-//! unless its first line is `# needs: foundation` (or another need): then the flags of
-//! its commands are looked up in `--help`.
+//! Runs the commands in the documentation. A block of shell commands is run unchanged,
+//! unless its first line is `# needs: foundation` (or another need). For such blocks, the
+//! test checks that the flags of the commands exist in `--help`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,17 @@ use serde_json::json;
 use crate::support::command::cf_pusher;
 use crate::support::http;
 
-/// What a block may need, beside cf-pusher itself.
+/// The needs that a block may declare.
 const NEEDS: [&str; 4] = ["foundation", "network", "docker", "another program"];
 
-/// The longest time of a block.
+/// The timeout of a block.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 struct Block {
-    /// The line of its first command.
+    /// The line number of its first command.
     line: usize,
     text: String,
-    /// What it needs, if it cannot be run here.
+    /// The reason why it cannot be run in the test, if any.
     need: Option<String>,
 }
 
@@ -50,7 +50,7 @@ fn blocks(document: &str) -> Vec<Block> {
     blocks
 }
 
-/// The commands of `program` in a block, each from its first argument on.
+/// The commands of `program` in a block, without the name of the program.
 fn commands_of(program: &str, text: &str) -> Vec<Vec<String>> {
     let text = text.replace("\\\n", " ");
     let lines = text
@@ -66,7 +66,7 @@ fn commands_of(program: &str, text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Flags that the help of a subcommand does not have.
+/// The flags that do not exist in the help of a subcommand.
 fn unknown_flags(home: &Path, arguments: &[String]) -> Vec<String> {
     let mut helped = arguments.iter().take_while(|it| !it.starts_with('-'));
     let subcommand: Vec<&String> = helped.by_ref().take(1).collect();
@@ -95,7 +95,7 @@ fn run(folder: &Path, block: &Block) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_cf-pusher"));
     let mut path = vec![program.parent().unwrap().to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-    // What a checkout runs with Cargo is the program that Cargo has built for this test.
+    // `cargo run` is replaced by the program that Cargo built for this test.
     let text = block.text.replace("cargo run --", "cf-pusher");
     let mut command = Command::new("bash");
     command.args(["-euo", "pipefail", "-c", &text]);
@@ -114,8 +114,8 @@ fn run(folder: &Path, block: &Block) -> Output {
         .unwrap()
 }
 
-/// A folder as the documents assume it: with this checkout's fixtures, and a
-/// configuration of a few apps.
+/// A folder for running the blocks, with the fixtures of the repository and a small
+/// configuration.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
@@ -159,14 +159,14 @@ fn commands_in_the_documentation_run(
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The commands of mock-capi's chapter, one block after the other, on a fake that runs.
+/// Runs the commands of mock-capi's chapter, one block after the other, against one mock.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs curl and jq"]
 async fn commands_for_a_running_mock_capi_work() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mock-capi.md");
     let text = std::fs::read_to_string(&document).unwrap();
     let mock = MockCapi::builder().front().start().await.unwrap();
-    // What a client under test may have done before.
+    // Requests that the examples verify.
     let create = http().post(format!("{}/v3/apps", mock.uri()));
     let create = create.bearer_auth(mock.token("admin").unwrap());
     let created = create.json(&json!({"name": "web"})).send().await;
@@ -177,7 +177,7 @@ async fn commands_for_a_running_mock_capi_work() {
         // Some blocks reset the mock.
         let space = mock.org("my-org").space("my-space");
         space.app("web").route("web").unwrap().started();
-        // Only the command has further worlds.
+        // Additional worlds need the command.
         let is_of_worlds = block.text.contains("/_mock/worlds");
         if block.need.is_some() || is_of_worlds || !block.text.contains("curl") {
             continue;
@@ -213,8 +213,8 @@ fn commands_are_found_in_a_block() {
     assert_eq!(commands, ["plan --config x --all", "verify"]);
 }
 
-/// A block of code after a comment with the name of a file is the content of that file.
-/// With `UPDATE_DOCS=1`, the blocks are rewritten.
+/// A code block after a comment with a file name has the content of that file.
+/// `UPDATE_DOCS=1` rewrites the blocks.
 #[test]
 fn programs_in_the_documentation_are_the_files_that_they_name() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,4 @@
-//! The command: its output, its exit codes, and its messages about bad input.
+//! The command: its output, exit codes, and messages for invalid input.
 
 use std::time::Duration;
 
@@ -348,7 +348,7 @@ async fn an_exceeded_quota_is_explained() {
         .lines()
         .filter(|line| line.starts_with("error: "))
         .collect();
-    // The Cloud Controller refuses staging and starting with different texts.
+    // The Cloud Controller rejects staging and starting with different messages.
     let is_of_quota = |it: &str| it.contains("quota") || it.contains("memory limit exceeded");
     assert!(
         errors

@@ -1,6 +1,5 @@
-//! The client's promises: tokens are renewed once and shared, rate limits are honoured,
-//! only unprocessed requests are retried, every wait ends, and no token is sent to
-//! another host.
+//! The client renews tokens once for all requests, respects rate limits, retries only
+//! unprocessed requests, ends every wait, and sends tokens to no other host.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,7 +98,7 @@ async fn a_token_is_renewed_before_it_expires() {
     let client = connect(&mock, [Arc::clone(&refusals) as Arc<dyn EventSink>]).await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(client.clone(), desired(&config, &sources));
-    // The loop runs past the time of the renewal, a tenth of the lifetime before expiry.
+    // The loop runs past the time of the renewal: a tenth of the lifetime before expiry.
     for _ in 0..5 {
         assert!(!converger.verify().await.unwrap().is_empty());
         tokio::time::sleep(lifetime / 4).await;
@@ -327,7 +326,7 @@ async fn an_unreachable_api_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_no_cloud_controller_is_reported() {
+async fn a_server_that_is_not_a_cloud_controller_is_reported() {
     let server = MockServer::start().await;
     Mock::given(any())
         .respond_with(ResponseTemplate::new(200).set_body_string("<html>hello</html>"))
@@ -526,7 +525,7 @@ async fn a_login_of_the_cf_cli_is_renewed_with_its_refresh_token() {
     );
 }
 
-/// An API whose lists never end.
+/// An API with endless lists.
 struct EndlessPages(AtomicUsize);
 
 impl wiremock::Respond for EndlessPages {
@@ -608,7 +607,7 @@ async fn resources_without_a_list_are_read_app_by_app() {
 
 #[tokio::test]
 async fn pages_are_followed() {
-    // v2's pages hold 100 at most, and the space has 201 routes.
+    // Pages of v2 have at most 100 resources, and the space has 201 routes.
     let fixture = Fixture::new(Workflow::Documented2017).await;
     fixture.converge_well(crate::support::SCALE_TEST).await;
     assert_eq!(fixture.verify(crate::support::SCALE_TEST).await, []);
@@ -647,7 +646,7 @@ async fn debug_output_of_a_client_has_no_secrets() {
 }
 
 #[tokio::test]
-async fn the_time_that_the_foundation_says_it_spent_is_summed_by_endpoint() {
+async fn server_times_are_summed_by_endpoint() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let fake: CloudController = (*fixture.mock).clone();
     Mock::given(method("POST"))

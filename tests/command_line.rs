@@ -1,5 +1,5 @@
-//! The command line as such: errors in the format that was asked for, exit codes,
-//! generated files, colors, and streams and threads that are missing.
+//! The command line: errors in the selected format, exit codes, generated files, colors,
+//! and missing streams and threads.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -287,7 +287,7 @@ fn closed_and_full_streams_cause_no_panic(#[case] redirection: &str) {
     }
 }
 
-/// Root has no limit of processes: then another user runs the command.
+/// The limit of processes does not apply to root, so the command runs as another user.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_limit_of_threads_is_an_error_and_no_panic() {
@@ -306,7 +306,7 @@ fn a_limit_of_threads_is_an_error_and_no_panic() {
     std::fs::copy(env!("CARGO_BIN_EXE_cf-pusher"), &copy).unwrap();
     open_to_all(binary.path());
     open_to_all(&copy);
-    // The limit counts all processes of the user, so it is always reached.
+    // The limit counts all processes of the user, so it is always exceeded.
     let mut command = Command::new(if is_root { "setpriv" } else { "prlimit" });
     if is_root {
         command.args(["--reuid", "60123", "--clear-groups", "prlimit"]);

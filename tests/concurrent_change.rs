@@ -1,5 +1,5 @@
-//! Someone else changes the foundation during a run, or it is in an unexpected state. It
-//! is repaired, or reported within the deadline.
+//! Someone else changes the foundation during a run, or the foundation is in an
+//! unexpected state. The run repairs it, or reports it within the deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A page has 100 routes. One on the first page is deleted before the second page is
-/// requested, so that the route that moves from the second to the first is on neither.
+/// A page has 100 routes. A route of the first page is deleted before the second page is
+/// requested, so the route that moves from the second page to the first is on neither.
 #[tokio::test]
 async fn a_resource_that_slips_between_two_pages_is_not_created_twice() {
     let many = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 104");
@@ -67,7 +67,7 @@ async fn apps_deleted_during_a_run_are_created_again(#[case] method: &str, #[cas
     let outcome = fixture.converge(SMALL).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(fixture.verify(SMALL).await, []);
-    // The routes of deleted apps stay, and are used again.
+    // The routes of deleted apps remain and are reused.
     assert_eq!(Census::of(&fixture.mock), expected);
 }
 
@@ -88,7 +88,7 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
     let org = mock.state()["organizations"][0]["guid"].clone();
     let path = format!("/v3/organizations/{}", org.as_str().unwrap());
     curl(&mock, "DELETE", &path, Value::Null).await;
-    // The instances that this run adds are deleted with everything else.
+    // The instances that this run adds are deleted with the org.
     let more = World::new(
         workflow,
         &SMALL.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3"),
@@ -100,7 +100,7 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
     assert_eq!(Census::of(&mock), expected, "first run: {first:?}");
 }
 
-/// Everything that drifts in an org over a long time, at once.
+/// All kinds of drift that accumulate in an org over a long time, at once.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]
@@ -118,14 +118,14 @@ async fn stopped_apps_are_started_and_missing_ones_created(#[case] workflow: Wor
         let path = format!("/v3/apps/{}/{}", fixture.app(app).await, stop.1);
         fixture.curl(stop.0, &path, Value::Null).await;
     }
-    // A prototype, with the droplet that the clones were copied from.
+    // A prototype, and the droplet from which the clones were copied.
     let path = format!("/v3/apps/{}", fixture.app("scale-proxy-0").await);
     fixture.curl("DELETE", &path, Value::Null).await;
     assert_eq!(fixture.converge_well(SMALL).await, 5);
     assert_eq!(Census::of(&fixture.mock), expected);
 }
 
-/// The run waits for them until its timeout, and names them.
+/// The run waits for the instances until its timeout, and names them.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]

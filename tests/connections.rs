@@ -1,4 +1,5 @@
-//! Connections: certificates, ports without TLS, proxies, and servers that repeat secrets.
+//! Connections: certificates, ports without TLS, proxies, and servers that repeat secrets
+//! in responses.
 
 use std::time::Duration;
 

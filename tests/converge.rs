@@ -1,4 +1,4 @@
-//! Convergence of an empty foundation, and from there to another desired state.
+//! Converges an empty foundation, and then changes the desired state.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] workf
     assert_eq!((outcome.changed(), outcome.unchanged()), (0, 201));
     assert_eq!(fixture.writes().len(), 0);
     if workflow != Workflow::Documented2017 {
-        // Including discovery and login, which this client did before.
+        // Including discovery and login, which this client has already done.
         assert!(fixture.counts.get().requests - before + 2 <= 15);
     }
     assert_eq!(fixture.verify(SCALE_TEST).await, []);
@@ -58,7 +58,7 @@ async fn one_instance_more_is_scaled_and_nothing_else(#[case] workflow: Workflow
     assert!(outcome.is_converged());
     let writes = fixture.writes();
     if workflow == Workflow::Manifest {
-        // The prototype's, and one of its 99 clones.
+        // The droplet of the prototype and of one of its 99 clones.
         assert_eq!(writes.len(), 2);
         assert!(writes.iter().all(|it| it.path.ends_with("/apply_manifest")));
         return;
@@ -504,7 +504,7 @@ async fn a_refused_app_fails_alone_with_the_cloud_controllers_message() {
 async fn without_deployments_droplets_are_set_and_apps_started() {
     let builder = MockCapi::builder().disable_deployments();
     let fixture = Fixture::with(Workflow::Manifest, builder).await;
-    // More than are started at once.
+    // More apps than are started at once.
     let apps = r#"{"test_applications": 60}"#;
     assert_eq!(fixture.converge_well(apps).await, 61);
     let routes = fixture.mock.stats().by_route;
@@ -586,10 +586,9 @@ async fn the_milestones_of_an_app_are_reported_in_order() {
     insta::assert_snapshot!(lines);
 }
 
-/// A Cloud Controller commits a deployment before it validates what the deployment
-/// leads to.
+/// The Cloud Controller commits a deployment before it validates the resulting state.
 #[tokio::test]
-async fn a_deployment_that_is_refused_after_it_was_made_starts_the_app() {
+async fn a_refused_deployment_that_was_committed_starts_the_app() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let fake: CloudController = (*fixture.mock).clone();
     let refused = json!({"errors": [{
@@ -615,7 +614,7 @@ async fn a_deployment_that_is_refused_after_it_was_made_starts_the_app() {
     assert_eq!(fixture.verify(SMALL).await, []);
 }
 
-/// Signals when a sink sees that so many of the deletions are done.
+/// Signals when a sink has seen this number of finished deletions.
 struct Deleted {
     done: usize,
     reached: tokio::sync::Notify,
@@ -636,7 +635,7 @@ impl EventSink for Deleted {
 async fn destroying_an_org_reports_how_many_of_its_apps_are_gone() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture.converge_well(SMALL).await;
-    // Five of seven apps are gone, and the job goes on.
+    // Five of seven apps are deleted, and the job continues.
     Mock::given(method("GET"))
         .and(path("/v3/apps"))
         .and(query_param("per_page", "1"))

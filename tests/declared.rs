@@ -1,5 +1,5 @@
-//! What is declared around apps is converged, its drift is found and repaired, and what is
-//! protected stays as it is.
+//! Supporting resources are converged, their drift is detected and repaired, and
+//! protected resources are not changed.
 
 use std::collections::BTreeMap;
 
@@ -62,7 +62,7 @@ async fn guid(fixture: &Fixture, list: &str) -> String {
 }
 
 #[tokio::test]
-async fn everything_around_apps_is_created_in_one_run() {
+async fn supporting_resources_are_created_in_one_run() {
     let (fixture, desired) = (fixture().await, declared());
     assert_eq!(converge(&fixture, &desired).await.changed(), 5);
     let mut writes: BTreeMap<String, usize> = BTreeMap::new();
@@ -114,7 +114,7 @@ async fn everything_around_apps_is_created_in_one_run() {
 }
 
 #[tokio::test]
-async fn drift_of_everything_around_apps_is_found_and_repaired() {
+async fn drift_of_supporting_resources_is_found_and_repaired() {
     let (fixture, desired) = (fixture().await, declared());
     converge(&fixture, &desired).await;
     let change = async |method: &str, path: String, body: Value| {
@@ -247,13 +247,13 @@ async fn drift_of_everything_around_apps_is_found_and_repaired() {
     ");
     converge(&fixture, &desired).await;
     assert_eq!(drift(&fixture, &desired).await, [""; 0]);
-    // A limit that is not named stays as it is.
+    // A limit that is not declared is kept.
     let quota = first(&fixture, "/v3/organization_quotas?names=me-big").await;
     assert_eq!(quota["routes"]["total_routes"], 9);
 }
 
 #[tokio::test]
-async fn what_was_created_around_apps_is_destroyed_with_them() {
+async fn supporting_resources_are_destroyed_with_the_apps() {
     let (fixture, desired) = (fixture().await, declared());
     let before = fixture.mock.state();
     converge(&fixture, &desired).await;
@@ -281,7 +281,7 @@ async fn what_was_created_around_apps_is_destroyed_with_them() {
 }
 
 #[tokio::test]
-async fn the_api_of_2017_is_not_asked_for_what_it_lacks() {
+async fn the_api_of_2017_gets_no_unsupported_requests() {
     let fixture = Fixture::new(Workflow::Documented2017).await;
     fixture.mock.forget_requests();
     let refused = async |builder: DesiredBuilder| {
@@ -338,14 +338,14 @@ async fn protected_names_are_not_touched() {
     // Patterns match whole names.
     let outcome = desired("sho").converge(Approval::All).await.unwrap();
     assert!(outcome.is_converged());
-    // What is protected and up to date keeps nothing from running.
+    // Protected resources that are up to date do not stop a run.
     let outcome = desired("shop").converge(Approval::All).await.unwrap();
     assert!(outcome.is_converged());
     let refused = desired("shop").destroy(Approval::All).await.unwrap_err();
     assert!(matches!(refused, ConvergeError::Protected { .. }));
 }
 
-/// A droplet, as it is downloaded.
+/// A droplet in the format of a download.
 fn droplet_file() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("web.tgz");
@@ -353,7 +353,7 @@ fn droplet_file() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
-/// Groups with droplets of other groups, of a file, and of none.
+/// Groups with a copied droplet, an uploaded droplet, and no droplet.
 fn groups(droplet: &std::path::Path) -> Desired {
     let entry = || ManifestEntry::parse("{memory: 32M, no-route: true}").unwrap();
     let file = Bits::droplet(droplet);
@@ -409,7 +409,7 @@ async fn droplets_are_copied_across_spaces_and_uploaded_once() {
     assert_eq!(drift(&fixture, &desired).await, [""; 0]);
     assert_eq!(converge(&fixture, &desired).await.changed(), 0);
 
-    // A droplet that is not the right one, and an app that runs and should not.
+    // A wrong droplet, and a running app that should be stopped.
     std::fs::write(&path, "another droplet").unwrap();
     let near = fixture.app("near-0").await;
     fixture
@@ -422,10 +422,10 @@ async fn droplets_are_copied_across_spaces_and_uploaded_once() {
 }
 
 #[tokio::test]
-async fn pruning_deletes_what_was_declared_before_and_nothing_else() {
+async fn pruning_deletes_only_what_was_declared_before() {
     let fixture = fixture().await;
     converge(&fixture, &declared()).await;
-    // Of another owner, of nobody, and of us.
+    // Owned by another spec, unmanaged, and owned by this spec.
     let other = Desired::builder("other-").org(Org::new("theirs").space(Space::new("prod")));
     converge(&fixture, &other.build().unwrap()).await;
     let org = fixture
@@ -487,18 +487,18 @@ async fn pruning_deletes_what_was_declared_before_and_nothing_else() {
     let policies = fixture
         .curl("GET", "/networking/v1/external/policies", Value::Null)
         .await;
-    // The policy server itself forgets policies of apps that are gone.
+    // The policy server itself deletes policies of deleted apps.
     let policies = policies["policies"].as_array().unwrap().iter();
     let mut protocols = policies.map(|policy| &policy["destination"]["protocol"]);
     assert!(protocols.all(|protocol| protocol == "udp"));
-    // Without a label nothing says whose they are.
+    // Without a label, the owner is unknown.
     assert!(names("security_groups").contains("me-dns"));
     let second = Box::pin(pruning.converge(Approval::None)).await.unwrap();
     assert!(second.is_converged());
 }
 
 #[tokio::test]
-async fn pruning_refuses_what_has_something_of_others() {
+async fn pruning_refuses_resources_with_unmanaged_content() {
     let fixture = fixture().await;
     let before = builder()
         .org(
@@ -575,7 +575,7 @@ async fn a_thousand_apps_in_a_hundred_spaces_take_few_requests() {
             .count()
     };
     assert!(requests.len() <= 2900, "{} requests", requests.len());
-    // One creates each of the two groups, and one lists them in each observation.
+    // One request creates each of the two groups, and one lists them in each observation.
     assert!(
         count("/v3/security_groups") <= 8,
         "{}",
@@ -588,7 +588,7 @@ async fn a_thousand_apps_in_a_hundred_spaces_take_few_requests() {
 }
 
 #[tokio::test]
-async fn nothing_more_is_read_than_what_is_declared() {
+async fn only_declared_resources_are_read() {
     let fixture = fixture().await;
     let org =
         Org::new("o").space(Space::new("s").group(group("a", "{memory: 32M, no-route: true}")));

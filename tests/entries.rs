@@ -1,5 +1,5 @@
-//! Properties of manifest entries are applied once, and drift of each is found and
-//! repaired.
+//! Properties of manifest entries are applied once, and drift of each property is
+//! detected and repaired.
 
 use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{Bits, Desired, Group, Metadata, Org, Rule, SecurityGroup, Space};
@@ -10,7 +10,7 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// Entries of all kinds, in the styles that people use.
+/// Entries of all kinds, in various styles.
 const ENTRIES: [&str; 40] = [
     "{}",
     "instances: 0",
@@ -82,7 +82,7 @@ async fn verify(fixture: &Fixture, desired: &Desired) -> Vec<Drift> {
     converger.verify().await.unwrap()
 }
 
-/// An org and a space with services, which an entry can name.
+/// An org and a space with services that entries refer to.
 async fn with_services(fixture: Fixture) -> Fixture {
     let org = fixture
         .curl("POST", "/v3/organizations", json!({"name": "org"}))
@@ -126,8 +126,8 @@ async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::
     assert_eq!(fixture.writes().len(), 0);
 }
 
-/// Such foundations exist. cf-pusher notices it, because the diff lacks an app that does
-/// not exist.
+/// Some foundations return an empty diff. cf-pusher detects them, because the diff does
+/// not mention an app that does not exist.
 #[tokio::test]
 async fn drift_is_found_although_the_diff_is_always_empty() {
     let fixture = Fixture::new(Workflow::Manifest).await;
@@ -169,7 +169,7 @@ fn changed(outcome: &Outcome) -> Vec<&str> {
 
 const WATCHED: &str = "{instances: 2, memory: 64M, env: {A: x}, command: run, stack: cflinuxfs4, health-check-type: http, health-check-http-endpoint: /up, timeout: 90, log-rate-limit-per-second: 16K, processes: [{type: worker, instances: 1, memory: 64M}], sidecars: [{name: s, command: side, process_types: [web]}], metadata: {labels: {team: a}}, services: [zdb], features: {ssh: true}, routes: [{route: 'watched.{apps_domain}', protocol: http1, options: {loadbalancing: round-robin}}]}";
 
-/// Each kind of drift, and how it is reported.
+/// Each kind of drift, and its report.
 #[rstest]
 #[case::variable("PATCH", "/v3/apps/APP/environment_variables", json!({"var": {"A": "y"}}), "env A")]
 #[case::variable_more("PATCH", "/v3/apps/APP/environment_variables", json!({"var": {"B": "y"}}), "env B")]

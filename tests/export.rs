@@ -1,4 +1,4 @@
-//! `export`: the spec of what exists, seeds, droplets, and what is not written.
+//! `export`: specs, seed files, droplets, and resources that are not exported.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use mock_capi::{CloudController, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// A spec that is also a seed.
+/// A spec that is also a seed file.
 const SEED: &str = "fixtures/specs/seed.yml";
 
-/// A world in which everything exists that an export can write.
+/// A world with every resource that can be exported.
 const WHOLE: &str = "
 version: 1
 users: [ann]
@@ -93,7 +93,7 @@ fn well(mock: &CloudController, place: &Place, args: &[&str]) -> Said {
 }
 
 #[tokio::test]
-async fn everything_in_an_org_is_written() {
+async fn an_export_contains_everything_in_an_org() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let said = well(&mock, &place, &["export", "--org", "o"]);
     insta::assert_snapshot!("whole_org", said.out);
@@ -122,7 +122,8 @@ async fn one_space_can_be_exported_without_any_value() {
     insta::assert_snapshot!("one_space", text);
 }
 
-/// Lists cost the same however many apps there are; each app costs its manifest.
+/// The number of list requests does not depend on the number of apps; each app takes one
+/// request for its manifest.
 #[tokio::test]
 async fn an_export_costs_a_request_for_each_app_and_few_others() {
     let mut seed = "orgs: [{name: o, spaces: [{name: s, apps: [".to_owned();
@@ -506,10 +507,10 @@ async fn mistakes_are_explained() {
     insta::assert_snapshot!("mistakes", lines.collect::<Vec<_>>().join("\n"));
 }
 
-/// A fake and a foundation that one file filled differ in nothing that an export shows
-/// but cf-pusher's own marks, which it does not show.
+/// If the same file fills a mock and a foundation, their exports are equal, because
+/// exports leave out cf-pusher's own labels and annotations.
 #[tokio::test]
-async fn one_file_fills_a_fake_and_a_foundation_alike() {
+async fn one_file_gives_a_fake_and_a_foundation_the_same_resources() {
     let place = Place::new();
     let spec = std::fs::read_to_string(SEED).unwrap();
     place.file("shop.yml", &spec);
@@ -523,14 +524,14 @@ async fn one_file_fills_a_fake_and_a_foundation_alike() {
     );
     assert_eq!(one, other);
 }
-/// How one goes from clicking to declaring.
+/// The steps from an unmanaged org to a spec.
 #[rstest]
 #[case::with_bits("with_bits", &["--bits", "bits"])]
 #[case::without_bits("without_bits", &[])]
 #[tokio::test]
 async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[case] bits: &[&str]) {
     let (mock, place) = (seeded(Path::new(SEED)).await, Place::new());
-    // Another org has the same quota, and its space the same security group.
+    // Another org uses the same quota, and its space the same security group.
     let space = mock.org("other").space("own").guid();
     let group = curl(
         &mock,
@@ -568,7 +569,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
     let is_write = |it: &&mock_capi::RecordedRequest| {
         it.method != "GET" && !it.path.ends_with("/token") && !it.path.ends_with("/manifest_diff")
     };
-    // Apps are labelled by a manifest, everything else by its metadata.
+    // Apps are labelled by a manifest, all other resources by their metadata.
     for write in mock.requests().iter().filter(is_write) {
         let changed = write.json().unwrap();
         let changed: Vec<&String> = changed.as_object().unwrap().keys().collect();
@@ -588,7 +589,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
         ],
     );
     insta::assert_snapshot!(format!("adopted_plan_{name}"), stable(&again.out));
-    // What others use too needs no adoption again.
+    // Resources that others use too are not adopted again.
     well(&mock, &place, &apply[..apply.len() - 1]);
     well(
         &mock,

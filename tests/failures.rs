@@ -1,5 +1,5 @@
-//! A run that fails says what failed, by name and with the cause, and waits for
-//! nothing that will not come.
+//! A failed run reports each failure with its name and cause, and does not wait for
+//! anything that cannot happen.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ fn names(targets: &[Target]) -> Vec<&str> {
     targets.iter().map(Target::name).collect()
 }
 
-/// Every app that failed is in one group, once, and the counts add up.
+/// Every failed app is in exactly one group, and the counts add up.
 fn check_counts(outcome: &Outcome, apps: usize) {
     let counts = [outcome.changed(), outcome.unchanged(), outcome.failed()];
     assert_eq!(counts.iter().sum::<usize>(), apps, "{outcome:#?}");
@@ -106,7 +106,7 @@ async fn failures_of_one_cause_are_one_group_with_a_request_id() {
 }
 
 #[tokio::test]
-async fn an_outage_is_one_group_in_whichever_step_it_meets_the_apps() {
+async fn an_outage_is_one_group_in_all_steps() {
     let builder = MockCapi::builder().staging_time(Duration::from_millis(200));
     let mock = builder.start().await.unwrap();
     let options = target(&mock).timeout(Duration::from_secs(1));
@@ -134,7 +134,7 @@ async fn a_crash_is_reported_with_its_reason_and_the_end_of_the_log() {
     let crashing = Fault::crashing_instances().of("scale-tick-1");
     let builder = MockCapi::builder().faults(vec![crashing]);
     let fixture = Fixture::with(Workflow::Manifest, builder).await;
-    // The wait for it would last 20 s.
+    // The wait would take 20 s.
     let outcome = fixture.converge(SMALL).await;
     check_counts(&outcome, 7);
     assert_eq!(outcome.failed(), 1);
@@ -183,7 +183,7 @@ async fn verify_with_a_wait_lets_instances_start(#[case] workflow: Workflow) {
     let (config, sources) = read(SMALL, None);
     let converger = workflow.converger(&fixture.client, &config, &sources);
     let starting = fixture.verify(SMALL).await.len();
-    // In 2017, instances that start count as running.
+    // In 2017, starting instances count as running.
     assert_eq!(starting > 0, workflow == Workflow::Manifest);
     let start = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -217,7 +217,7 @@ async fn resources_that_a_list_repeats_count_once() {
     assert_eq!(fixture.converge_well(SMALL).await, 0);
 }
 
-/// Matches for two seconds, beginning with a request after some.
+/// Matches for two seconds, starting after a number of requests.
 fn lagging(skip: usize) -> impl Fn(&wiremock::Request) -> bool {
     let (seen, began) = (AtomicUsize::new(0), OnceLock::new());
     move |_: &wiremock::Request| {
@@ -226,7 +226,7 @@ fn lagging(skip: usize) -> impl Fn(&wiremock::Request) -> bool {
     }
 }
 
-/// Some lists do not show for a while what was written before.
+/// Some lists lag behind writes.
 #[rstest]
 #[case::apps(&["apps"])]
 #[case::droplets(&["droplets"])]
@@ -239,7 +239,7 @@ async fn a_list_that_lags_behind_writes_does_not_fail_a_run(#[case] lists: &[&st
     let fixture = Fixture::new(Workflow::Manifest).await;
     let empty = json!({"pagination": {"next": null}, "resources": []});
     for list in lists {
-        // The first look at the orgs is before any write.
+        // The first request for orgs is sent before any write.
         let skip = usize::from(*list == "organizations");
         Mock::given(method("GET"))
             .and(path(format!("/v3/{list}")))
@@ -256,7 +256,7 @@ async fn a_list_that_lags_behind_writes_does_not_fail_a_run(#[case] lists: &[&st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn advice_about_quotas_is_given_for_what_a_quota_refuses_only() {
+async fn advice_about_quotas_is_given_only_for_exceeded_quotas() {
     for (detail, is_of_quota) in [
         ("staging requires 204800M memory", true),
         ("staging requires 204800 bytes per second", true),

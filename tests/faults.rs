@@ -1,4 +1,4 @@
-//! Nothing is lost, duplicated or left over, whichever request fails.
+//! No fault loses, duplicates or leaves over any resource, whichever request it hits.
 //!
 //! Each test injects a fault into the first request, job or staging that it can affect,
 //! then into the second, and so on; each time in a world of its own. The affected run, or
@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use mock_capi::Fault;
 use rstest::rstest;
 
-/// The number of worlds that are tested at once.
+/// The number of worlds that are tested in parallel.
 const WORLDS: usize = 16;
 
 fn answer(status: u16) -> Fault {
@@ -50,7 +50,7 @@ async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fau
 #[case::truncated(Fault::truncate("*", "*"), 2)]
 #[case::expired_token(Fault::expired_token("*", "*"), 3)]
 #[tokio::test]
-async fn all_that_is_around_apps_survives_a_failure_of_any_request(
+async fn supporting_resources_survive_a_failure_of_any_request(
     #[case] fault: Fault,
     #[case] first: usize,
 ) {

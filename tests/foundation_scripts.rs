@@ -1,5 +1,5 @@
-//! `scripts/bosh-lite` and `scripts/kind` check a foundation, and print the environment
-//! of the live suite. The fake Cloud Controller is the foundation here.
+//! `scripts/bosh-lite` and `scripts/kind` check a foundation and print the environment
+//! for the live tests. mock-capi is the foundation here.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use mock_capi::{CloudController, MockCapi};
 
 const SCRIPTS: [&str; 2] = ["scripts/bosh-lite", "scripts/kind"];
 
-/// A shell in the root of the repository, with these variables and no others of the
+/// A shell in the root of the repository, without the environment variables of the
 /// caller's foundation.
 fn bash(line: &str, variables: &[(&str, &str)]) -> Said {
     let mut bash = Command::new("bash");
@@ -40,7 +40,7 @@ fn on(mock: &CloudController, line: &str, variables: &[(&str, &str)]) -> Said {
     }
 }
 
-/// The fault of a script that fails, whose `eval` fails too.
+/// The error of a script that fails, and makes `eval` fail too.
 fn fault(said: Said) -> String {
     assert_eq!(
         (said.code, said.out.as_str()),
@@ -143,7 +143,7 @@ async fn a_fault_names_its_cause_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_is_no_foundation_is_reported() {
+async fn an_invalid_foundation_is_reported() {
     // A port that was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = format!("http://{}", free.local_addr().unwrap());

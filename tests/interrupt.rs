@@ -1,5 +1,5 @@
 //! On Ctrl-C and SIGTERM, running requests finish, no new ones start, a summary is
-//! printed, and the next run does the rest.
+//! printed, and the next run completes the work.
 
 #![cfg(unix)]
 use std::fs::File;
@@ -45,7 +45,7 @@ impl Running {
         assert!(kill.unwrap().success());
     }
 
-    /// Reads its output up to a line with this beginning.
+    /// Reads the output up to a line with this beginning.
     fn says(&mut self, beginning: &str) {
         let said = BufReader::new(self.0.stderr.as_mut().unwrap());
         let mut lines = said.lines().map(Result::unwrap);
@@ -64,7 +64,7 @@ impl Running {
         }
     }
 
-    /// Its exit code and output.
+    /// Waits for the exit; returns the exit code and the output.
     fn ended(mut self) -> (i32, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let (stdout, stderr) = (self.0.stdout.as_mut(), self.0.stderr.as_mut());
@@ -74,7 +74,7 @@ impl Running {
     }
 }
 
-/// A failed test leaves no process behind.
+/// Kills the process if the test fails.
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();

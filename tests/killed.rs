@@ -14,9 +14,9 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use tokio::process::Command;
 
-/// The endpoints that create something, and that a killed run and the next one call as
-/// often in total as a single run. Packages are missing: whether an upload to an empty
-/// package is in progress is unknown. In 2017, packages do not show their bits, so
+/// The endpoints that create resources. A killed run and the next one together call each
+/// as often as a single run. Packages are missing, because nobody knows whether an upload
+/// to an empty package is still in progress. In 2017, packages do not show their bits, so
 /// unrecorded bits are pushed again.
 fn once(workflow: Workflow) -> &'static [&'static str] {
     match workflow {
@@ -69,7 +69,7 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next(
 }
 
 #[tokio::test]
-async fn a_run_with_all_that_is_around_apps_is_finished_by_the_next() {
+async fn a_run_with_supporting_resources_is_finished_by_the_next() {
     let world = World::declared();
     let (expected, requests) = world.measured().await;
     let kills = stream::iter((1..=requests).step_by(2))
@@ -160,7 +160,7 @@ async fn kill(workflow: Workflow, mock: &MockCapi, requests: u64) -> bool {
     true
 }
 
-/// The number of requests to each endpoint that must be called once.
+/// The number of requests to each of these endpoints.
 type Done = BTreeMap<&'static str, u64>;
 
 fn done(workflow: Workflow, mock: &MockCapi) -> Done {

@@ -1,4 +1,4 @@
-//! The library as other crates use it: spawned on a runtime, moved and shared.
+//! Use of the library by other crates: it can be spawned on a runtime, moved and shared.
 
 use std::fmt::Debug;
 

@@ -140,7 +140,7 @@ async fn network_policies_are_tested_after_the_setup_and_before_the_teardown() {
     };
     let tested = tester.run().await;
     let routes = tester.route_latency(2).await;
-    // Also after a failure.
+    // Even after a failure.
     teardown.destroy(Approval::All).await.unwrap();
     let tested = tested.unwrap();
     assert!(tested.is_ok(), "{:#?}", tested.failures());

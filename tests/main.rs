@@ -1,6 +1,6 @@
-//! The integration tests, in one program: a file for each promise.
+//! The integration tests, in one program, with a file for each feature.
 //!
-//! tests/live.rs is a program of its own, since it needs a foundation.
+//! tests/live.rs is a separate program, because it needs a foundation.
 
 #![allow(
     clippy::unwrap_used,

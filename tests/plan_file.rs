@@ -1,5 +1,5 @@
-//! A plan that is written to a file is what is carried out: no more than that. And a
-//! run about one group leaves the others alone.
+//! `converge --plan` makes only the changes in the file, and `--only` changes only the
+//! apps of one group.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,7 +37,7 @@ async fn a_saved_plan_is_carried_out_and_then_up_to_date() {
     let following = converger.clone().follow(saved(&converger).await);
     let outcome = following.converge(Approval::None).await.unwrap();
     assert_eq!((outcome.is_converged(), outcome.changed()), (true, 7));
-    // Nothing is a part of it too.
+    // An empty plan is a part of it, too.
     assert_eq!(
         following.converge(Approval::None).await.unwrap().changed(),
         0
@@ -45,7 +45,7 @@ async fn a_saved_plan_is_carried_out_and_then_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_plan_is_refused_where_more_would_be_done_by_now() {
+async fn a_plan_is_refused_if_more_changes_are_needed() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture.converge_well(SMALL).await;
     let more = converger(&fixture, &more());
@@ -89,7 +89,7 @@ impl EventSink for After {
 #[case::creation(None)]
 #[case::change(Some(SMALL))]
 #[tokio::test]
-async fn a_killed_run_goes_on_with_its_plan(#[case] before: Option<&str>) {
+async fn a_killed_run_can_continue_with_its_plan(#[case] before: Option<&str>) {
     for requests in [14, 18, 22, 26, 30, 36] {
         let fixture = Fixture::new(Workflow::Manifest).await;
         if let Some(before) = before {
@@ -116,7 +116,7 @@ async fn a_killed_run_goes_on_with_its_plan(#[case] before: Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_saved_plan_has_hashes_in_place_of_values() {
+async fn a_saved_plan_contains_hashes_instead_of_values() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let apps = crate::support::apps_dir();
     let manifest = "applications:\n- name: tick\n  env: {SECRET: hunter2}\n";
@@ -155,7 +155,7 @@ async fn the_command_writes_and_follows_plans() {
     assert_eq!(mock.state()["apps"], json!([]));
     assert!(
         stable(&changed.err).starts_with(
-            "error: following the plan failed: it does not fit any more\n- the configuration or the bits"
+            "error: following the plan failed: it is out of date\n- the configuration or the bits"
         ),
         "{}",
         changed.err
@@ -173,7 +173,7 @@ async fn the_command_writes_and_follows_plans() {
 #[case::manifest(Workflow::Manifest)]
 #[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn a_run_about_one_group_leaves_the_others_alone(#[case] workflow: Workflow) {
+async fn a_run_for_one_group_leaves_the_others_alone(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
     fixture.converge_well(SMALL).await;
     let less = r#"{"proxy_applications": 1, "proxy_instances": 4, "test_applications": 2, "test_app_instances": 2, "asg_size": 5}"#;

@@ -67,7 +67,7 @@ async fn matched_resources_are_not_uploaded() {
     assert_eq!(asked[0]["path"], "large.bin");
 }
 
-/// The budget: 11 requests, and 6 for each app.
+/// The limit: 11 requests, and 6 for each app.
 #[rstest]
 #[case(1)]
 #[case(2)]
@@ -131,7 +131,7 @@ async fn no_start_stops_a_running_app_and_stages_nothing() {
     assert!(!push.requests().contains(&"POST /v3/builds".to_owned()));
 }
 
-/// The next start would not stage a package that was staged already.
+/// The next start would not stage a package that was already staged.
 #[tokio::test]
 async fn no_start_leaves_a_package_to_stage() {
     let push = Push::new().await;
@@ -376,7 +376,7 @@ async fn a_push_without_a_target_is_an_error() {
     assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
 }
 
-/// `manifest` refuses the same manifests as `push`, without a foundation.
+/// `manifest` rejects the same manifests as `push`, without a foundation.
 #[rstest]
 #[case::no_name("applications: [{memory: 1G}]", &[], "the app has no name\nhelp: add an APP argument, or a `name` in the manifest")]
 #[case::two_apps("applications: [{name: a}, {name: b}]", &["-i", "2"], "-i needs a single APP argument: 2 apps are selected")]

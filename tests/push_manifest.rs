@@ -1,5 +1,5 @@
-//! What `push` and `manifest` read, warn about and refuse, and which manifests change
-//! nothing when they are pushed again.
+//! The manifests that `push` and `manifest` accept, warn about and reject, and those that
+//! change nothing when they are pushed again.
 
 use cf_pusher::manifest::{Manifest, Overrides, Variables};
 use mock_capi::MockCapi;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::command::{Place, cf_pusher};
 use crate::support::push::Push;
 
-/// Properties of apps as people write them. `DOMAIN` is the domain of the apps.
+/// Properties of apps in various styles. `DOMAIN` is the domain of the apps.
 const VARIED: [&str; 40] = [
     "",
     "memory: 64M",
@@ -122,7 +122,7 @@ async fn every_summary_has_urls_instances_memory_and_time() {
 }
 
 #[tokio::test]
-async fn what_is_ignored_in_a_manifest_is_a_warning_with_its_line() {
+async fn ignored_properties_are_warnings_with_their_lines() {
     let push = Push::new().await;
     push.manifest(
         "memory: 1G\napplications:\n- name: dora\n  path: bits\n  memroy: 64M\n  host: x\n",
@@ -335,8 +335,8 @@ async fn org_and_space_and_timeouts_can_come_from_the_environment() {
     assert!(said.err.contains("timed out after 600ms"), "{}", said.err);
 }
 
-/// No text panics or takes long, and each error names the file and, if the text has
-/// one, the line.
+/// No text causes a panic or takes long, and each error names the file and, if possible,
+/// the line.
 #[rstest]
 #[case::empty("", "`applications` must have at least one application")]
 #[case::only_comments("# nothing\n", "`applications` must have at least one application")]
@@ -410,7 +410,7 @@ fn byte_order_marks_and_windows_lines_are_read() {
     assert_eq!(manifest, plain);
 }
 
-/// In quadratic time this would take hours.
+/// With quadratic time, this would take hours.
 #[test]
 fn a_hundred_thousand_variables_are_read_and_compared() {
     let line = |i| format!("    KEY_{i}: value-{i}\n");

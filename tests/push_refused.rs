@@ -1,5 +1,5 @@
-//! A push that the Cloud Controller refuses leaves nothing behind, and one whose
-//! outcome is not known deletes nothing.
+//! A push that the Cloud Controller rejects leaves nothing behind, and a push with an
+//! unknown outcome deletes nothing.
 
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use crate::support::command::stable;
 use crate::support::push::{DORA, Push};
 
-/// The example of the ADR: 50 instances of 10 MB fit into 500 MB, and of 20 MB do not.
+/// The example of the ADR: 50 instances of 10 MB fit into 500 MB, but 50 instances of 20
+/// MB do not.
 #[tokio::test]
 async fn a_refused_manifest_leaves_nothing_behind() {
     let push = Push::new().await;
@@ -59,8 +60,8 @@ impl Push {
     }
 }
 
-/// The Cloud Controller checks memory and log rate when a build is created, and the
-/// log rate again when the app starts.
+/// The Cloud Controller checks memory and log rate when a build is created, and the log
+/// rate again at the start of the app.
 #[rstest]
 #[case::memory(json!({"total_memory_in_mb": 512}), "  memory: 2G\n", "staging app failed: ", "staging requires 2048M memory")]
 #[case::log_rate(json!({"log_rate_limit_in_bytes_per_second": 1024}), "  log-rate-limit-per-second: 2K\n", "staging app failed: ", "staging requires 2048 bytes per second")]
@@ -92,7 +93,7 @@ async fn a_quota_that_refuses_a_build_or_a_start_leaves_nothing_behind(
     assert!(push.is_empty().await);
 }
 
-/// A route that the manifest names goes again only if it was created by this push.
+/// A route in the manifest is deleted only if this push has created it.
 #[tokio::test]
 async fn explicit_routes_of_a_refused_manifest_are_deleted_again() {
     let push = Push::new().await;
@@ -119,7 +120,7 @@ async fn explicit_routes_of_a_refused_manifest_are_deleted_again() {
     assert_eq!(urls, [format!("old.{domain}")], "{}", said.err);
 }
 
-/// The second route is refused, so the first one was created and not mapped.
+/// The second route is rejected, so the first one was created but not mapped.
 #[tokio::test]
 async fn a_route_that_was_created_and_not_mapped_is_deleted_again() {
     let push = Push::new().await;
@@ -132,7 +133,7 @@ async fn a_route_that_was_created_and_not_mapped_is_deleted_again() {
     assert!(push.is_empty().await, "{}", said.err);
 }
 
-/// What a failed poll says of the job is not known, so nothing may be deleted.
+/// If a poll fails, the outcome of the job is unknown, so nothing may be deleted.
 #[rstest]
 #[case(403)]
 #[case(404)]
@@ -149,7 +150,7 @@ async fn a_failed_poll_of_the_job_deletes_nothing(#[case] status: u16) {
     assert_eq!(push.app("dora").await["name"], "dora");
 }
 
-/// The manifest is applied, and then a gateway ends the exchange.
+/// The manifest is applied, and then a gateway returns an error.
 #[rstest]
 #[case(408)]
 #[case(413)]
@@ -165,7 +166,7 @@ async fn a_refusal_of_a_gateway_deletes_nothing(#[case] status: u16) {
     assert_eq!(push.app("dora").await["name"], "dora");
 }
 
-/// The Cloud Controller's names ignore case, so the app is changed, not created.
+/// The Cloud Controller ignores the case of names, so the app is changed and not created.
 #[tokio::test]
 async fn an_app_whose_name_differs_in_case_is_that_app() {
     let push = Push::new().await;
@@ -184,7 +185,7 @@ async fn an_app_whose_name_differs_in_case_is_that_app() {
     assert_eq!(names, ["dora"], "it is kept: {}", said.err);
 }
 
-/// The Cloud Controller reads no manifest of more than 1 MiB.
+/// The Cloud Controller rejects manifests above 1 MiB.
 #[tokio::test]
 async fn a_manifest_above_one_mebibyte_is_applied_in_parts() {
     let push = Push::new().await;

@@ -33,7 +33,7 @@ async fn a_failed_staging_is_explained_and_the_other_apps_go_on() {
     assert_eq!(push.app("bad").await["state"], "STOPPED");
 }
 
-/// Log-cache refuses, is down, or never answers.
+/// Log-cache rejects requests, is down, or does not respond.
 #[rstest]
 #[case::refusing(
     Fault::answer("GET", "/api/v1/read/:source_id", 404),
@@ -67,7 +67,7 @@ async fn a_log_cache_that_does_not_work_is_given_up_once_and_never_waited_for(
     assert!(reads <= 24, "{reads} reads for 20 apps");
 }
 
-/// Waiting for several apps together costs few requests.
+/// Waiting for several apps together takes few requests.
 #[tokio::test]
 async fn the_logs_of_a_slow_staging_are_streamed() {
     let builder = MockCapi::builder().staging_time(Duration::from_millis(1500));

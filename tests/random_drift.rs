@@ -1,5 +1,5 @@
-//! Random desired states under random drift: one run repairs it all, and the next has
-//! nothing to do.
+//! Random desired states with random drift: one run repairs everything, and the next one
+//! changes nothing.
 
 use crate::support::declared::{foundation, group, user_provided};
 use crate::support::{Fixture, Workflow};
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 /// The number of cases; each takes about a second.
 const CASES: u64 = 10;
 
-/// The number of disturbances of each case.
+/// The number of disturbances in each case.
 const DISTURBANCES: usize = 6;
 
-/// A state with at least one org and one space, and some of all else.
+/// A state with at least one org and one space, and a random number of other resources.
 fn desired(random: &mut Rng) -> Desired {
     let mut desired = Desired::builder("me-")
         .feature_flag("diego_docker", random.bool())
@@ -49,7 +49,7 @@ fn rules(random: &mut Rng) -> Vec<Rule> {
 }
 
 fn space(random: &mut Rng, number: usize) -> Space {
-    // A group that applies to nothing and has other rules may be anybody's.
+    // A group that applies to nothing and has other rules is unmanaged.
     let mut space = Space::new(format!("space-{number}")).security_group("me-a");
     if random.bool() {
         space = space.quota("me-half");
@@ -79,7 +79,7 @@ fn space(random: &mut Rng, number: usize) -> Space {
     space
 }
 
-/// Changes something that may be part of the desired state.
+/// Changes a resource that may be part of the desired state.
 pub(crate) async fn disturb(fixture: &Fixture, random: &mut Rng) {
     let all = async |list: &str| -> Vec<Value> {
         let found = Box::pin(fixture.curl("GET", list, Value::Null)).await;

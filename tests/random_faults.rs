@@ -1,5 +1,5 @@
-//! Random configurations under random faults: a run fails only if a fault hit it,
-//! and the final state is the configuration that was applied last.
+//! Random configurations with random faults: a run fails only if a fault hit it, and the
+//! final state is the last applied configuration.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ struct Config {
     instances: u32,
     rules: u32,
     ttl: u32,
-    /// Whether all groups have other bits than before.
+    /// Whether all groups get different bits.
     other_bits: bool,
 }
 
@@ -59,7 +59,8 @@ impl Config {
         .to_string()
     }
 
-    /// The expected census, without packages: a droplet's package may have expired.
+    /// The expected census, without packages, because the package of a droplet may have
+    /// expired.
     fn census(&self) -> Vec<(&'static str, usize)> {
         let apps = usize::try_from(1 + self.proxies + self.ticks).unwrap();
         vec![
@@ -155,7 +156,7 @@ async fn converge_each(
     Ok(())
 }
 
-/// Each fault strikes once, so a run succeeds at the latest after all of them.
+/// Each fault strikes once, so a run succeeds after all of them at the latest.
 async fn run_until_converged(
     world: &World,
     mock: &CloudController,

@@ -1,4 +1,4 @@
-//! Recordings of a run, in formats that other programs open.
+//! Recordings of a run in formats of other programs.
 
 #[allow(dead_code, reason = "this file uses a part of it")]
 #[path = "../mock-capi/tests/browser/mod.rs"]
@@ -333,7 +333,7 @@ async fn a_recording_of_a_killed_run_is_valid(#[case] flag: &str) {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pipe_without_a_reader_does_not_keep_a_run_from_ending() {
+async fn a_pipe_without_a_reader_does_not_block_a_run() {
     use std::process::{Command, Stdio};
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let pipe = place.dir.path().join("pipe");

@@ -1,4 +1,4 @@
-//! The scaling test: what it tries, what it finds, and what it leaves behind.
+//! The scaling test: its connections, its results, and the policies that it deletes.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,17 +17,17 @@ use serde_json::{Value, json};
 use crate::support::command::Place;
 use crate::support::{curl, target};
 
-/// Three proxies, three ticks with two instances and two ports each.
+/// Three proxy apps, and three tick apps with two instances and two ports each.
 const CONFIG: &str = r#"{
     "proxy_applications": 3, "proxy_instances": 2,
     "test_applications": 3, "test_app_instances": 2,
     "extra_listen_ports": 1, "policy_update_wait_seconds": 10
 }"#;
 
-/// How long policies of the foundation take to have an effect.
+/// The time until policies of the foundation take effect.
 const POLICY_TIME: Duration = Duration::from_secs(5);
 
-/// What a test of this file watches and disturbs.
+/// A sink that records the test and can interrupt it.
 #[derive(Default)]
 struct Watch {
     connections: Mutex<Vec<Arc<TriedConnection>>>,
@@ -136,7 +136,7 @@ fn failed(outcome: &TestOutcome, phase: TestPhase) -> BTreeSet<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn policies_allow_exactly_the_connections_that_they_are_for() {
+async fn policies_allow_exactly_their_connections() {
     let foundation = Foundation::new().await;
     let outcome = foundation.tester().run().await.unwrap();
     assert_eq!(outcome.failures(), Vec::<String>::new());
@@ -196,7 +196,7 @@ async fn a_wait_that_is_shorter_than_policies_take_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_is_deleted_behind_the_tests_back_is_named() {
+async fn a_policy_that_someone_else_deletes_is_named() {
     let foundation = Foundation::new().await;
     let (source, destination) = (
         foundation.app("scale-proxy-0").await,
@@ -370,13 +370,13 @@ async fn a_seed_selects_the_same_connections_in_each_context() {
     assert_eq!(again, first);
     let (_, other) = tried(tester.clone().seed(8)).await;
     assert_ne!(other, first);
-    // A context is tested in the same way without the other.
+    // Each context gives the same result without the other one.
     let (_, alone) = tried(tester.seed(7).contexts([Context::OneServer])).await;
     assert!(alone.is_subset(&first) && alone.len() == 18);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn apps_that_do_not_exist_are_named() {
+async fn missing_apps_are_named() {
     let foundation = Foundation::new().await;
     let config = CONFIG.replace(r#""test_applications": 3"#, r#""test_applications": 5"#);
     let config = ScalingTest::parse(&config, "test").unwrap();
@@ -503,7 +503,7 @@ fn the_command_fails_if_policies_have_too_little_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_explains_what_keeps_it_from_testing() {
+async fn the_command_explains_why_it_cannot_test() {
     let place = Place::new();
     let foundation = Foundation::new().await;
     let mock = &foundation.mock;

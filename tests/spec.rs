@@ -1,5 +1,5 @@
-//! Specs: each example is applied, the generators declare the same as their
-//! configurations, and mistakes are listed before anything is sent.
+//! Specs: each example is applied, generated specs declare the same as their
+//! configurations, and errors are listed before anything is sent.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The specs in `fixtures/specs`: files, and folders that are one spec each.
+/// The specs in `fixtures/specs`: files, and folders with one spec each.
 fn examples() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("fixtures/specs")).unwrap();
     let mut examples: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -229,7 +229,7 @@ async fn an_entry_is_staged_once_for_all_spaces_that_a_count_makes() {
     let args = ["apply", "-f", "-", "--only", "a-2"];
     let only = run_with_input(&place, &mock, &args, &spec);
     assert_eq!(only.code, 0, "{}", only.err);
-    // The first one is needed for its droplet.
+    // The first app is needed for its droplet.
     let mut names: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
     names.sort();
     assert_eq!(names, ["a-0", "a-2"]);
@@ -367,7 +367,7 @@ async fn a_printed_spec_is_applied_from_standard_input() {
     assert_eq!(printed.code, 0, "{}", printed.err);
     let applied = run_with_input(&place, &mock, &["apply", "-f", "-"], &printed.out);
     assert_eq!(applied.code, 0, "{}", applied.err);
-    // The configuration finds nothing to do.
+    // The configuration is up to date.
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0, "{}", plan.out);
 }
@@ -463,7 +463,7 @@ mod documentation {
         "<!-- reference: written by UPDATE_DOCS=1 cargo test --test suite spec:: -->\n";
     const EXAMPLE: &str = "```yaml\n";
 
-    /// A schema without the variable that may be in its place.
+    /// A schema without the alternative for variables.
     fn plain(schema: &Value) -> &Value {
         match schema["anyOf"].as_array().map(Vec::as_slice) {
             Some([plain, variable]) if variable["$ref"] == "#/$defs/variable" => plain,
@@ -471,7 +471,7 @@ mod documentation {
         }
     }
 
-    /// The schemas of the maps in a value: of its own, or of the items of a list.
+    /// The schemas of the maps in a value: the value itself, or the items of a list.
     fn maps(schema: &Value) -> Vec<&Value> {
         let schema = plain(schema);
         let items = match schema["type"] == "array" {
@@ -534,7 +534,7 @@ mod documentation {
         let properties = schema["properties"].as_object().unwrap();
         for (key, schema) in properties {
             let Some(about) = schema["description"].as_str() else {
-                // Of a type, which the title names, or of a manifest.
+                // A schema with a type in its title, or of a manifest.
                 if schema.get("const").is_none() {
                     inherited.push(format!("`{key}`"));
                 }
@@ -595,7 +595,7 @@ mod documentation {
     }
 
     #[test]
-    fn every_row_of_the_reference_says_what_it_means() {
+    fn every_row_of_the_reference_has_a_description() {
         let mut reference = String::new();
         table("The file", &SpecFile::json_schema(), &mut reference);
         let rows: BTreeMap<&str, &str> = reference

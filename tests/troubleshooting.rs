@@ -1,6 +1,6 @@
 //! docs/troubleshooting.md shows errors exactly as the command prints them.
 //!
-//! `UPDATE_DOCS=1 cargo test --test suite troubleshooting::` writes them there.
+//! `UPDATE_DOCS=1 cargo test --test suite troubleshooting::` updates it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ fn doc() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md")
 }
 
-/// The error in what was printed: its lines to the end.
+/// The error in the output, up to its end.
 fn error_of(said: &Said) -> String {
     assert_ne!(said.code, 0, "{}", said.err);
     let err = stable(&said.err).replace("DIR/", "");
@@ -288,7 +288,8 @@ async fn no_space(flags: &str) -> String {
     error_of(&place.said(command, &mock))
 }
 
-/// The places of the texts of errors in a document: after a mark with their name.
+/// The positions of the error texts in a document, which follow a comment with their
+/// name.
 fn blocks(text: &str) -> BTreeMap<String, std::ops::Range<usize>> {
     const MARK: &str = "<!-- error: ";
     const FENCE: &str = "```text\n";
@@ -309,7 +310,7 @@ async fn the_documentation_shows_errors_as_they_are_printed() {
     printed.extend(remote_errors().await);
     let mut text = std::fs::read_to_string(doc()).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        // From the end, so that places stay right.
+        // From the end, so that earlier positions stay valid.
         let mut places: Vec<_> = blocks(&text).into_iter().collect();
         places.sort_by_key(|(_, place)| std::cmp::Reverse(place.start));
         for (name, place) in places {

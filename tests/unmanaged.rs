@@ -1,6 +1,6 @@
-//! What cf-pusher did not create is not touched: by the label of orgs, spaces and
-//! apps, in 2017 by a variable of the apps, and for quotas and security groups by
-//! what they apply to.
+//! cf-pusher does not change unmanaged resources. It recognizes orgs, spaces and apps by
+//! their label, in 2017 apps by an environment variable, and quotas and security groups
+//! by the orgs and spaces that they apply to.
 
 use crate::support::command::{Place, stable};
 use crate::support::{Fixture, SMALL, Workflow, read};
@@ -19,7 +19,7 @@ fn names(targets: &[Target]) -> Vec<String> {
     targets.iter().map(ToString::to_string).collect()
 }
 
-/// Creates something as somebody else.
+/// Creates a resource as another user.
 async fn create(fixture: &Fixture, list: &str, body: Value) -> String {
     let made = fixture.curl("POST", &format!("/v3/{list}"), body).await;
     made["guid"].as_str().unwrap().to_owned()
@@ -39,7 +39,7 @@ fn in_space(name: &str, space: &str) -> Value {
     json!({"name": name, "relationships": {"space": {"data": {"guid": space}}}})
 }
 
-/// Has something by a name of ours be somebody else's.
+/// Makes a resource with a desired name unmanaged.
 async fn give_away(fixture: &Fixture, what: &str) {
     let patch = |list: &'static str, name: &'static str, body: Value| async move {
         let path = format!("/v3/{list}/{}", guid(fixture, list, name).await);
@@ -94,7 +94,7 @@ async fn give_away(fixture: &Fixture, what: &str) {
 #[case("security group with other rules", &["security group scale-asg"])]
 #[case("global security group", &["security group scale-asg"])]
 #[tokio::test]
-async fn what_is_not_ours_is_refused_by_name_and_taken_over_only_if_asked(
+async fn unmanaged_resources_are_refused_by_name_and_adopted_only_on_request(
     #[case] what: &str,
     #[case] expected: &[&str],
     #[values(Workflow::Manifest, Workflow::PerApp)] workflow: Workflow,
@@ -118,14 +118,14 @@ async fn what_is_not_ours_is_refused_by_name_and_taken_over_only_if_asked(
     let adopting = converger.clone().adopt(true);
     let outcome = adopting.converge(Approval::None).await.unwrap();
     assert!(outcome.is_converged(), "{outcome:#?}");
-    // What can have a label is ours from then on.
+    // Resources that can have labels are managed from then on.
     if ["org", "space", "app", "app of another prefix"].contains(&what) {
         assert_eq!(fixture.converge_well(SMALL).await, 0);
     }
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_is_ours() {
+async fn leftovers_of_a_killed_run_are_ours() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture.converge_well(SMALL).await;
     let space = guid(&fixture, "spaces", "scale-space").await;
@@ -136,7 +136,7 @@ async fn what_a_killed_run_left_is_ours() {
         create(&fixture, "apps", in_space(name, &space)).await;
     }
     assert_eq!(fixture.converge_well(SMALL).await, 2);
-    // Of what cannot have a label, the last step applies it.
+    // The last step applies resources that cannot have labels.
     let converger = converger(&fixture, Workflow::Manifest);
     let org = format!(
         "/v3/organizations/{}",
@@ -272,7 +272,7 @@ fn guid_of(state: &Value, kind: &str, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_user_who_cannot_see_the_org_is_told_so() {
+async fn a_user_who_cannot_see_the_org_gets_an_explanation() {
     let fixture = Fixture::with(
         Workflow::Manifest,
         Workflow::Manifest.foundation().add_user("dora", "secret"),

@@ -1,5 +1,5 @@
-//! Waiting for many things together: each waiter registers a GUID, and one list
-//! request at a time polls all of them.
+//! Waits for many resources together: each waiter registers a GUID, and one list request
+//! at a time polls all of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -13,10 +13,10 @@ use super::error::Error;
 use super::model::{Build, Droplet, Package, Process};
 use super::poll::{self, Progress};
 
-/// How many GUIDs one poll has: they must fit into a URL.
+/// The number of GUIDs in one poll: they must fit into a URL.
 const GUIDS_PER_POLL: usize = 100;
 
-/// A resource that so many polls in a row did not show is gone, unless lists may
+/// A resource that is missing from this many polls in a row is gone, unless lists may
 /// still lag behind its creation.
 const MISSES_UNTIL_GONE: usize = 3;
 
@@ -25,17 +25,18 @@ const LAG: Duration = Duration::from_secs(3);
 
 /// A kind of resource that can be polled by GUIDs.
 pub(crate) trait PolledResource {
-    /// What a wait ends with.
+    /// The value that a successful wait returns.
     type Output;
 
     /// The pause before the second poll.
     fn first_pause(&self) -> Duration;
 
-    /// How far each of some resources is; those that do not exist are left out.
+    /// The progress of some resources. Resources that do not exist are missing from the
+    /// result.
     async fn poll(&self, client: &Client, guids: &[String]) -> Result<Polled<Self::Output>, Error>;
 }
 
-/// What one poll shows, by GUID.
+/// The progress of the polled resources, by GUID.
 pub(crate) type Polled<T> = Vec<(String, Progress<T>)>;
 
 /// Packages, until they can be staged.
@@ -148,10 +149,10 @@ fn crash(process: &Process) -> String {
     )
 }
 
-/// The resources of one kind that somebody waits for.
+/// The resources of one kind that callers wait for.
 pub(crate) struct BatchPoll<R: PolledResource> {
     resource: R,
-    /// The longest wait, if it is not the client's.
+    /// The longest wait. `None` is the client's timeout.
     timeout: Option<Duration>,
     waiters: Mutex<HashMap<String, Waiter<R::Output>>>,
     arrival: tokio::sync::Notify,
@@ -161,7 +162,7 @@ struct Waiter<T> {
     what: String,
     since: Instant,
     last: String,
-    /// How many polls in a row did not show the resource.
+    /// The number of polls in a row that did not show the resource.
     missed: usize,
     result: oneshot::Sender<Result<T, Error>>,
 }
@@ -181,7 +182,7 @@ impl<R: PolledResource> BatchPoll<R> {
         Self { timeout, ..self }
     }
 
-    /// Waits for the resource with this GUID; `what` is what errors are about.
+    /// Waits for the resource with this GUID. `what` names the work in errors.
     /// [`BatchPoll::run`] must be polled at the same time.
     pub(crate) async fn wait_for(&self, guid: &str, what: String) -> Result<R::Output, Error> {
         let (result, outcome) = oneshot::channel();
@@ -199,7 +200,7 @@ impl<R: PolledResource> BatchPoll<R> {
             .unwrap_or_else(|_| Err(Error::impossible(what, "the polling stopped")))
     }
 
-    /// Polls all that somebody waits for, for as long as it is polled itself.
+    /// Polls all registered resources, for as long as it is polled itself.
     pub(crate) async fn run(&self, client: &Client) -> Infallible {
         let fresh = || poll::shared_pauses(self.resource.first_pause());
         let mut pauses = fresh();
@@ -221,7 +222,7 @@ impl<R: PolledResource> BatchPoll<R> {
             }
             self.end_late_waits(self.timeout.unwrap_or(client.timeout()));
             if has_progress && !self.is_slow() {
-                // Where some are done, others may be too.
+                // If one resource is done, others may be done soon.
                 pauses = fresh();
             } else {
                 let pause = pauses.next().unwrap_or(Duration::from_secs(1));
@@ -235,12 +236,12 @@ impl<R: PolledResource> BatchPoll<R> {
         self.resource.first_pause() >= poll::SLOW
     }
 
-    /// Polls some of them; returns whether any wait ended.
+    /// Polls some of the resources. Returns whether any wait ended.
     async fn poll(&self, client: &Client, guids: &[String]) -> bool {
         let polled = match self.resource.poll(client, guids).await {
             Ok(polled) => polled,
             // The next poll may succeed, and each wait has its deadline. A lost
-            // connection was retried already.
+            // connection has been retried already.
             Err(error) if error.is_worth_replanning() && !error.is_connection() => {
                 let reason = error.to_string();
                 for guid in guids {
@@ -266,7 +267,7 @@ impl<R: PolledResource> BatchPoll<R> {
         has_progress
     }
 
-    /// Applies what a poll showed; returns whether that ended the wait.
+    /// Applies the result of a poll. Returns whether it ended the wait.
     fn update(&self, client: &Client, guid: &str, progress: Progress<R::Output>) -> bool {
         match progress {
             Progress::Done(output) => self.end(guid, |_| Ok(output)),
@@ -281,8 +282,8 @@ impl<R: PolledResource> BatchPoll<R> {
         }
     }
 
-    /// Counts that a poll did not show a resource; returns whether it is taken to
-    /// be gone, which ends the wait.
+    /// Counts that a poll did not show a resource. Returns whether the resource counts as
+    /// gone, which ends the wait.
     fn miss(&self, guid: &str) -> bool {
         let is_gone = self.with(|all| {
             all.get_mut(guid).is_some_and(|waiter| {
@@ -302,12 +303,12 @@ impl<R: PolledResource> BatchPoll<R> {
         });
     }
 
-    /// Ends a wait. `outcome` gets the name of the work that the wait was for.
+    /// Ends a wait. `outcome` gets the name of the work that the caller waited for.
     fn end(&self, guid: &str, outcome: impl FnOnce(String) -> Result<R::Output, Error>) -> bool {
         let Some(waiter) = self.with(|all| all.remove(guid)) else {
             return false;
         };
-        // The waiter may have been dropped; then nobody needs the outcome.
+        // The waiter may have been dropped. Nobody needs the outcome then.
         let _ = waiter.result.send(outcome(waiter.what));
         true
     }
@@ -333,7 +334,7 @@ impl<R: PolledResource> BatchPoll<R> {
     fn with<T>(&self, act: impl FnOnce(&mut HashMap<String, Waiter<R::Output>>) -> T) -> T {
         let mut waiters = match self.waiters.lock() {
             Ok(waiters) => waiters,
-            // Nothing that is done under the lock leaves the map inconsistent.
+            // No code under the lock leaves the map inconsistent.
             Err(poisoned) => poisoned.into_inner(),
         };
         act(&mut waiters)

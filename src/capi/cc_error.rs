@@ -1,8 +1,8 @@
-//! The errors that the Cloud Controller and the UAA report, and what they mean.
+//! The errors that the Cloud Controller and the UAA report, and their meaning.
 //!
-//! A code decides where there is one for the case. The v3 API reports most refusals
-//! with the same code, so for those the text decides. The codes are those of
-//! `errors/v2.yml` of the Cloud Controller, which both APIs share.
+//! The code of an error decides. The v3 API reports most refusals with the same code, so
+//! for that code the text decides. The codes come from `errors/v2.yml` of the Cloud
+//! Controller, which both APIs share.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,10 +11,11 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// `UnprocessableEntity`: the code of most refusals of v3. Only their text differs.
+/// `UnprocessableEntity`: the code of most refusals of v3, which differ only in their
+/// text.
 const UNPROCESSABLE_ENTITY: i64 = 10008;
 
-/// An operator disabled deployments.
+/// An operator has disabled deployments.
 pub(super) const DEPLOYMENTS_DISABLED: i64 = 390_014;
 
 /// The Cloud Controller stages one build of an app at a time.
@@ -27,13 +28,13 @@ const CONFLICTS: [i64; 23] = [
     310_002,
 ];
 
-/// A quota of the org or the space leaves too little.
+/// A quota of the org or the space is exceeded.
 const QUOTA_EXCEEDED: [i64; 17] = [
     60005, 60007, 60012, 60013, 100_005, 100_007, 100_008, 100_010, 130_005, 310_003, 310_004,
     310_005, 310_006, 310_008, 310_009, 310_010, 310_011,
 ];
 
-/// What v3 says where something exists already, or no longer.
+/// Texts of v3 for resources that exist already or do not exist any more.
 const CONFLICT_TEXTS: [&str; 9] = [
     "already exists",
     "is taken",
@@ -46,7 +47,7 @@ const CONFLICT_TEXTS: [&str; 9] = [
     "Stop the app before",
 ];
 
-/// What v3 says where a quota leaves too little, in lower case.
+/// Texts of v3 for exceeded quotas, in lower case.
 const QUOTA_TEXTS: [&str; 7] = [
     "quota_exceeded",
     "quota exceeded",
@@ -75,13 +76,13 @@ pub struct CcError {
 }
 
 impl CcError {
-    /// Whether something exists already, or no longer.
+    /// Whether a resource exists already, or does not exist any more.
     pub(super) fn is_conflict(&self) -> bool {
         CONFLICTS.contains(&self.code)
             || self.code == UNPROCESSABLE_ENTITY && is_conflict_text(&self.detail)
     }
 
-    /// Whether a quota of the org or the space leaves too little.
+    /// Whether a quota of the org or the space is exceeded.
     pub(super) fn is_quota_exceeded(&self) -> bool {
         QUOTA_EXCEEDED.contains(&self.code)
             || self.code == UNPROCESSABLE_ENTITY && is_quota_text(&self.detail)
@@ -99,13 +100,14 @@ impl fmt::Display for CcError {
     }
 }
 
-/// Whether a text without a code reports that something exists already, or no longer.
+/// Whether a text without a code reports that a resource exists already, or does not
+/// exist any more.
 pub(super) fn is_conflict_text(text: &str) -> bool {
     CONFLICT_TEXTS.iter().any(|words| text.contains(words))
 }
 
-/// Whether a text reports a quota that leaves too little. `Organization Quota 'q'
-/// already exists` does not.
+/// Whether a text reports an exceeded quota. `Organization Quota 'q' already exists` does
+/// not.
 fn is_quota_text(text: &str) -> bool {
     let text = text.to_lowercase();
     let exceeds_a_quota = text
@@ -136,7 +138,7 @@ fn beginning(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// The errors in a response's body: v3's (`errors`), v2's (`description`) or the UAA's
-/// (`error_description`). Of any other body, its beginning.
+/// (`error_description`). For any other body, its first characters.
 pub(super) fn parse(body: &[u8]) -> Vec<CcError> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -181,7 +183,7 @@ pub(super) fn parse(body: &[u8]) -> Vec<CcError> {
     errors.into_iter().map(printable_error).collect()
 }
 
-/// The beginning of a page of HTML or text, as gateways send them.
+/// The first characters of a page of HTML or text, which gateways send.
 fn beginning_of(body: &[u8]) -> Vec<CcError> {
     const LONGEST: usize = 200;
     let text = readable(&String::from_utf8_lossy(body));
@@ -315,7 +317,7 @@ mod tests {
         "This quota is applied to one or more spaces. Remove this quota from all spaces before deleting.",
         false
     )]
-    fn lack_of_quota_is_told_from_other_errors_about_quotas(
+    fn exceeded_quotas_differ_from_other_errors_about_quotas(
         #[case] detail: &str,
         #[case] expected: bool,
     ) {

@@ -1,9 +1,9 @@
-//! Names and GUIDs in URLs: as many in one request as its URL can hold.
+//! Splits names and GUIDs into lists that fit into URLs.
 
-/// How many bytes of a URL a list may take. Gorouter and nginx accept 8 KB.
+/// The number of bytes of a URL that a list may take. Gorouter and nginx accept 8 KB.
 const LARGEST_LIST: usize = 6_000;
 
-/// The items in comma-separated lists that are each short enough for a URL.
+/// Joins the items into comma-separated lists, each short enough for a URL.
 pub(super) fn for_urls(items: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<String> {
     let mut lists: Vec<String> = Vec::new();
     for item in items {

@@ -1,4 +1,5 @@
-//! The client: discovery, authorized requests, pages, jobs.
+//! The client: finds the APIs of a foundation, sends authorized requests, reads lists
+//! page by page, and waits for jobs.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -27,7 +28,7 @@ use super::transport::{
 use super::{v3, v2017};
 use crate::events::Events;
 
-/// The foundation, the credentials, and how to send requests.
+/// The address of the foundation, the credentials, and options for requests.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
     api: String,
@@ -63,8 +64,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Also trusts the certificates in this file, in PEM format. The system's, or those of
-    /// `SSL_CERT_FILE`, are always trusted.
+    /// Also trusts the certificates in this file, in PEM format. Certificates of the
+    /// system, or those of `SSL_CERT_FILE`, are always trusted.
     #[must_use]
     pub fn ca_cert(mut self, file: Option<PathBuf>) -> Self {
         self.ca_cert = file;
@@ -78,7 +79,7 @@ impl ConnectOptions {
         self
     }
 
-    /// The highest number of requests in flight, at least 1.
+    /// The maximum number of requests in flight, at least 1.
     #[must_use]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
@@ -111,7 +112,7 @@ pub struct Client {
     connection: Arc<Connection>,
 }
 
-/// What the clones of a [`Client`] share.
+/// The state that all clones of a [`Client`] share.
 struct Connection {
     transport: Arc<Transport>,
     base: Url,
@@ -122,7 +123,7 @@ struct Connection {
     auth: Auth,
     dialect: Dialect,
     /// Old foundations cannot embed the instances of processes in lists, and refuse the
-    /// parameter. Then it is not sent again.
+    /// parameter. It is not sent again after a refusal.
     embeds_instances: AtomicBool,
 }
 
@@ -142,7 +143,7 @@ struct RootLinks {
 }
 
 impl RootLinks {
-    /// The policy server, by its newest version.
+    /// The policy server, with the newest version of its API.
     fn policy_server(&self) -> Option<PolicyServer> {
         let versions = [
             (&self.network_policy_v1, Version::V1),
@@ -199,7 +200,7 @@ impl Client {
             let request = Request::get("/");
             let root = transport
                 .retrying(&request, || {
-                    transport.exchange(&base, &request, Authorization::Nobody)
+                    transport.exchange(&base, &request, Authorization::None)
                 })
                 .await
                 .and_then(|response| response.json::<Root>());
@@ -257,12 +258,13 @@ impl Client {
         self.connection.transport.timeout()
     }
 
-    /// The highest number of requests in flight.
+    /// The maximum number of requests in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.connection.transport.concurrency()
     }
 
-    /// Whether lists of processes may embed the instances, as far as is known.
+    /// Whether lists of processes may embed the instances. True until a foundation
+    /// refuses it.
     pub(super) fn embeds_instances(&self) -> bool {
         self.connection.embeds_instances.load(Ordering::Relaxed)
     }
@@ -292,18 +294,19 @@ impl Client {
         self.connection.policy_server.as_ref()
     }
 
-    /// Requests to apps by the hosts of their routes. `router` is where the router is, if
-    /// DNS does not resolve those hosts.
+    /// Sends requests to apps, by the hosts of their routes. `router` is the router's
+    /// address, if DNS does not resolve those hosts.
     pub(crate) fn app_requests(&self, router: Option<&Url>) -> Result<AppRequests, Error> {
         self.connection.transport.app_requests(router.cloned())
     }
 
-    /// Does work that an interrupt does not stop, such as deleting what a run created.
+    /// Runs `work` even after an interrupt, such as the deletion of resources that a run
+    /// created.
     pub(crate) async fn despite_interrupt<T>(&self, work: impl Future<Output = T>) -> T {
         despite_interrupt(work).await
     }
 
-    /// Sends a request with the token, which is renewed once if it is refused.
+    /// Sends a request with the token. If the token is refused, it is renewed once.
     pub(crate) async fn send(&self, request: &Request) -> Result<Response, Error> {
         self.send_to(&self.connection.base, request).await
     }
@@ -416,7 +419,8 @@ impl Client {
         self.send(&Request::get(path)).await?.json()
     }
 
-    /// The first resource of a list that is filtered by name, if any.
+    /// The first resource of a list that is filtered by name. `None` if the list is
+    /// empty.
     pub(crate) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
         Ok(self.list(path).await?.into_iter().next())
     }
@@ -481,7 +485,7 @@ impl Client {
         self.connection.transport.pause(pause).await
     }
 
-    /// Deletes a resource. It is no error if it does not exist.
+    /// Deletes a resource. A resource that does not exist is not an error.
     pub(crate) async fn delete(&self, what: &str, request: &Request) -> Result<(), Error> {
         match self.finish(what, request).await {
             Err(error) if error.is_not_found() => Ok(()),
@@ -489,7 +493,8 @@ impl Client {
         }
     }
 
-    /// The path of the job that a response names: v3 in its `Location`, v2 in its body.
+    /// The path of the job that a response names: v3 in its `Location` header, v2 in its
+    /// body.
     fn job_of(&self, response: &Response) -> Option<String> {
         if let Some(location) = response.location() {
             let path = self.path_of(location);
@@ -508,8 +513,8 @@ impl Client {
         }
     }
 
-    /// The path and query of a link, relative to the base URL. The host is dropped: the
-    /// token is sent to no other host than the foundation's.
+    /// The path and query of a link, relative to the base URL. The host is dropped,
+    /// because the token is sent to no host but the foundation's.
     pub(super) fn path_of(&self, href: &str) -> String {
         let Ok(url) = self.connection.base.join(href) else {
             return href.to_owned();

@@ -1,4 +1,4 @@
-//! Replacing the instances of an app by a deployment, and waiting for it.
+//! Replaces the instances of an app by a deployment, and waits for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,18 +8,18 @@ use super::error::Error;
 use super::model::{Deployment, DeploymentOptions, InstanceState, NewDeployment};
 use super::poll::Progress;
 
-/// How far a deployment is when the wait for it is over.
+/// The state of a deployment when the wait for it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deployed {
-    /// It is done, or its first instance runs.
+    /// It is finished, or its first instance runs.
     Done,
     /// A canary runs and waits to be continued.
     Paused,
 }
 
 impl Client {
-    /// Sets the droplet of a stopped app and starts it, in one request. Nothing but
-    /// its instances is left to be waited for.
+    /// Sets the droplet of a stopped app and starts it, in one request. The caller waits
+    /// for the instances only.
     pub(crate) async fn deploy_stopped(&self, app: &str, droplet: &str) -> Result<(), Error> {
         let deployment = NewDeployment {
             app,
@@ -30,9 +30,9 @@ impl Client {
         Ok(())
     }
 
-    /// Sets the droplet of a stopped app and starts it: in one request, or in two if
-    /// the foundation refuses deployments. Then `deploys` becomes false, and other apps
-    /// are not deployed in vain.
+    /// Sets the droplet of a stopped app and starts it: in one request, or in two if the
+    /// foundation refuses deployments. After a refusal, `deploys` is false, so that no
+    /// other app is deployed in vain.
     pub(crate) async fn start_with_droplet(
         &self,
         app: &str,
@@ -45,7 +45,8 @@ impl Client {
                 Err(error) if error.is_deployments_disabled() => {
                     deploys.store(false, Ordering::Relaxed);
                 }
-                // The Cloud Controller may refuse what it has done already.
+                // The Cloud Controller may refuse a deployment that it has already
+                // carried out.
                 Err(error) if error.is_unprocessable() => {
                     let found = self.app(app).await?;
                     if found.is_started && found.current_droplet.as_deref() == Some(droplet) {
@@ -59,8 +60,9 @@ impl Client {
         self.start_app(app).await
     }
 
-    /// Begins a deployment and waits until it is done or a canary is paused; with
-    /// `first_only`, until one new instance runs. At the deadline it is cancelled.
+    /// Starts a deployment, and waits until it is finished or a canary is paused. With
+    /// `first_only`, waits until one new instance runs. A deployment that exceeds the
+    /// deadline is cancelled.
     pub(crate) async fn deploy(
         &self,
         name: &str,

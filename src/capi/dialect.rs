@@ -1,11 +1,11 @@
-//! Which API a Cloud Controller speaks.
+//! The API that a Cloud Controller speaks.
 
-/// The first version of v3 that is no longer as documented in 2017: its actions
-/// are at `/actions/...`.
+/// The first version of v3 after the one documented in 2017: its actions are at
+/// `/actions/...`.
 const FIRST_AFTER_2017: (u64, u64) = (3, 26);
 
-/// The first version of v3 with all that cf-pusher uses of today's. Security
-/// groups came last.
+/// The first version of v3 with every operation that cf-pusher uses. Security groups were
+/// added last.
 const FIRST_TODAY: (u64, u64) = (3, 84);
 
 /// The API that a Cloud Controller speaks.
@@ -13,7 +13,7 @@ const FIRST_TODAY: (u64, u64) = (3, 84);
 pub enum Dialect {
     /// The API v3 of today, from version 3.84 on.
     V3,
-    /// The API as the document of 2017 describes it, v2 beside an early v3.
+    /// The API of 2017: v2 together with an early v3.
     Documented2017,
 }
 

@@ -1,5 +1,5 @@
-//! One request for many items, and where it fails, again for each half: in the end
-//! only the items fail that are to blame.
+//! Sends one request for many items. A request that fails is sent again for each half,
+//! until only the faulty items fail.
 
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_item_to_blame_fails() {
+    async fn only_the_faulty_item_fails() {
         let sent = Mutex::new(Vec::new());
         let results = run(
             8,

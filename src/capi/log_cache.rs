@@ -8,15 +8,15 @@ use super::client::Client;
 use super::error::Error;
 use super::transport::Request;
 
-/// How many lines one answer has at most.
+/// The maximum number of lines in one response.
 const LIMIT: usize = 1000;
 
-/// A line that an app, or what works for it, has written.
+/// A line that an app wrote, or the platform on its behalf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogLine {
-    /// When, in nanoseconds since 1970, by the foundation's clock.
+    /// The time in nanoseconds since 1970, by the foundation's clock.
     pub(crate) at: i64,
-    /// Who wrote it: `STG` for staging.
+    /// The component that wrote it, such as `STG` for staging.
     pub(crate) source: String,
     pub(crate) is_error: bool,
     pub(crate) text: String,
@@ -55,8 +55,8 @@ struct Log {
     kind: String,
 }
 
-/// The lines of an app from a moment on, in nanoseconds since 1970, in order;
-/// and whether there may be more after them.
+/// The lines of an app since a time in nanoseconds since 1970, in order, and whether the
+/// log-cache may have more.
 pub(crate) async fn lines(
     client: &Client,
     app: &str,
@@ -75,7 +75,7 @@ pub(crate) async fn lines(
     Ok((lines, is_full))
 }
 
-/// The last lines that an app wrote itself, oldest first.
+/// The last lines that the app itself wrote, oldest first.
 pub(crate) async fn last_lines(
     client: &Client,
     app: &str,

@@ -1,8 +1,10 @@
-//! The Cloud Controller, and all that knows its wire: URLs, JSON, HTTP, tokens.
+//! The Cloud Controller's API. Only this module knows URLs, JSON, HTTP and tokens.
 //!
-//! [`operations`] lists what can be asked for, [`model`] what comes back; [`v3`] and
-//! [`v2017`] know how in each dialect, [`client`] and [`transport`] send it, and
-//! [`poll`] and [`batch_poll`] wait. [`network_policies`] is the API of the policy server. Nothing here knows of convergence or pushes.
+//! [`operations`] has every operation that cf-pusher uses, and [`model`] the resources;
+//! [`v3`] and [`v2017`] implement the operations in each dialect. [`client`] and
+//! [`transport`] send requests, and [`poll`] and [`batch_poll`] wait for results.
+//! [`network_policies`] is the API of the policy server. Nothing in here knows about
+//! convergence or pushes.
 
 pub(crate) mod batch_poll;
 mod cc_error;

@@ -1,8 +1,9 @@
-//! The policy server's external API: which apps may reach which others directly. It is
-//! the same for both dialects of the Cloud Controller, which links to it.
+//! The policy server's external API: network policies, which allow apps to connect to
+//! each other directly. The Cloud Controller links to it, and it is the same for both
+//! dialects.
 //!
-//! Its version 1 has ranges of ports, version 0 has single ports. Both add what is new
-//! and ignore what exists, so every request may be sent again.
+//! Version 1 has ranges of ports, version 0 has single ports. A creation adds new
+//! policies and ignores existing ones, so every request may be sent again.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +24,7 @@ pub(crate) const POLICIES_PER_REQUEST: usize = 100;
 pub(crate) struct NetworkPolicy {
     /// The GUID of the app that connects.
     pub(crate) source: String,
-    /// The GUID of the app that is reached.
+    /// The GUID of the app that receives connections.
     pub(crate) destination: String,
     /// `tcp` or `udp`.
     pub(crate) protocol: String,
@@ -32,7 +33,7 @@ pub(crate) struct NetworkPolicy {
 }
 
 impl NetworkPolicy {
-    /// A policy for each port.
+    /// One policy for each port.
     fn single_ports(&self) -> impl Iterator<Item = Self> {
         let (first, last) = self.ports;
         (first..=last).map(|port| Self {
@@ -119,7 +120,7 @@ impl WirePolicy {
         }
     }
 
-    /// The policy, unless it is for all ports, as policies for ICMP are.
+    /// The policy. `None` if it applies to all ports, like policies for ICMP.
     fn policy(self) -> Option<NetworkPolicy> {
         let destination = self.destination;
         let ports = destination.ports.map(|ports| (ports.start, ports.end));
@@ -132,10 +133,10 @@ impl WirePolicy {
     }
 }
 
-/// Network policies.
+/// Operations of the policy server.
 impl Client {
-    /// The same policies as the foundation's API has them: without ranges of ports if it
-    /// knows none.
+    /// The same policies in the form of the foundation's API, which may lack ranges of
+    /// ports.
     pub(crate) fn policies_on_wire(
         &self,
         policies: Vec<NetworkPolicy>,
@@ -149,7 +150,7 @@ impl Client {
         })
     }
 
-    /// The policies whose source or destination is one of some apps.
+    /// The policies that have one of these apps as source or destination.
     pub(crate) async fn network_policies(
         &self,
         apps: &[&str],
@@ -165,7 +166,7 @@ impl Client {
         Ok(policies)
     }
 
-    /// Creates policies. Those that exist already stay as they are.
+    /// Creates policies. Existing ones are not changed.
     pub(crate) async fn create_network_policies(
         &self,
         policies: &[NetworkPolicy],

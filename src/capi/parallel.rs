@@ -1,10 +1,10 @@
-//! Many requests at once, up to a limit.
+//! Runs many requests in parallel, up to a limit.
 
 use std::vec;
 
 use futures::stream::{self, Buffered, StreamExt, TryCollect, TryStreamExt};
 
-/// How many requests of one kind, for one app each, run at a time.
+/// The number of requests of one kind, one for each app, that run in parallel.
 pub(crate) const PER_APP: usize = 64;
 
 /// Results in the order of their futures, or the first error.

@@ -1,7 +1,5 @@
-//! Waiting for one thing that the Cloud Controller does in its own time: always
-//! with a deadline, and with the last state in the error.
-//!
-//! Many things are polled together in [`super::batch_poll`].
+//! Waits for one operation that takes time: always with a deadline, and with the last
+//! state in the error. [`super::batch_poll`] waits for many together.
 
 use std::future::Future;
 use std::time::Duration;
@@ -10,27 +8,26 @@ use tokio::time::Instant;
 
 use super::error::Error;
 
-/// The first pause between polls of something that may be quick.
+/// The first pause between polls of a quick operation.
 pub(crate) const QUICK: Duration = Duration::from_millis(50);
-/// The first pause between polls of something that takes seconds, as staging
-/// and starting do.
+/// The first pause between polls of an operation that takes seconds, such as a staging.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause between polls that many waits share.
 const LONGEST_SHARED_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a poll shows.
+/// The result of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Progress<T> {
     /// The wait is over.
     Done(T),
-    /// Not yet. The state is part of the error if the deadline passes.
+    /// Not done yet. The state becomes part of the error if the deadline passes.
     Pending(String),
-    /// It will never be done, for this reason.
+    /// The operation failed, for this reason.
     Failed(String),
 }
 
-/// The pauses between polls: short at first, then longer.
+/// The pauses between polls, which grow.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
     growing(QUICK, LONGEST_PAUSE)
 }
@@ -46,8 +43,8 @@ fn growing(first: Duration, longest: Duration) -> impl Iterator<Item = Duration>
     })
 }
 
-/// Polls until it is done or has failed, a poll or a pause fails, or the
-/// deadline passes. `what` is what the errors are about.
+/// Polls until the operation is done or has failed, a poll or a pause fails, or the
+/// deadline passes. `what` names the operation in errors.
 pub(crate) async fn until<T, F, Fut, P, Paused>(
     what: &str,
     timeout: Duration,

@@ -1,5 +1,5 @@
-//! The flags of `push` and `manifest` about the apps: from the command line to a
-//! manifest and overrides.
+//! The flags of `push` and `manifest` that describe apps. Turns them into a manifest and
+//! overrides.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use super::variables::{VariableFlags, existing};
 /// Buildpacks.
 const CNB_CREDENTIALS: &str = "CF_CNB_REGISTRY_CREDS";
 
-/// The flags about the apps. Each one that overrides the manifest has the name of
+/// The flags that describe apps. A flag that overrides the manifest has the same name as
 /// its field in [`Overrides`].
 #[derive(Debug, Clone, Default, Args)]
 #[command(args_override_self = true, next_help_heading = "App options")]
@@ -161,8 +161,8 @@ enum StrategyChoice {
 }
 
 impl AppFlags {
-    /// The manifest that the flags select, or that of the working directory, with
-    /// variables interpolated.
+    /// The manifest that the flags name, or that of the working directory, with variables
+    /// interpolated.
     pub(super) fn manifest(&self) -> Result<Manifest, CommandError> {
         let variables = self.variables.variables()?;
         let without = || match self.apps.as_slice() {
@@ -186,12 +186,12 @@ impl AppFlags {
             return Err(CommandError::usage(message)
                 .help("select a manifest with --manifest, or use --no-manifest"));
         };
-        // As the cf CLI does, a link in a given folder is followed.
+        // As the cf CLI does, a link in the given folder is followed.
         let file = Manifest::locate(&file)?.unwrap_or(file);
         Ok(Manifest::read(&file, &variables)?)
     }
 
-    /// The changes to the manifest. A flag with an empty value counts as not given.
+    /// The changes to the manifest. A flag with an empty value counts as missing.
     pub(super) fn overrides(&self) -> Result<Overrides, CommandError> {
         let text = |flag: &Option<String>| flag.clone().filter(|value| !value.is_empty());
         let mut overrides = Overrides::default();
@@ -258,7 +258,7 @@ fn cnb_credentials() -> Result<Option<Redacted<Map<String, Value>>>, CommandErro
         return Ok(None);
     }
     let credentials: Map<String, Value> = serde_json::from_str(&given).map_err(|error| {
-        // Not the error's own text, which may quote a credential.
+        // The error's own text is not printed, because it may quote a credential.
         let (line, column) = (error.line(), error.column());
         CommandError::usage(format!(
             "{CNB_CREDENTIALS} is not a JSON object: line {line}, column {column}"
@@ -267,7 +267,7 @@ fn cnb_credentials() -> Result<Option<Redacted<Map<String, Value>>>, CommandErro
     Ok(Some(credentials.into()))
 }
 
-/// An error about overrides in terms of flags, and what to do about it.
+/// Describes an error about overrides by the names of flags, with the help for it.
 pub(super) fn explain(error: &TransformError) -> (String, Option<&'static str>) {
     match error {
         TransformError::Conflict { field, other } => {
@@ -315,7 +315,7 @@ pub(super) fn explain(error: &TransformError) -> (String, Option<&'static str>) 
     }
 }
 
-/// The second flag of a conflict: the same flag with another value, or another one.
+/// The second flag of a conflict: the same flag with another value, or another flag.
 fn flag_of_other(field: OverrideField, other: OverrideField) -> String {
     match field.name == other.name {
         true => format!("another {}", flag(other)),
@@ -363,7 +363,7 @@ fn lifecycle(text: &str) -> Result<String, String> {
     }
 }
 
-/// A path that may not be built yet.
+/// A path that does not have to exist yet.
 fn absolute(path: &str) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| error.to_string())
 }

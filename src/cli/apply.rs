@@ -8,10 +8,9 @@ use super::converge::{self, ConvergeArgs};
 
 /// Create, change and delete what a spec declares, and verify it
 ///
-/// The same as `converge`, which has a configuration: the plan, the confirmation of
-/// deletions, the run and its verification cover all orgs and spaces of the spec. Only
-/// differences are applied: a second run changes nothing, and the next run finishes an
-/// interrupted one.
+/// Does for a spec what `converge` does for a configuration: plans all orgs and spaces,
+/// asks before it deletes, applies the differences, and verifies the result. A second run
+/// changes nothing. If a run was interrupted, run the same command again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,4 +1,4 @@
-//! Deletions are confirmed: on the terminal, or by flags.
+//! Asks for the approval of deletions on the terminal, unless flags give it.
 
 use std::io::{self, IsTerminal};
 
@@ -21,7 +21,7 @@ pub(super) struct ApprovalArgs {
 }
 
 impl ApprovalArgs {
-    /// The flag that is given, if any.
+    /// The approving flag, if one was given.
     pub(super) fn flag(&self) -> Option<&'static str> {
         match self.max_deletes {
             _ if self.yes => Some("--yes"),
@@ -30,12 +30,12 @@ impl ApprovalArgs {
         }
     }
 
-    /// What the flags approve; without flags, what somebody at the terminal does.
+    /// The approval that the flags give. Without flags, asks at the terminal.
     pub(super) fn approval(&self, api: &str) -> Approval {
         match self.max_deletes {
             _ if self.yes => Approval::All,
             Some(most) => Approval::MaxDeletes(most),
-            // Without both, nobody sees the question or can answer it.
+            // Unless both are terminals, nobody can see the question or answer it.
             None if io::stdin().is_terminal() && io::stderr().is_terminal() => {
                 let api = api.to_owned();
                 Approval::ask(move |deletions| ask(deletions, &api).unwrap_or(false))

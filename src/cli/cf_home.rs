@@ -1,4 +1,5 @@
-//! The login of the `cf` CLI: `$CF_HOME/.cf/config.json`, target and tokens.
+//! Reads the login of the `cf` CLI from `$CF_HOME/.cf/config.json`: its target and
+//! tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,8 @@ struct CfConfig {
     space_fields: Targeted,
 }
 
-/// The login in `$CF_HOME`, or else in the home folder; `None` without a login.
+/// The login in `$CF_HOME`, or in the home folder if that is not set. `None` without a
+/// login.
 pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
     let home = std::env::var_os("CF_HOME")
         .filter(|home| !home.is_empty())

@@ -16,9 +16,9 @@ use super::{CommandError, Common, Format, INTERRUPTED, help, interrupt, output, 
 
 /// Create, change and delete what the configuration asks for, and verify it
 ///
-/// `apply` does the same for a spec. Only differences are applied: a second run changes nothing, and the next run
-/// finishes an interrupted one. A run that deletes apps or an org asks first, or needs
-/// --yes or --max-deletes.
+/// Only differences are applied: a second run changes nothing. If a run was interrupted,
+/// run the same command again. A run that deletes apps or an org asks first, or needs
+/// --yes or --max-deletes. `apply` does the same for a spec.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -29,17 +29,17 @@ Examples:
   cf-pusher converge --config scale-test.json --format json > scale-group.json
   cf-pusher converge --config scale-test.json --mock --trace run.json --report run.html --har run.har --junit run.xml")]
 pub(super) struct ConvergeArgs {
-    /// Delete the org with everything in it first
+    /// Delete the orgs with everything in them first
     #[arg(long)]
     recreate: bool,
 
-    /// Take over unmanaged orgs, spaces, apps, quotas and security groups by the names
-    /// of the configuration or spec
+    /// Take over unmanaged orgs, spaces, apps, quotas and security groups that have the
+    /// same names
     #[arg(long, conflicts_with = "dry_run")]
     adopt: bool,
 
-    /// Also delete what has the `name` of the spec, or the prefix of the configuration, and
-    /// is not declared any more
+    /// Also delete resources that earlier runs created and the configuration or spec no
+    /// longer declares
     #[arg(long, conflicts_with = "only")]
     prune: bool,
 
@@ -55,8 +55,8 @@ pub(super) struct ConvergeArgs {
     #[arg(long, value_name = "APPS", value_parser = whole_number::<usize>(1..=1000), conflicts_with = "dry_run")]
     batch: Option<usize>,
 
-    /// Follow a plan that `plan --out FILE` wrote: stop before the first write if more
-    /// would be done by now
+    /// Follow a plan that `plan --out FILE` wrote, and stop before the first write if the
+    /// plan has changed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "recreate"])]
     plan: Option<PathBuf>,
 
@@ -75,7 +75,7 @@ pub(super) struct ConvergeArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum WorkflowChoice {
-    /// Apply manifests of many apps, then start each app with one deployment
+    /// Apply manifests of many apps, then start each app with a deployment
     Manifest,
     /// Send separate requests for each app, as in the API of 2017
     PerApp,
@@ -155,7 +155,7 @@ fn batch_without_manifests() -> CommandError {
 }
 
 pub(super) fn exit_code(outcome: &Outcome) -> u8 {
-    // A connection that was lost during the run counts as no connection.
+    // A connection that was lost during the run counts as a failed connection.
     let lost = outcome.failures.iter().any(|it| it.error.is_connection());
     match outcome.is_converged() {
         true => 0,
@@ -177,7 +177,7 @@ pub(super) fn report(session: &Session, outcome: &Outcome) -> Result<(), Command
             ))?;
         }
     }
-    // Last, so that they are what is on the screen.
+    // Printed last, so that they are on the screen.
     for line in problems(outcome) {
         match line.split_once(": ") {
             Some(("error", text)) => output::eprintln_labelled_error(text),
@@ -191,7 +191,7 @@ pub(super) fn report(session: &Session, outcome: &Outcome) -> Result<(), Command
     Ok(())
 }
 
-/// The failures and what to do about them; without failures, the drift.
+/// The failures with help. If there are none, the drift.
 fn problems(outcome: &Outcome) -> Vec<String> {
     const MOST: usize = 20;
     let failures = &outcome.failures;
@@ -204,7 +204,7 @@ fn problems(outcome: &Outcome) -> Vec<String> {
     for group in outcome.failure_groups() {
         lines.extend(describe(&group));
     }
-    // One app stands for all that failed in the same way.
+    // One target stands for all that failed in the same way.
     let mut advised = HashSet::new();
     let firsts = failures.iter().filter(|failure| {
         let kind = std::mem::discriminant(&failure.error);
@@ -217,7 +217,7 @@ fn problems(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// A failure, its log, and the other apps that it is about.
+/// A failure, its log, and the other apps that it affects.
 fn describe(group: &FailureGroup) -> Vec<String> {
     let mut lines = vec![format!("error: {group}")];
     lines.extend(group.log.iter().map(|line| format!("  | {line}")));
@@ -237,7 +237,7 @@ fn describe(group: &FailureGroup) -> Vec<String> {
     lines
 }
 
-/// Names, those that differ in a number only as one.
+/// Names of targets. Those that differ only in a number are joined.
 fn names(targets: &[Target]) -> String {
     Target::ranges(targets).join(", ")
 }

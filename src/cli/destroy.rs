@@ -21,8 +21,8 @@ pub(super) struct DestroyArgs {
     #[command(flatten)]
     approval: ApprovalArgs,
 
-    /// Also delete what cf-pusher did not create: the org, apps and service instances in
-    /// it, quota and security group
+    /// Also delete what cf-pusher did not create: orgs with their apps and service
+    /// instances, quotas and security groups
     #[arg(long)]
     force: bool,
 

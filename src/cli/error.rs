@@ -1,4 +1,4 @@
-//! Why a command ended without doing its work: message, help and exit code.
+//! The error that ends a command: message, help and exit code.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use cf_pusher::{
 
 use super::{INTERRUPTED, app_flags, clone, export, help, push};
 
-/// Why a command ended without doing its work.
+/// The error that ends a command.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]
@@ -113,7 +113,7 @@ impl CommandError {
         }
     }
 
-    /// Adds what to do to a usage error.
+    /// Adds help to a usage error.
     pub(super) fn help(self, text: impl Into<String>) -> Self {
         match self {
             Self::Usage { message, .. } => Self::Usage {
@@ -124,7 +124,7 @@ impl CommandError {
         }
     }
 
-    /// What the error is about, one thing a line.
+    /// The items that the error concerns, one on each line.
     pub(super) fn details(&self) -> Vec<String> {
         match self {
             Self::Converge(error) => match error.as_ref() {
@@ -148,7 +148,7 @@ impl CommandError {
         }
     }
 
-    /// What to do about the error.
+    /// The help for the error.
     pub(super) fn advice(&self) -> Option<String> {
         match self {
             Self::Usage { help, .. } => help.clone(),
@@ -297,7 +297,7 @@ fn for_problems(reasons: &[&SpecProblemReason]) -> Option<&'static str> {
     None
 }
 
-/// One problem as it is; several are listed below.
+/// The message of a single problem. Several problems are listed below it.
 fn spec_message(error: &SpecError) -> String {
     match error {
         SpecError::Invalid { problems } if problems.len() > 1 => {

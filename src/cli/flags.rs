@@ -1,4 +1,4 @@
-//! The flags that several subcommands have.
+//! Flags that several subcommands share.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use cf_pusher::Dialect;
 
 use super::variables::VariableFlags;
 
-/// The flags of the subcommands that read what should exist: a configuration or a spec.
+/// The flags of the subcommands that read a configuration or a spec.
 #[derive(Debug, Args)]
 pub(super) struct Common {
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub(super) struct Common {
     pub(super) foundation: Foundation,
 }
 
-/// The flags that say what should exist.
+/// The flags that select the desired state.
 #[derive(Debug, Clone, Args)]
 pub(super) struct InputFlags {
     #[command(flatten)]
@@ -41,8 +41,8 @@ pub(super) struct InputFlags {
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct InputFiles {
-    /// Path to a spec, a YAML file, or to a folder with such files; `-` reads standard
-    /// input. May be repeated: the files are one spec
+    /// Path to a spec (a YAML file) or to a folder of such files; `-` reads standard
+    /// input. Repeat it to read one spec from several files
     #[arg(short = 'f', long = "file", value_name = "FILE", display_order = 0)]
     pub(super) specs: Vec<PathBuf>,
 
@@ -73,7 +73,7 @@ pub(super) struct Foundation {
     #[arg(long, env = "CF_SKIP_SSL_VALIDATION", hide_env = true, value_parser = truth)]
     pub(super) skip_ssl_validation: bool,
 
-    /// Also trust the certificates in this file (PEM), beside those of the system or of
+    /// Trust the certificates in this file (PEM), in addition to those of the system or of
     /// SSL_CERT_FILE
     #[arg(long, value_name = "FILE")]
     pub(super) ca_cert: Option<PathBuf>,
@@ -144,7 +144,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     time(text, shortest)
 }
 
-/// A time that may also be none.
+/// A duration that may be zero.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     time(text, Duration::ZERO)
 }

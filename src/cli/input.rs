@@ -1,4 +1,4 @@
-//! What should exist: from a configuration of a scaling test, or from a spec.
+//! Reads the desired state from a configuration of a scaling test or from a spec.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::connect::variable;
 use super::flags::InputFlags;
 use super::{CommandError, output};
 
-/// The requests in flight for a spec, without a flag.
+/// The number of concurrent requests for a spec, unless a flag sets it.
 const CONCURRENCY: u32 = 16;
 
 /// Whether a command needs the apps' bits.
@@ -21,7 +21,7 @@ pub(super) enum Apps {
     NotNeeded,
 }
 
-/// What should exist, in the form that the user gave.
+/// The desired state in the form that the user gave.
 pub(super) enum Input {
     Scaling(Box<ScalingTest>, Sources),
     Multispace(Box<Multispace>, Sources),
@@ -78,7 +78,7 @@ impl Input {
         desired.map_err(|error| CommandError::usage(error.to_string()))
     }
 
-    /// How to reach the foundation. A spec does not say.
+    /// The address of the foundation, which a spec does not have.
     pub(super) fn connection(&self) -> Connection {
         match self {
             Self::Scaling(config, _) => config.connection.clone(),
@@ -95,7 +95,7 @@ impl Input {
         }
     }
 
-    /// What the user should know, with notes or without.
+    /// Warnings for the user, and with `with_notes` also notes.
     pub(super) fn warnings(&self, with_notes: bool) -> Vec<String> {
         let (notes, sources) = match self {
             Self::Scaling(config, sources) => (config.notes.as_slice(), sources),
@@ -121,7 +121,7 @@ impl Input {
         }
     }
 
-    /// What a plan says besides the changes.
+    /// Facts that a plan shows in addition to the changes.
     pub(super) fn facts(&self) -> Option<String> {
         match self {
             Self::Multispace(config, _) => {
@@ -132,7 +132,7 @@ impl Input {
         }
     }
 
-    /// What it is about, for messages.
+    /// A description of the desired state for messages.
     pub(super) fn subject(&self) -> String {
         match self {
             Self::Scaling(config, _) => config.names().org,

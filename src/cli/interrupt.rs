@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: after the first signal, running requests finish and no new
+//! Handles Ctrl-C and SIGTERM. After the first signal, running requests finish and no new
 //! ones start. The second signal ends the process.
 
 use std::{future, io};

@@ -1,4 +1,4 @@
-//! The library's log on standard error, for `-v` and `RUST_LOG`.
+//! Writes the library's log to standard error, for `-v` and `RUST_LOG`.
 
 use std::io::{self, Write};
 
@@ -7,15 +7,15 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::screen;
 
-/// Shows the log that `-v` and `RUST_LOG` select. `RUST_LOG` can add to `-v`, and
-/// cannot silence it.
+/// Shows the log that `-v` and `RUST_LOG` select. `RUST_LOG` can add to `-v`, but cannot
+/// silence it.
 pub(super) fn init(verbose: u8) {
     let variable = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     let filter = filter(verbose, &variable).unwrap_or_else(|reason| {
         screen::line(&format!("warning: RUST_LOG is ignored: {reason}"));
         filter(verbose, "").unwrap_or_default()
     });
-    // Fails only if a logger is already set, which then stays.
+    // This fails only if a logger is already set. That logger stays.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(console::colors_enabled_stderr())
@@ -33,7 +33,7 @@ fn filter(verbose: u8, variable: &str) -> Result<EnvFilter, String> {
         ("", None) => "off".to_owned(),
         ("", Some(level)) => level.to_owned(),
         (variable, None) => variable.to_owned(),
-        // The last directive for a target counts.
+        // For each target, the last directive counts.
         (variable, Some(level)) => format!("{variable},{level}"),
     };
     EnvFilter::builder()

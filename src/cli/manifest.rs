@@ -7,8 +7,8 @@ use super::{CommandError, output};
 
 /// Print the manifest that `push` would apply, with all flags applied to it
 ///
-/// Works offline: no foundation is contacted. Credentials of registries are shown as
-/// `<redacted>`. The path of an app need not exist yet.
+/// Works offline. Credentials of registries are shown as `<redacted>`. The path of an app
+/// does not have to exist.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

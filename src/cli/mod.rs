@@ -53,19 +53,19 @@ use flags::{Common, Format, Foundation};
 use screen::ColorChoice;
 use usage::Hints;
 
-/// The version, and the commit that it was built from if that is known.
+/// The version, with the commit that it was built from if that is known.
 const VERSION: &str = env!("CF_PUSHER_VERSION");
 
 /// Converge a Cloud Foundry foundation to declared orgs, spaces and running apps
 ///
-/// Each kind of app is staged once; all other apps get a copy of its droplet.
+/// Each kind of app is staged once. All other apps get a copy of its droplet.
 #[derive(Debug, Parser)]
 #[command(name = "cf-pusher", version = VERSION, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 
-    /// When the output has colors
+    /// When to use colors
     #[arg(
         long,
         value_name = "WHEN",
@@ -86,7 +86,7 @@ Examples:
   cf-pusher plan --config scale-test.json
   # declare any orgs, spaces and apps in YAML
   cf-pusher apply -f fixtures/specs/shop.yml --mock
-  # on another foundation than the one that the cf CLI targets
+  # use another foundation than the target of the cf CLI
   CF_USERNAME=admin CF_PASSWORD=... cf-pusher converge --config scale-test.json --api api.example.com
 
 Exit codes:
@@ -95,9 +95,9 @@ Exit codes:
   2    usage, configuration, spec or manifest error
   3    the foundation cannot be reached, or the login failed
   130  interrupted
-  With `plan --detailed-exitcode`: 0 no changes, 2 changes, 1 every error";
+  With `plan --detailed-exitcode`: 0 without changes, 2 with changes, 1 on every error";
 
-/// The environment variables that all subcommands read that use a foundation.
+/// The environment variables of all subcommands that connect to a foundation.
 const ENVIRONMENT: &str = "\
 Environment variables:
   CF_API                 URL of the Cloud Controller, like --api
@@ -107,19 +107,19 @@ Environment variables:
   CF_PUSHER_CA_CERT      File of trusted certificates, like --ca-cert
   SSL_CERT_FILE          File of trusted certificates, instead of the system's
   CF_HOME                Folder of the cf CLI's login [default: the home folder]
-  HTTPS_PROXY, NO_PROXY  Proxy for requests, and hosts without one
+  HTTPS_PROXY, NO_PROXY  Proxy for requests, and hosts that do not need it
   NO_COLOR               No colors, like --color never
   RUST_LOG               Filter for logs, in addition to -v";
 
-/// The environment variables of the subcommands with a configuration or a spec.
+/// The environment variables of the subcommands that read a configuration or a spec.
 const ENVIRONMENT_OF_CONFIG: &str = "
   APPS_DIR               Folder with the bits of each group, like --apps-dir";
 
 /// The environment variables of `push`.
 const ENVIRONMENT_OF_PUSH: &str = "
   CF_ORG, CF_SPACE       Org and space, like --org and --space
-  CF_STAGING_TIMEOUT     Longest staging in minutes
-  CF_STARTUP_TIMEOUT     Longest start of an app in minutes
+  CF_STAGING_TIMEOUT     Timeout for staging, in minutes
+  CF_STARTUP_TIMEOUT     Timeout for the start of an app, in minutes
   CF_DOCKER_PASSWORD     Password for the registry of --docker-username
   CF_CNB_REGISTRY_CREDS  Credentials for registries of Cloud Native Buildpacks, as JSON";
 
@@ -198,7 +198,7 @@ fn with_negative_numbers(argument: clap::Arg) -> clap::Arg {
     }
 }
 
-/// Runs the command in the process's arguments.
+/// Runs the command with the arguments of the process.
 pub(crate) fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let hints = Hints::of(&arguments);
@@ -219,7 +219,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// Prints an error, as text and in the format that was asked for.
+/// Prints an error as text, and as JSON if that is the selected format.
 fn fail(error: &CommandError, hints: Hints) -> ExitCode {
     output::eprintln_error(error);
     let mut code = error.exit_code();
@@ -243,7 +243,7 @@ fn execute(command: Online) -> Result<u8, CommandError> {
             () = interrupt::wait_for_second_signal(&interrupt) => Err(Error::Interrupted.into()),
         }
     });
-    // A prompt may still read from the terminal; it is not waited for.
+    // A prompt may still be reading from the terminal. It is not waited for.
     runtime.shutdown_background();
     outcome
 }

@@ -1,4 +1,4 @@
-//! The output of the commands.
+//! Prints the output of the commands.
 
 use std::io;
 use std::time::Duration;
@@ -36,7 +36,7 @@ struct Run<'a> {
     duration_ms: u64,
 }
 
-/// The keys that scale tests find their apps by.
+/// The keys with which scaling tests find their apps.
 pub(super) fn scale_group(config: &ScalingTest) -> Value {
     let names = config.names();
     json!(ScaleGroup {
@@ -69,7 +69,7 @@ pub(super) fn print_diff(lines: &[DiffLine]) -> io::Result<()> {
     print(&shown.collect::<Vec<_>>().join("\n"))
 }
 
-/// Prints an error, and what to do about it, to standard error.
+/// Prints an error and its help to standard error.
 pub(super) fn eprintln_error(error: &CommandError) {
     eprintln_labelled_error(&error.to_string());
     for line in error.details() {
@@ -80,13 +80,13 @@ pub(super) fn eprintln_error(error: &CommandError) {
     }
 }
 
-/// Prints an error to standard error, without what to do about it.
+/// Prints an error without its help to standard error.
 pub(super) fn eprintln_labelled_error(error: &str) {
     let label = style("error:").for_stderr().red().bold();
     eprintln_line(&format!("{label} {error}"));
 }
 
-/// Prints what to do about an error to standard error.
+/// Prints the help for an error to standard error.
 pub(super) fn eprintln_help(help: &str) {
     let label = style("help:").for_stderr().cyan();
     eprintln_line(&format!("{label} {help}"));
@@ -97,8 +97,8 @@ pub(super) fn eprintln_line(line: &str) {
     screen::line(line);
 }
 
-/// Prints the JSON object of a command: what it is about, with the keys of the Go
-/// cf-pusher for a scaling test, and `extra`.
+/// Prints the JSON object of a command: a description of the input, with the keys of the
+/// Go cf-pusher for a scaling test, and `extra`.
 pub(super) fn print_json(session: &Session, extra: Value) -> io::Result<()> {
     let mut object = session.input.head();
     if let (Some(object), Value::Object(extra)) = (object.as_object_mut(), extra) {
@@ -107,7 +107,7 @@ pub(super) fn print_json(session: &Session, extra: Value) -> io::Result<()> {
     print(&format!("{object:#}"))
 }
 
-/// The outcome of a run and its counts, as `run` in JSON has them.
+/// The outcome of a run and its counts: the value of `run` in JSON.
 pub(super) fn run_json(session: &Session, outcome: &Outcome) -> Value {
     let run = json!(Run {
         changed: outcome.changed(),
@@ -128,7 +128,7 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
     let apps = outcome.changed() + outcome.unchanged() + outcome.failed();
     #[expect(clippy::cast_precision_loss, reason = "these are small counts")]
     let per_app = counts.requests as f64 / apps.max(1) as f64;
-    // What was not begun did not fail.
+    // Resources that were not started did not fail.
     let undone = match outcome.interrupted {
         true => "not done",
         false => "failed",
@@ -148,7 +148,8 @@ pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> 
     )
 }
 
-/// A line about the time that the foundation says it spent, and on what most.
+/// A line about the time that the foundation reports for its work, and the most expensive
+/// endpoints.
 fn server_time(counts: &RunCounts) -> String {
     let most = counts
         .server_ms_by_endpoint
@@ -165,7 +166,7 @@ fn server_time(counts: &RunCounts) -> String {
     )
 }
 
-/// A plan as JSON: every resource, and how many apps have which action.
+/// A plan as JSON: every resource, and the number of apps for each action.
 pub(super) fn plan_json(plan: &Plan) -> Value {
     json!({"plan": {
         "orgs": plan.orgs,
@@ -177,7 +178,7 @@ pub(super) fn plan_json(plan: &Plan) -> Value {
     }})
 }
 
-/// What differs from the desired state, as JSON.
+/// The drift as JSON.
 pub(super) fn drift_json(drift: &[Drift]) -> Value {
     json!({"drift": drift})
 }

@@ -1,4 +1,4 @@
-//! The space that a command works in.
+//! Finds the space that a command works in.
 
 use cf_pusher::push::PushSpace;
 
@@ -6,7 +6,7 @@ use super::CommandError;
 use super::cf_home::{self, Targeted};
 use super::connect::{self, Connected};
 
-/// A space that flags, environment or the cf CLI select.
+/// A space that the flags, the environment or the cf CLI select.
 #[derive(Debug)]
 pub(super) struct Located {
     pub(super) space: PushSpace,
@@ -34,9 +34,9 @@ pub(super) fn given(flag: Option<&str>, variable: &str) -> Option<String> {
     flag.or_else(|| connect::variable(variable))
 }
 
-/// Finds a space by the names of its org and itself; without a name, the target of the
-/// cf CLI decides. On the embedded fake, the space is created if needed. `help` is what
-/// to do if no space is selected.
+/// Finds a space by the names of its org and itself. Without names, the target of the cf
+/// CLI is used. On the embedded fake, the space is created if needed. `help` is printed
+/// if no space is selected.
 pub(super) fn find(
     org: Option<&str>,
     space: Option<&str>,

@@ -30,12 +30,12 @@ pub(super) struct PlanArgs {
     #[arg(long)]
     detailed_exitcode: bool,
 
-    /// Write the plan to a file, for `converge` or `apply` with `--plan FILE`
+    /// Write the plan to a file, for `--plan FILE` of `converge` and `apply`
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Also plan the deletion of what has the `name` of the spec, or the prefix of the
-    /// configuration, and is not declared any more
+    /// Also plan the deletion of resources that earlier runs created and the configuration
+    /// or spec no longer declares
     #[arg(long, conflicts_with = "only")]
     prune: bool,
 
@@ -53,13 +53,13 @@ pub(super) struct PlanArgs {
 /// The flag that selects groups.
 #[derive(Debug, Args)]
 pub(super) struct OnlyArgs {
-    /// Only the apps of this group, such as `tick`; may be repeated
+    /// Select the apps of this group only, such as `tick`; may be repeated
     #[arg(long, value_name = "GROUP")]
     only: Vec<String>,
 }
 
 impl OnlyArgs {
-    /// The selected groups; without any, all.
+    /// Selects the groups. Without any names, selects all.
     pub(super) fn select(&self, converger: Converger) -> Result<Converger, CommandError> {
         match self.only.as_slice() {
             [] => Ok(converger),
@@ -79,7 +79,7 @@ pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result
     })
 }
 
-/// Prints the plan, and writes it to a file if one is given.
+/// Prints the plan, and writes it to the given file, if any.
 pub(super) async fn show(
     session: &Session,
     converger: &Converger,
@@ -102,7 +102,7 @@ pub(super) async fn show(
     Ok(plan)
 }
 
-/// The foundation, what the apps take of it, and the changes.
+/// The foundation, the resources that the apps use, and the changes.
 fn text(session: &Session, plan: &Plan, all: bool) -> String {
     let client = &session.connected.client;
     let mut text = format!("api {} as {}\n", client.api(), client.user());
@@ -120,7 +120,7 @@ fn text(session: &Session, plan: &Plan, all: bool) -> String {
     text
 }
 
-/// Reads a plan that `plan --out` has written.
+/// Reads a plan that `plan --out` wrote.
 pub(super) fn read(path: &Path) -> Result<SavedPlan, CommandError> {
     let failed = |error: &dyn std::fmt::Display| {
         CommandError::usage(format!(

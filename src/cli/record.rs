@@ -1,4 +1,4 @@
-//! The files that record a run.
+//! Opens and completes the files that record a run.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use cf_pusher::{Error, EventSink};
 
 use super::{CommandError, output};
 
-/// Recordings of a run.
+/// The flags that record a run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recordings")]
 pub(super) struct RecordArgs {
@@ -111,7 +111,7 @@ struct Opened {
     recording: Arc<dyn Recording>,
 }
 
-/// The recordings of a run. They are completed on drop, so however the run ends.
+/// The recordings of a run. They are completed on drop, whatever the outcome of the run.
 pub(super) struct Recordings(Vec<Opened>);
 
 impl Recordings {

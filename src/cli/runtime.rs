@@ -1,4 +1,4 @@
-//! The threads that the command runs on.
+//! Starts the threads that the command runs on.
 
 use std::io;
 use std::sync::mpsc;
@@ -8,13 +8,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::CommandError;
 
-/// The threads beside one per core: for reading files and for resolving host names.
+/// The number of threads in addition to one per core: for reading files and resolving
+/// host names.
 const SPARE: usize = 2;
 
 /// Starts the threads.
 ///
 /// # Errors
-/// If the system refuses to start as many threads as are needed.
+///
+/// The system refuses to start enough threads.
 pub(super) fn start() -> Result<Runtime, CommandError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let failed = |source: io::Error| CommandError::Threads { source };
@@ -23,8 +25,8 @@ pub(super) fn start() -> Result<Runtime, CommandError> {
     runtime.enable_all().build().map_err(failed)
 }
 
-/// Whether so many threads can be started. The runtime would panic where it cannot
-/// start its first, and wait forever where it cannot start a second one.
+/// Whether this many threads can be started. The runtime would panic if it could not
+/// start the first thread, and wait forever if it could not start the second.
 fn check(threads: usize) -> io::Result<()> {
     let (release, wait) = mpsc::channel::<()>();
     let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
@@ -32,7 +34,7 @@ fn check(threads: usize) -> io::Result<()> {
         .map(|_| {
             let wait = std::sync::Arc::clone(&wait);
             thread::Builder::new().spawn(move || {
-                // Ends with an error when all threads are to end.
+                // Fails when all threads should end.
                 let _ = wait.lock().map(|wait| wait.recv());
             })
         })

@@ -8,15 +8,15 @@ use super::{CommandError, output};
 
 /// Print the JSON Schema of a configuration or a spec, for editors and other programs
 ///
-/// A configuration may name its schema in the key `$schema`, and a spec in a comment such
-/// as `# yaml-language-server: $schema=cf-pusher.spec.json`.
+/// A configuration names its schema in the key `$schema`, and a spec in a comment such as
+/// `# yaml-language-server: $schema=cf-pusher.spec.json`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cf-pusher schema > cf-pusher.schema.json
   cf-pusher schema spec > cf-pusher.spec.json")]
 pub(super) struct SchemaArgs {
-    /// Whose schema
+    /// Format to describe
     #[arg(value_name = "FORMAT", value_enum, default_value_t = Schema::Config)]
     of: Schema,
 }

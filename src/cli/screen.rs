@@ -1,5 +1,5 @@
-//! The terminal. Everything that the command prints passes through here, so lines
-//! and live progress never overwrite each other.
+//! The terminal. All output of the command passes through this module, so that lines and
+//! live progress never overwrite each other.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -18,17 +18,17 @@ struct Screen {
     /// The live lines; `None` if standard error is not a terminal that can move its
     /// cursor.
     live: Option<MultiProgress>,
-    /// Whether a question is on the screen, so that nothing may be drawn.
+    /// Whether a question is on the screen. Nothing may be drawn then.
     is_asking: AtomicBool,
 }
 
-/// When the output has colors.
+/// When to use colors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set or TERM is `dumb`
     #[default]
     Auto,
-    /// Always, also in a pipe
+    /// Always, even in a pipe
     Always,
     /// Never
     Never,
@@ -125,7 +125,7 @@ impl TermLike for Terminal {
     }
 }
 
-/// The live lines, if there are any and nothing is being asked.
+/// The live lines. `None` if there are none or a question is on the screen.
 fn live() -> Option<&'static MultiProgress> {
     let screen = SCREEN.get()?;
     screen.live.as_ref().filter(|_| !is_asking())
@@ -186,8 +186,8 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     }
 }
 
-/// Asks a question on standard error, and reads a line from standard input. Live
-/// lines are hidden until then. This blocks: call it on a thread for blocking work.
+/// Asks a question on standard error, and reads a line from standard input. Live lines
+/// are hidden meanwhile. The call blocks, so it needs a thread for blocking work.
 pub(super) fn ask(question: &str) -> io::Result<String> {
     let _hidden = Hidden::new();
     let mut terminal = io::stderr().lock();

@@ -1,4 +1,4 @@
-//! `cf-pusher spec`: prints a spec that a generator makes.
+//! `cf-pusher spec`: prints the spec of a configuration or a preset.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,10 @@ use cf_pusher::{Preset, SpecFile};
 use super::input::Input;
 use super::{CommandError, output};
 
-/// Print the spec of a configuration, or one to begin with
+/// Print the spec of a configuration or a preset, or an example
 ///
-/// The spec of a configuration declares exactly what `converge` creates for it.
+/// The spec of a configuration declares exactly the resources that `converge` creates for
+/// it.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("source").args(["config", "preset"]).required(true),
@@ -26,7 +27,7 @@ pub(super) struct SpecArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// A spec for a known kind of test
+    /// Kind of test to print a spec for
     #[arg(long, value_name = "NAME", value_enum)]
     preset: Option<PresetChoice>,
 
@@ -46,7 +47,7 @@ pub(super) fn run(args: SpecArgs) -> Result<u8, CommandError> {
     let text = match (args.preset, args.config) {
         (Some(PresetChoice::Cedar), _) => Preset::Cedar.text().to_owned(),
         (None, Some(config)) => {
-            // The spec may be written to another folder.
+            // The spec may be written to another folder, so the path must be absolute.
             let apps_dir = args.apps_dir.map(std::path::absolute).transpose()?;
             let input = Input::of_config(&config, apps_dir.as_deref())?;
             for warning in input.warnings(false) {

@@ -51,8 +51,7 @@ pub(super) struct TestArgs {
     #[arg(long)]
     setup: bool,
 
-    /// Seed of the samples; the same seed tries the same connections again [default:
-    /// random]
+    /// Seed of the samples; the same seed selects the same connections [default: random]
     #[arg(long, value_name = "N", conflicts_with = "latency", value_parser = flags::whole_number(0..=u64::MAX))]
     seed: Option<u64>,
 
@@ -66,7 +65,7 @@ pub(super) struct TestArgs {
     )]
     sample: Option<i32>,
 
-    /// Which apps connect to which
+    /// Connections between apps to test
     #[arg(long, value_enum, default_value_t = ContextChoice::Both, conflicts_with = "latency")]
     context: ContextChoice,
 
@@ -79,7 +78,7 @@ pub(super) struct TestArgs {
     #[arg(long, conflicts_with = "latency")]
     keep_policies: bool,
 
-    /// Time that policies stay in place after they were tested
+    /// Time to keep the policies in place after the test
     #[arg(long, value_name = "TIME", value_parser = flags::wait, default_value = "30s", conflicts_with = "latency")]
     settle: Duration,
 
@@ -101,21 +100,22 @@ pub(super) struct TestArgs {
     record: RecordArgs,
 }
 
-/// The flags that measure something instead of testing policies.
+/// The flags that select a measurement instead of the test of policies.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Measurements")]
 struct Measurements {
-    /// Instead, map routes, and measure how long it takes until an app responds
+    /// Map routes, and measure the time until an app responds, instead of testing
+    /// policies
     #[arg(long)]
     route_latency: bool,
 
-    /// Instead, bind and unbind a security group, and measure how long it takes until
-    /// an app's connection changes
+    /// Bind and unbind a security group, and measure the time until an app's connection
+    /// changes, instead of testing policies
     #[arg(long)]
     asg_latency: bool,
 
     /// Address that the security group allows; it must accept connections, and no other
-    /// group may allow it [default: where a cell forwards to the first tick app]
+    /// group may allow it [default: the first tick app, on its cell]
     #[arg(long, value_name = "IP:PORT", requires = "asg_latency", value_parser = address)]
     asg_target: Option<SocketAddr>,
 
@@ -139,7 +139,7 @@ enum ContextChoice {
     OneClient,
     /// All proxy apps connect to the first tick app
     OneServer,
-    /// One after the other
+    /// Both, one after the other
     Both,
 }
 
@@ -277,8 +277,8 @@ async fn measure(
     Ok(u8::from(!slow.is_empty()))
 }
 
-/// Prints the object: the keys of the Go cf-pusher, the run that set the apps up, and
-/// the result.
+/// Prints the JSON object: the keys of the Go cf-pusher, the run of the setup, and the
+/// result.
 fn print_json(session: &Session, setup: Option<&Outcome>, result: Value) -> std::io::Result<()> {
     let mut object = match setup {
         Some(outcome) => output::run_json(session, outcome),
@@ -303,7 +303,7 @@ fn report(
             output::print(&summary::test(tested, is_fake, took))?;
         }
     }
-    // Last, so that they are what is on the screen.
+    // Printed last, so that they are on the screen.
     for failure in tested.failures() {
         output::eprintln_labelled_error(&failure);
     }

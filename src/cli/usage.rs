@@ -1,4 +1,4 @@
-//! Errors of the command line itself: what is wrong, and what was probably meant.
+//! Explains errors of the command line, with suggestions.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -8,8 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::{ColorChoice, CommandError, Format, output, screen};
 
-/// What the arguments say about the output. It is read before they are parsed, so
-/// that an error of theirs is printed in the right form.
+/// Properties of the output, read from the arguments before they are parsed, so that an
+/// error in them is printed in the right form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hints {
     pub(super) format: Format,
@@ -44,7 +44,7 @@ fn parsed<T: ValueEnum>(value: Option<String>) -> Option<T> {
     T::from_str(&value?, false).ok()
 }
 
-/// Whether an "error" of clap is help or the version, which was asked for.
+/// Whether an "error" of clap is the help or the version.
 pub(super) fn is_help(error: &clap::Error) -> bool {
     !error.use_stderr()
 }
@@ -59,7 +59,7 @@ pub(super) fn print_help(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::from(output::print(text.trim_end()).is_err()))
 }
 
-/// An error of the command line, with what was probably meant.
+/// An error of the command line, with a suggestion.
 pub(super) fn explain(error: &clap::Error, arguments: &[OsString]) -> CommandError {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         screen::line(error.render().to_string().trim_end());
@@ -80,7 +80,7 @@ pub(super) fn explain(error: &clap::Error, arguments: &[OsString]) -> CommandErr
     CommandError::usage(message).help(help)
 }
 
-/// The flag, subcommand or value that a misspelt one most likely stands for.
+/// The flag, subcommand or value that the user most likely meant.
 fn suggestion(error: &clap::Error) -> Option<String> {
     const KINDS: [ContextKind; 3] = [
         ContextKind::SuggestedArg,
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_errors_say_what_was_probably_meant() {
+    fn usage_errors_suggest_what_was_meant() {
         let explained = [
             "cf-pusher push -i -1",
             "cf-pusher push -u bogus",

@@ -1,4 +1,4 @@
-//! The flags for the values of variables in a manifest or a spec.
+//! The flags that set variables of a manifest or a spec.
 
 use std::path::PathBuf;
 

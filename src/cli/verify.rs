@@ -12,9 +12,9 @@ use super::{CommandError, Common, Format, output};
 
 /// Check the foundation against the configuration or spec
 ///
-/// Lists all drift: missing, unwanted, stopped or differently scaled apps, instances
-/// that do not run, missing routes, and differences in security group rules,
-/// environment and droplets. Exits with 0 if there is no drift, else with 1.
+/// Lists all drift: missing, unwanted, stopped or differently scaled apps, instances that
+/// are not running, missing routes, and differences in security group rules, environment
+/// and droplets. Exits with 0 without drift, and with 1 otherwise.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

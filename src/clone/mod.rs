@@ -1,13 +1,13 @@
-//! `clone`: copies an app as often as asked, with its droplet.
+//! Copies an app, once or many times, with its droplet.
 //!
 //! The Cloud Controller's manifest of the source has every property. It is applied for
 //! all clones in one request, with their names and hosts. Then each clone takes two
 //! requests: one copies the droplet, the other sets it and starts the app. Waits share
 //! their polls.
 //!
-//! Until all clones of a run are finished, an annotation names their source. So the next
-//! run knows what a killed run left, and goes on with it. The last request of a run
-//! removes the annotations of all clones together.
+//! Until all clones of a run are finished, an annotation names their source. A run that
+//! finds this annotation continues with the clones of an interrupted run. The last
+//! request of a run removes the annotations of all clones together.
 
 mod outcome;
 mod prepare;
@@ -56,7 +56,7 @@ pub struct Cloner {
     client: Client,
     /// The space of the source.
     space: PushSpace,
-    /// The space of the clones, if it is another one.
+    /// The space of the clones, if it differs from that of the source.
     target: Option<PushSpace>,
     app: String,
     new: String,
@@ -68,7 +68,7 @@ pub struct Cloner {
 }
 
 impl Cloner {
-    /// One clone named `new` of the app `app` in a space.
+    /// Creates one clone named `new` of the app `app` in `space`.
     pub fn new(
         client: Client,
         space: PushSpace,
@@ -89,22 +89,22 @@ impl Cloner {
         }
     }
 
-    /// Creates so many clones. `{i}` in their name stands for the number of each, from
-    /// 0; without it, the names end in `-0`, `-1` and so on.
+    /// Creates this many clones. `{i}` in their name stands for the number of each,
+    /// starting at 0. Without it, the names end in `-0`, `-1` and so on.
     #[must_use]
     pub fn count(mut self, count: u32) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Creates the clones in another space than that of the source. It must exist.
+    /// Creates the clones in this space, which must exist.
     #[must_use]
     pub fn target(mut self, space: PushSpace) -> Self {
         self.target = Some(space);
         self
     }
 
-    /// Gives the web process of each clone so many instances.
+    /// Sets the number of instances of the web process of each clone.
     #[must_use]
     pub fn instances(mut self, instances: u32) -> Self {
         self.instances = Some(instances);
@@ -126,20 +126,21 @@ impl Cloner {
         self
     }
 
-    /// Binds the clones to no services.
+    /// Does not bind the clones to services.
     #[must_use]
     pub fn no_services(mut self) -> Self {
         self.services = false;
         self
     }
 
-    /// Creates the clones, or goes on with those that a killed run left.
+    /// Creates the clones, or finishes those of an interrupted run.
     ///
-    /// If the Cloud Controller refuses the manifest, or refuses to start a clone, the
-    /// new apps and routes are deleted again. They are kept if it is unknown what
-    /// became of a request; then a second run goes on.
+    /// If the Cloud Controller refuses the manifest, or refuses to start a clone, the new
+    /// apps and routes are deleted again. They are kept if the result of a request is
+    /// unknown. A second run continues with them.
     ///
     /// # Errors
+    ///
     /// [`CloneError`] if no clone could be created. Errors of single clones are in the
     /// [`CloneOutcome`].
     pub fn run(&self) -> BoxFuture<'_, Result<CloneOutcome, CloneError>> {

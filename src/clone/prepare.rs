@@ -1,5 +1,4 @@
-//! What is read before the first clone is created: the source, and what of the clones
-//! exists already.
+//! Reads the source and the existing clones before the first clone is created.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -19,7 +18,7 @@ use crate::push::lowercase;
 /// The longest host of a route.
 const LONGEST_HOST: usize = 63;
 
-/// Everything that is known before the first clone is created.
+/// The state that a run needs before it creates the first clone.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The GUID of the target space.
@@ -28,7 +27,7 @@ pub(super) struct Prepared {
     pub(super) droplet: Option<Droplet>,
     /// The manifest of all clones.
     pub(super) manifest: Manifest,
-    /// At least one.
+    /// The clones, at least one.
     pub(super) clones: Vec<NewClone>,
 }
 
@@ -36,9 +35,9 @@ pub(super) struct Prepared {
 #[derive(Debug, Clone)]
 pub(super) struct NewClone {
     pub(super) name: String,
-    /// What a killed run left of it.
+    /// The unfinished clone of an interrupted run.
     pub(super) leftover: Option<App>,
-    /// The copy of the source's droplet that a killed run left, if it is or will be
+    /// The copy of the source's droplet from an interrupted run, if it is or will be
     /// staged.
     pub(super) copy: Option<String>,
     /// Where its routes lead that a manifest would map elsewhere, by their text. The app
@@ -54,14 +53,14 @@ struct Source {
     routes: Vec<Route>,
 }
 
-/// The routes that a source has, as far as clones can have the like.
+/// The routes of a source that clones can have in their own domain and path.
 struct HostRoutes<'s> {
     routes: Vec<&'s Route>,
 }
 
 impl Cloner {
-    /// Reads the source and the target space. Deletes nothing but copies of droplets
-    /// that a killed run left and no clone can use.
+    /// Reads the source and the target space. Deletes only copies of droplets from an
+    /// interrupted run that no clone can use.
     pub(super) async fn prepare(&self, names: Vec<String>) -> Result<Prepared, CloneError> {
         let client = &self.client;
         let source_space = self.space.find(client).await?;
@@ -77,7 +76,7 @@ impl Cloner {
         let manifest = source.manifest.of_clones(
             &clones,
             &[
-                // A clone is not part of what the source was converged for.
+                // A clone is not one of the apps that the source was converged with.
                 MetadataChange::LeaveOut {
                     part: "labels",
                     key: MANAGED_BY_LABEL,
@@ -153,7 +152,7 @@ impl Cloner {
         })
     }
 
-    /// The clones that a killed run left, by their names in lower case.
+    /// The unfinished clones of an interrupted run, by their names in lower case.
     async fn leftovers(
         &self,
         space: &str,
@@ -191,8 +190,8 @@ impl Cloner {
         names.iter().map(entry).collect()
     }
 
-    /// The copies of the source's droplet that a killed run left, by the app's GUID.
-    /// Other droplets of these apps are deleted, except for those that they run with.
+    /// The copies of the source's droplet from an interrupted run, by the app's GUID.
+    /// Other droplets of these apps are deleted, unless the apps run with them.
     async fn copies(
         &self,
         leftovers: &HashMap<String, App>,
@@ -232,7 +231,7 @@ fn is_copy(droplet: &Droplet, source: &Droplet) -> bool {
     use crate::capi::model::ResourceState::{Expired, Failed};
     match droplet.state {
         Failed | Expired => false,
-        // While it is copied, and for Docker images, it has no checksum.
+        // A copy in progress has no checksum, and neither has a Docker image.
         _ => droplet.checksum.is_none() || droplet.checksum == source.checksum,
     }
 }
@@ -277,7 +276,7 @@ impl<'s> HostRoutes<'s> {
         all
     }
 
-    /// The routes of a clone, by those of the source.
+    /// The routes of a clone, by the corresponding routes of the source.
     fn of_clone(&self, name: &str) -> Result<BTreeMap<String, String>, CloneError> {
         if self.routes.is_empty() {
             return Ok(BTreeMap::new());
@@ -313,7 +312,7 @@ fn domain_of(route: &Route) -> &str {
     }
 }
 
-/// Whether all routes of clones can be theirs: each is new, or leads nowhere, or to an
+/// Checks that each route of the clones is new, has no destination, or leads to an
 /// unfinished clone.
 async fn check_routes(
     client: &Client,

@@ -1,4 +1,4 @@
-//! Approval of the deletions of a run.
+//! The approval of deletions.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -23,14 +23,14 @@ use super::target::Target;
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Approval {
-    /// Nothing may be deleted.
+    /// No deletions.
     None,
-    /// At most this many orgs and apps may be deleted.
+    /// At most this many deletions of orgs and apps.
     MaxDeletes(usize),
-    /// Everything that the plan deletes may be deleted.
+    /// All deletions of the plan.
     All,
-    /// The function decides. It is called once, on a thread that may block, and only
-    /// if there is something to delete.
+    /// The function decides. It is called once, on a thread that may block, and only if
+    /// the plan deletes something.
     Ask(Question),
 }
 
@@ -67,7 +67,7 @@ pub struct Deletions {
 }
 
 impl Deletions {
-    /// What a plan deletes, and what is in it.
+    /// The deletions of a plan, including the contents of deleted orgs and spaces.
     pub(crate) fn of(plan: &Plan) -> Self {
         let resources = plan.resources.iter();
         let deleted = resources.filter(|it| it.action == Action::Delete);
@@ -80,8 +80,8 @@ impl Deletions {
         }
     }
 
-    /// The number of orgs and apps, and of the spaces, service instances and domains that
-    /// a plan deletes.
+    /// The number of deleted orgs and apps, and of spaces, service instances and domains
+    /// that the plan deletes by themselves.
     pub fn count(&self) -> usize {
         let counted = |target: &&Target| {
             !matches!(
@@ -92,12 +92,13 @@ impl Deletions {
         self.targets.iter().filter(counted).count()
     }
 
-    /// Whether nothing is deleted.
+    /// Whether the plan deletes nothing.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
     }
 
-    /// The number of orgs, apps and others in words, such as `the org a and 2 apps`.
+    /// The numbers of deleted orgs, apps and other resources in words, such as `the org a
+    /// and 2 apps`.
     pub fn summary(&self) -> String {
         let orgs: Vec<&str> = self.named(|target| matches!(target, Target::Org { .. }));
         let mut parts: Vec<String> = orgs.iter().map(|name| format!("the org {name}")).collect();
@@ -150,7 +151,7 @@ fn listed(parts: &[String]) -> String {
     }
 }
 
-/// Names with consecutive numbers as one: `a-0`, `a-1`, `a-2` are `a-{0..2}`.
+/// Joins names with consecutive numbers: `a-0`, `a-1`, `a-2` become `a-{0..2}`.
 pub(crate) fn ranges(names: &[&str]) -> Vec<String> {
     let mut numbered: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     let mut shown = Vec::new();
@@ -173,7 +174,7 @@ pub(crate) fn ranges(names: &[&str]) -> Vec<String> {
     shown
 }
 
-/// The number that a name ends in, if it is written without leading zeros.
+/// The name without its number, and the number at its end if that has no leading zeros.
 fn number_at_end(name: &str) -> Option<(&str, u64)> {
     let stem = name.trim_end_matches(|it: char| it.is_ascii_digit());
     let digits = name.get(stem.len()..)?;

@@ -12,7 +12,7 @@ use crate::desired::{Bits as Source, Desired};
 use crate::push::bits::temporary::TemporaryFolder;
 use crate::push::bits::{Bits, BitsError, hex};
 
-/// Why bits cannot be used.
+/// The reason why bits cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupBitsError {
@@ -25,17 +25,17 @@ pub enum GroupBitsError {
     /// The file of a droplet cannot be read.
     #[error("cannot read the droplet {}: {source}", path.display())]
     Droplet {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of the file system.
         source: io::Error,
     },
     /// A path of a file in memory leads out of the app's folder.
-    #[error("the path {0} is not one of a file in the app's folder")]
+    #[error("invalid path {0} for a file in the app's folder")]
     Path(String),
 }
 
-/// What the droplet of a group's prototype is made of.
+/// The source of the droplet of a group's prototype.
 #[derive(Debug, Clone)]
 pub(crate) enum GroupBits {
     /// Bits that are staged.
@@ -46,13 +46,12 @@ pub(crate) enum GroupBits {
         /// The droplet's checksum.
         sha256: String,
     },
-    /// Nothing: the apps are copies of another group, or keep the droplets that they
-    /// have.
+    /// No bits: the apps are copies of another group, or keep their droplets.
     None,
 }
 
 impl GroupBits {
-    /// The SHA-256 of the bits or of the droplet; empty if there are none.
+    /// The SHA-256 of the bits or of the droplet. Empty if there are none.
     pub(crate) fn sha256(&self) -> &str {
         match self {
             Self::Source(bits) => bits.sha256(),
@@ -62,7 +61,8 @@ impl GroupBits {
     }
 }
 
-/// Reads the bits of all groups, in their order. What several groups share is read once.
+/// Reads the bits of all groups, in their order. Bits that several groups share are read
+/// once.
 pub(super) async fn read(desired: &Desired) -> Result<Vec<GroupBits>, ConvergeError> {
     let groups: Vec<(String, Source)> = desired
         .groups()
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_in_memory_are_read_as_those_of_a_folder() {
+    fn files_in_memory_are_read_like_those_of_a_folder() {
         let folder = TemporaryFolder::new().unwrap();
         std::fs::create_dir(folder.path().join("sub")).unwrap();
         std::fs::write(folder.path().join("sub/main.go"), "package main").unwrap();

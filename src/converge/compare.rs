@@ -1,5 +1,5 @@
-//! Compares an app with its manifest entry: by the Cloud Controller's diff, or here with
-//! the app's own manifest.
+//! Compares an app with its manifest entry: reads the Cloud Controller's diff, or
+//! compares with the app's own manifest.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -26,8 +26,8 @@ impl EntryDifference {
     }
 
     /// A difference that the Cloud Controller reports, and the position of the app in the
-    /// manifest. `None` if the values mean the same: the diff compares texts and the order
-    /// of lists.
+    /// manifest. `None` if the values mean the same, because the Cloud Controller
+    /// compares texts and the order of lists.
     pub(crate) fn of(difference: DiffEntry) -> Option<(usize, Self)> {
         if difference.op == DiffOp::Move {
             return None;
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_difference_is_none() {
+    fn equal_values_are_no_difference() {
         for difference in [
             json!({"op": "replace", "path": "/applications/0/log-rate-limit-per-second", "was": -1, "value": "-1"}),
             json!({"op": "add", "path": "/applications/0/env", "value": {}}),

@@ -1,4 +1,4 @@
-//! Deletes what a desired state has created.
+//! Deletes the resources of a desired state.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -17,7 +17,7 @@ use crate::capi::model::Org;
 use crate::desired::{Group, user_and_origin};
 use crate::events::{Phase, StepContext};
 
-/// The time between two counts of the apps that an org still has.
+/// The time between two counts of an org's remaining apps.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 
 /// The result of a deletion.
@@ -34,8 +34,8 @@ pub struct Destroyed {
     pub not_found: Vec<Target>,
 }
 
-/// A quota or security group that exists.
-struct Beside {
+/// A quota, security group, domain or user that exists.
+struct GlobalResource {
     target: Target,
     guid: String,
     is_ours: bool,
@@ -74,10 +74,10 @@ impl Converger {
         });
         destroyed.not_found.extend(missing);
         let mut deletions = self.orgs_to_delete(&observed).await?;
-        let beside = self.exist_beside_orgs(&observed).into_iter();
-        let (beside, kept): (Vec<_>, Vec<_>) = beside.partition(|it| it.is_ours || self.forces);
+        let global = self.global_resources(&observed).into_iter();
+        let (global, kept): (Vec<_>, Vec<_>) = global.partition(|it| it.is_ours || self.forces);
         destroyed.kept = kept.into_iter().map(|it| it.target).collect();
-        let targets = beside.iter().map(|it| it.target.clone());
+        let targets = global.iter().map(|it| it.target.clone());
         deletions.targets.extend(targets);
         protect::check(&self.desired, deletions.targets.iter())?;
         self.approve(approval, &deletions).await?;
@@ -91,7 +91,7 @@ impl Converger {
                     deleting.advance(true);
                 }
                 // A user who cannot see the org may see its quota, but not the orgs that
-                // it is applied to.
+                // have the quota.
                 Err(error) if error.is_forbidden() && !destroyed.not_found.is_empty() => {
                     destroyed.kept.push(target);
                 }
@@ -118,7 +118,7 @@ impl Converger {
         self.client.events().step(context, delete).await
     }
 
-    /// The orgs that exist, with the apps and service instances in them.
+    /// The existing orgs, with the apps and service instances in them.
     pub(super) async fn orgs_to_delete(
         &self,
         observed: &Observed,
@@ -179,12 +179,12 @@ impl Converger {
         Ok(deletions)
     }
 
-    /// The quotas, security groups, shared domains and users that exist.
-    fn exist_beside_orgs(&self, observed: &Observed) -> Vec<Beside> {
+    /// The existing quotas, security groups, shared domains and users.
+    fn global_resources(&self, observed: &Observed) -> Vec<GlobalResource> {
         let quotas = self.desired.quotas().into_iter().filter_map(|name| {
             let quota = observed.quotas.get(name)?;
             let name = name.to_owned();
-            Some(Beside {
+            Some(GlobalResource {
                 target: Target::Quota { name },
                 guid: quota.guid.clone(),
                 is_ours: observed.is_our_quota(quota, self.desired.limits_of(&quota.name)),
@@ -193,7 +193,7 @@ impl Converger {
         let groups = self.desired.security_groups().iter().filter_map(|group| {
             let found = observed.security_groups.get(&group.name)?;
             let name = group.name.clone();
-            Some(Beside {
+            Some(GlobalResource {
                 target: Target::SecurityGroup { name },
                 guid: found.guid.clone(),
                 is_ours: observed.is_our_group(found, group, self.desired.owner()),
@@ -204,14 +204,14 @@ impl Converger {
             let mut domains = observed.domains.iter();
             let found = domains.find(|domain| domain.name == *name)?;
             let name = name.clone();
-            Some(Beside {
+            Some(GlobalResource {
                 target: Target::Domain { name },
                 guid: found.guid.clone(),
                 is_ours: found.ownership.is_of(owner),
             })
         });
-        // Users may have more than what is desired here, so they are deleted only if we
-        // have created them.
+        // Users may have roles that are not declared here, so only users that we created
+        // are deleted.
         let users = self.desired.users().iter().filter_map(|text| {
             let (name, origin) = user_and_origin(text);
             let mut users = observed.around.users.iter();
@@ -221,7 +221,7 @@ impl Converger {
                     && user.name.as_deref() == Some(name)
                     && user.origin.as_deref() == origin
             })?;
-            Some(Beside {
+            Some(GlobalResource {
                 target: Target::User { name: text.clone() },
                 guid: found.guid.clone(),
                 is_ours: true,
@@ -245,7 +245,7 @@ impl Converger {
             .collect()
     }
 
-    /// Deletes the orgs that exist.
+    /// Deletes the existing orgs.
     pub(super) async fn delete_orgs(
         &self,
         observed: &Observed,
@@ -272,7 +272,7 @@ impl Converger {
         Ok(())
     }
 
-    /// Reports how many apps of an org have been deleted, beyond those `before`.
+    /// Reports the number of deleted apps of an org, in addition to `before`.
     async fn count_deleted(
         &self,
         org: &str,
@@ -284,7 +284,7 @@ impl Converger {
             if self.client.pause(COUNT_EVERY).await.is_err() {
                 return std::future::pending().await;
             }
-            // The deletion itself reports what is wrong.
+            // The deletion itself reports the error.
             if let Ok(left) = self.client.app_count_of_org(org).await {
                 deleting.reach(before + apps.saturating_sub(left));
             }
@@ -315,7 +315,7 @@ impl Converger {
                 Approval::Ask(question) => {
                     let (question, asked) = (question.clone(), deletions.clone());
                     let answer = tokio::task::spawn_blocking(move || question(&asked));
-                    // A question that panics is not answered.
+                    // A question that panics counts as not answered.
                     let answer = self.client.unless_interrupted(answer).await?;
                     answer.unwrap_or(false)
                 }

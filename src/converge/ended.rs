@@ -1,4 +1,4 @@
-//! The end of a run as sinks see it: every app, and other resources that failed.
+//! Describes the end of a run for sinks: every app, and other resources that failed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::outcome::{AppOutcome, AppResult, Failure, Outcome};
 use super::target::Target;
 use crate::events::{EndedFailure, EndedResource};
 
-/// The step of an app that did not converge without having failed itself.
+/// The step of an app that did not converge although none of its own steps failed.
 const NO_STEP: &str = "converging";
 
 /// All apps of an outcome, and the other resources that failed.

@@ -1,8 +1,8 @@
-//! Makes a foundation what is desired: observe, plan, apply, and again until there
-//! is nothing to do and every instance runs.
+//! Converges a foundation to a desired state: observes, plans and applies, until there is
+//! nothing to do and all instances run.
 //!
-//! The foundation is the only state. Whatever a run leaves undone, the next
-//! one observes and finishes.
+//! The foundation is the only state. The next run observes and finishes the work of an
+//! interrupted run.
 
 mod apply;
 pub(crate) mod approval;
@@ -51,14 +51,14 @@ use crate::desired::{Desired, PlacedGroup};
 use crate::events::Event;
 use crate::manifest::entry::BY_REQUESTS;
 
-/// How often the foundation is observed while it changes.
+/// The number of observations while the foundation changes.
 const MAX_OBSERVATIONS: usize = 3;
 
-/// Why a run could not come to an outcome.
+/// The reason why a run ended without an outcome.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvergeError {
-    /// The foundation could not be worked with.
+    /// A request to the foundation failed.
     #[error(transparent)]
     Api(#[from] Error),
     /// The bits of a group cannot be used.
@@ -66,10 +66,10 @@ pub enum ConvergeError {
     Bits {
         /// The group's name.
         group: String,
-        /// Why.
+        /// The cause.
         source: GroupBitsError,
     },
-    /// The API of the foundation cannot give apps a property.
+    /// The API of the foundation does not support a property of apps.
     #[error(
         "the group {group} cannot have `{property}`: the API of 2017 knows only memory, disk_quota, instances, env, command, buildpacks, health-check-* and routes"
     )]
@@ -79,24 +79,24 @@ pub enum ConvergeError {
         /// The property.
         property: String,
     },
-    /// The desired state has what cannot be converged on this foundation.
+    /// The desired state has a property that cannot be converged on this foundation.
     #[error("{subject} cannot have `{property}`: {reason}")]
     Unsupported {
         /// The resource, such as `the space prod`.
         subject: String,
-        /// What it cannot have.
+        /// The unsupported property.
         property: &'static str,
-        /// Why.
+        /// The reason, as a clause.
         reason: &'static str,
     },
-    /// The run would touch what the desired state protects. No write was sent.
+    /// The run would touch resources that the desired state protects. No write was sent.
     #[error("converging failed: {}", protect::listed(protected))]
     Protected {
         /// The resources and the patterns that protect them.
         protected: Vec<ProtectedTarget>,
     },
-    /// An org or space is not part of the desired state any more, and has what is not ours
-    /// to delete. No write was sent.
+    /// An org or space is not part of the desired state any more, but contains unmanaged
+    /// resources. No write was sent.
     #[error(
         "deleting the {target} failed: it has {} that cf-pusher does not manage",
         counted(unmanaged)
@@ -104,18 +104,18 @@ pub enum ConvergeError {
     Occupied {
         /// The org or space.
         target: Target,
-        /// The spaces, apps and service instances.
+        /// The unmanaged spaces, apps and service instances.
         unmanaged: Vec<Target>,
     },
-    /// The org is not ours to delete.
+    /// The org is unmanaged, so it is not deleted.
     #[error(
         "deleting the org {org} failed: it is unmanaged (it has no label managed-by=cf-pusher)"
     )]
     NotOurs {
-        /// Its name.
+        /// The org's name.
         org: String,
     },
-    /// The org has apps or service instances that are not ours to delete.
+    /// The org contains unmanaged apps or service instances, so it is not deleted.
     #[error(
         "deleting the org {org} failed: it has {} that cf-pusher does not manage",
         counted(unmanaged)
@@ -123,40 +123,40 @@ pub enum ConvergeError {
     HasUnmanaged {
         /// The org's name.
         org: String,
-        /// The apps and service instances.
+        /// The unmanaged apps and service instances.
         unmanaged: Vec<Target>,
     },
-    /// Resources have names of the desired state and are not ours. No write was sent.
+    /// Unmanaged resources have the names of desired ones. No write was sent.
     #[error("converging failed: {}", exist(targets))]
     Unmanaged {
         /// The resources.
         targets: Vec<Target>,
     },
-    /// The plan that was to be followed does not fit any more. No write was sent.
-    #[error("following the plan failed: it does not fit any more")]
+    /// The plan to follow has changed. No write was sent.
+    #[error("following the plan failed: it is out of date")]
     PlanChanged {
-        /// What has changed, line by line.
+        /// The changes, one on each line.
         differences: Vec<String>,
     },
-    /// A group was selected that is not part of the desired state.
+    /// A selected group is not part of the desired state.
     #[error("there is no group {group}: the groups are {}", known.join(", "))]
     UnknownGroup {
-        /// The name that was given.
+        /// The selected name.
         group: String,
         /// The names of the groups.
         known: Vec<String>,
     },
-    /// The run would delete more than was approved. It has sent no write.
+    /// The run would delete more than was approved. No write was sent.
     #[error("deleting {} failed: {}", deletions.summary(), not_approved(*most))]
     NotApproved {
-        /// What the run would delete.
+        /// The deletions of the run.
         deletions: Deletions,
-        /// How many orgs and apps may be deleted, if a number was approved.
+        /// The approved number of deletions, if a number was approved.
         most: Option<usize>,
     },
 }
 
-/// Such as `1 app and 2 service instances`.
+/// A text such as `1 app and 2 service instances`.
 fn counted(targets: &[Target]) -> String {
     let apps = targets.iter().filter(|target| target.is_app()).count();
     let is_space = |target: &&Target| matches!(target, Target::Space { .. });
@@ -186,7 +186,7 @@ fn not_approved(most: Option<usize>) -> String {
     }
 }
 
-/// How many apps a manifest has, unless it is said otherwise.
+/// The default number of apps in a manifest.
 pub(crate) const DEFAULT_BATCH: usize = 100;
 
 /// Converges a foundation to a desired state.
@@ -196,7 +196,7 @@ pub(crate) const DEFAULT_BATCH: usize = 100;
 pub struct Converger {
     client: Client,
     desired: Arc<Desired>,
-    /// Read at the first use.
+    /// Set when the bits are read for the first time.
     bits: Arc<OnceCell<Vec<GroupBits>>>,
     workflow: Workflow,
     batch: usize,
@@ -204,23 +204,23 @@ pub struct Converger {
     forces: bool,
     adopts: bool,
     prunes: bool,
-    /// The groups that it is about, if not all.
+    /// The selected groups. `None` selects all.
     only: Option<Arc<Selection>>,
-    /// The plan that it must follow, if any.
+    /// The plan to follow, if any.
     follows: Option<Arc<SavedPlan>>,
 }
 
-/// An observation, and the plan from it.
+/// An observation, and the plan that was made from it.
 struct Seen {
     observed: Observed,
     plan: Plan,
 }
 
 impl Converger {
-    /// What is desired, on the foundation of `client`.
+    /// A converger of a foundation to `desired`.
     ///
-    /// Apps are created by manifests of 100 each; in the dialect of 2017, which knows
-    /// none, each by requests of its own.
+    /// Apps are created by manifests with up to 100 apps each. The API of 2017 has no
+    /// manifests, so each app is created by requests of its own there.
     pub fn new(client: Client, desired: Desired) -> Self {
         Self {
             workflow: match client.dialect() {
@@ -240,59 +240,59 @@ impl Converger {
         }
     }
 
-    /// The same, each app by requests of its own.
+    /// Creates each app by requests of its own.
     #[must_use]
     pub fn per_app(self) -> Self {
         let workflow = Workflow::PerApp;
         Self { workflow, ..self }
     }
 
-    /// The same, with at most this many apps in a manifest, at least 1.
+    /// Limits the number of apps in a manifest, at least 1.
     #[must_use]
     pub fn batch(self, apps: usize) -> Self {
         let batch = apps.max(1);
         Self { batch, ..self }
     }
 
-    /// The same; [`Converger::converge`] first deletes the orgs with all that is in
-    /// them.
+    /// Makes [`Converger::converge`] delete the orgs with everything in them first.
     #[must_use]
     pub fn recreate(self, recreates: bool) -> Self {
         Self { recreates, ..self }
     }
 
-    /// The same; [`Converger::converge`] takes over orgs, spaces, apps, quotas and
-    /// security groups that have names of the desired state and are not ours. It
-    /// labels those that can have labels.
+    /// Makes [`Converger::converge`] take over unmanaged orgs, spaces, apps, quotas and
+    /// security groups that have the names of desired ones. Resources that can have
+    /// labels get ours.
     #[must_use]
     pub fn adopt(self, adopts: bool) -> Self {
         Self { adopts, ..self }
     }
 
-    /// The same; [`Converger::converge`] also deletes what carries our label and the owner
-    /// of the desired state, and is not part of it any more: orgs and spaces with all that
-    /// is in them, service instances, domains, and network policies between the apps.
-    /// Quotas, security groups and roles carry no label, and stay. An org or space with
-    /// anything that is not ours is refused by name: [`ConvergeError::Occupied`].
+    /// Makes [`Converger::converge`] also delete resources with our label and the owner
+    /// of the desired state that are not part of it any more: orgs and spaces with
+    /// everything in them, service instances, domains, and network policies between the
+    /// apps. Quotas, security groups and roles have no labels, and are kept. An org or
+    /// space with unmanaged resources is not deleted: [`ConvergeError::Occupied`].
     ///
-    /// The plan lists these deletions, and they need approval as those of apps do.
+    /// The plan lists these deletions, and they need approval like the deletions of apps.
     #[must_use]
     pub fn prune(self, prunes: bool) -> Self {
         Self { prunes, ..self }
     }
 
-    /// The same; [`Converger::destroy`] also deletes unmanaged resources: the orgs
-    /// with the apps and service instances in them, the quotas and the security groups.
+    /// Makes [`Converger::destroy`] also delete unmanaged resources: the orgs with the
+    /// apps and service instances in them, the quotas and the security groups.
     #[must_use]
     pub fn force(self, forces: bool) -> Self {
         Self { forces, ..self }
     }
 
-    /// The same, about some groups: the apps of others are neither changed nor
-    /// deleted, and their drift is not reported. A group is named as in the desired
-    /// state, without its `{i}`, or also without the owner's prefix.
+    /// Restricts the run to some groups: apps of other groups are neither changed nor
+    /// deleted, and their drift is not reported. The name of a group is that in the
+    /// desired state without its `{i}`, with or without the owner's prefix.
     ///
     /// # Errors
+    ///
     /// [`ConvergeError::UnknownGroup`].
     pub fn only<G: Into<String>>(
         self,
@@ -303,7 +303,7 @@ impl Converger {
         Ok(Self { only, ..self })
     }
 
-    /// What [`Converger::converge`] would do. Changes nothing.
+    /// The changes that [`Converger::converge`] would make. Sends no writes.
     ///
     /// # Errors
     /// If the foundation cannot be observed, bits cannot be read, the API of the
@@ -319,7 +319,7 @@ impl Converger {
         })
     }
 
-    /// All drift from the desired state. Changes nothing.
+    /// All drift from the desired state. Sends no writes.
     ///
     /// # Errors
     /// As [`Converger::plan`].
@@ -333,9 +333,9 @@ impl Converger {
 
     /// Applies the desired state, and waits until all instances run.
     ///
-    /// `approval` says what may be deleted. A run that would delete more sends no
-    /// write. A later round that would delete what the first plan did not list stops
-    /// the run, and each such app is a failure.
+    /// `approval` decides about deletions. A run that would delete more than approved
+    /// sends no write. If a later round would delete apps that the first plan did not
+    /// list, the run stops, and each such app is a failure.
     ///
     /// # Errors
     /// As [`Converger::plan`], [`ConvergeError::NotApproved`] and
@@ -374,8 +374,8 @@ impl Converger {
         Ok(bits.await?)
     }
 
-    /// Observes the foundation and plans. Reads all packages with `packages`, or if the plan
-    /// removes the annotations that make that unnecessary.
+    /// Observes the foundation and plans. Reads all packages if `packages` is set, or if
+    /// the plan removes the annotations that make reading them unnecessary.
     async fn look(&self, bits: &[GroupBits], packages: bool) -> Result<Seen, Error> {
         let observed = self.observe(packages).await?;
         let plan = self.plan_of(bits, &observed);
@@ -418,7 +418,7 @@ impl Converger {
         let mut observations = 1;
         loop {
             match self.observe_once(packages).await {
-                // A listed resource may be deleted before the next request about it.
+                // A listed resource may be deleted before the next request reads it.
                 Err(error) if error.is_conflict() && observations < MAX_OBSERVATIONS => {
                     observations += 1;
                 }

@@ -1,4 +1,4 @@
-//! A part of the desired state: some of its groups.
+//! Restricts a run to some groups of the desired state.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,18 +8,18 @@ use super::target::Target;
 use super::verify::{Difference, Drift};
 use crate::desired::{Desired, PlacedGroup};
 
-/// The place of the number in the names of a group's apps.
+/// The placeholder for the number in the names of a group's apps.
 const INDEX: &str = "{i}";
 
-/// Groups that a run is about; it leaves the apps of others alone.
+/// The groups of a run. Apps of other groups are left alone.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
-    /// The places of the groups among all.
+    /// The indexes of the groups.
     pub(super) groups: HashSet<usize>,
 }
 
 impl Selection {
-    /// The groups of these names.
+    /// Selects the groups with these names.
     pub(super) fn of(desired: &Desired, names: &[String]) -> Result<Self, ConvergeError> {
         let mut groups = HashSet::new();
         for name in names {
@@ -48,7 +48,7 @@ impl Selection {
         Ok(Self { groups })
     }
 
-    /// Takes out of a plan what is about apps of other groups.
+    /// Removes apps of other groups from a plan.
     pub(super) fn keep_in_plan(&self, desired: &Desired, plan: &mut Plan) {
         plan.resources
             .retain(|resource| self.has(desired, resource));
@@ -67,7 +67,7 @@ impl Selection {
         }
     }
 
-    /// Takes out of the drift what is about apps of other groups.
+    /// Removes apps of other groups from the drift.
     pub(super) fn keep_in_drift(&self, desired: &Desired, plan: &Plan, drift: &mut Vec<Drift>) {
         let planned: HashMap<&Target, &ResourcePlan> =
             plan.apps().map(|app| (&app.target, app)).collect();
@@ -81,15 +81,16 @@ impl Selection {
     }
 }
 
-/// Whether a group is meant by a name: its own, that without the number, or that
-/// without the owner's prefix.
+/// Whether a name selects a group: the group's own name, with or without the number and
+/// the owner's prefix.
 fn is_named(placed: &PlacedGroup<'_>, name: &str, owner: &str) -> bool {
     let whole = placed.group.name.as_str();
     let stem = stem(whole);
     [whole, stem, short_name(placed, owner)].contains(&name)
 }
 
-/// Such as `tick` for `scale-tick-{i}` of the owner `scale-`.
+/// The name of a group without the owner's prefix and the number, such as `tick` for
+/// `scale-tick-{i}` of the owner `scale-`.
 fn short_name<'g>(placed: &PlacedGroup<'g>, owner: &str) -> &'g str {
     let stem = stem(&placed.group.name);
     stem.strip_prefix(owner)
@@ -102,7 +103,7 @@ fn stem(name: &str) -> &str {
     stem.trim_end_matches(['-', '_'])
 }
 
-/// Whether an app of a group may have a name, if the group were larger.
+/// Whether an app of a group could have this name if the group were larger.
 fn may_have(placed: &PlacedGroup<'_>, app: &str) -> bool {
     let Some((before, after)) = placed.group.name.split_once(INDEX) else {
         return placed.group.name == app;

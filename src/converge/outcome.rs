@@ -13,9 +13,9 @@ use super::verify::Drift;
 use crate::capi::error::Error;
 use crate::events::StepContext;
 
-/// How a convergence ended.
+/// The result of a convergence.
 ///
-/// It serializes with its failures grouped by their causes, each with the error of its
+/// It serializes with its failures grouped by cause, each group with the error of its
 /// first target.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -36,17 +36,17 @@ impl Outcome {
         self.failures.is_empty() && self.drift.is_empty() && !self.interrupted
     }
 
-    /// How many apps were created, changed or deleted.
+    /// The number of apps that were created, changed or deleted.
     pub fn changed(&self) -> usize {
         self.apps.len() - self.unchanged() - self.failed()
     }
 
-    /// How many apps were up to date before the run.
+    /// The number of apps that were up to date before the run.
     pub fn unchanged(&self) -> usize {
         self.count(|result| *result == AppResult::Unchanged)
     }
 
-    /// How many apps did not converge.
+    /// The number of apps that did not converge.
     pub fn failed(&self) -> usize {
         self.count(|result| matches!(result, AppResult::Failed { .. }))
     }
@@ -70,7 +70,7 @@ impl Serialize for Outcome {
     }
 }
 
-/// A group of failures as it serializes.
+/// A group of failures in its serialized form.
 #[derive(Serialize)]
 struct GroupWithError<'o> {
     #[serde(flatten)]
@@ -104,7 +104,7 @@ pub struct AppOutcome {
     pub guid: Option<String>,
     /// The addresses of the app's desired routes, without a scheme.
     pub urls: Vec<String>,
-    /// What was done.
+    /// The result.
     pub result: AppResult,
 }
 
@@ -146,10 +146,10 @@ pub enum AppResult {
     Unchanged,
     /// The app did not converge.
     Failed {
-        /// Why, in one line.
+        /// The reason in one line.
         reason: String,
-        /// The resource whose failure kept the app from converging, such as the app
-        /// whose droplet it was to get.
+        /// The resource whose failure kept the app from converging, such as the app whose
+        /// droplet it should have received.
         #[serde(skip_serializing_if = "Option::is_none")]
         blocked_by: Option<Target>,
     },
@@ -159,11 +159,11 @@ pub enum AppResult {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Failure {
-    /// What the step was for.
+    /// The resource that the step was for.
     pub target: Target,
     /// What the step does, such as `copying the droplet`.
     pub step: String,
-    /// Why it failed.
+    /// The cause.
     pub error: Error,
     /// The last lines of the log of an app whose instances crashed.
     pub log: Vec<String>,
@@ -189,8 +189,8 @@ pub struct FailureGroup {
 }
 
 impl Outcome {
-    /// The failures by their causes, the most frequent last. Every app that failed is
-    /// in one of them: as a target, or as blocked.
+    /// The failures grouped by cause, the most frequent last. Every app that did not
+    /// converge is in one of the groups: as a target, or as blocked.
     pub fn failure_groups(&self) -> Vec<FailureGroup> {
         let mut groups: Vec<(String, FailureGroup)> = Vec::new();
         let mut grouped: HashSet<&Target> = HashSet::new();
@@ -242,7 +242,7 @@ impl FailureGroup {
         }
     }
 
-    /// The group of an app without a failure of its own.
+    /// The group of an app that has no failure of its own.
     fn unexplained(target: Target, reason: &str) -> Self {
         Self {
             targets: vec![target],
@@ -262,7 +262,7 @@ impl FailureGroup {
     }
 }
 
-/// One line: the first target and how many more, the step and the cause.
+/// Displays one line: the first target and the number of others, the step and the cause.
 impl fmt::Display for FailureGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -282,9 +282,8 @@ impl fmt::Display for FailureGroup {
 }
 
 impl Failure {
-    /// The same text for failures that have the same cause: the step and the error,
-    /// without the names and GUIDs in which they differ. Lost connections are alike in
-    /// all steps.
+    /// Returns the same text for failures with the same cause: the step and the error,
+    /// without names and GUIDs. Lost connections are the same in all steps.
     fn cause_key(&self) -> String {
         let of_connection = match &self.error {
             Error::Unreachable { url, .. } => Some(format!("cannot reach {url}")),
@@ -292,8 +291,8 @@ impl Failure {
             _ => None,
         };
         of_connection.unwrap_or_else(|| {
-            // The Cloud Controller's own words, as far as there are any: requests for
-            // other resources have other URLs.
+            // The Cloud Controller's own messages, if there are any: requests for other
+            // resources have other URLs.
             let errors = self.error.cc_errors().iter().map(ToString::to_string);
             let errors: Vec<String> = errors.collect();
             let error = match errors.is_empty() {
@@ -323,7 +322,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Two failures are equal if their messages are.
+/// Failures are equal if their messages are equal.
 impl PartialEq for Failure {
     fn eq(&self, other: &Self) -> bool {
         let of = |it: &Self| (it.target.clone(), it.step.clone(), it.error.to_string());
@@ -352,7 +351,7 @@ pub(super) struct Tally {
 }
 
 struct Record {
-    /// What all rounds of the run do to the app.
+    /// The combined action of all rounds.
     action: Action,
     /// Whether it is complete.
     is_done: bool,
@@ -380,7 +379,7 @@ impl Tally {
         }
     }
 
-    /// Records the apps whose steps were all carried out, and what blocked others.
+    /// Records the apps with all steps carried out, and those that were blocked.
     pub(super) fn finish(&mut self, done: &[Target], blocked: Vec<(Target, Target)>) {
         for record in self.apps.values_mut() {
             record.blocked_by = None;
@@ -500,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_serializes_with_what_the_cloud_controller_said() {
+    fn a_failure_serializes_with_the_cloud_controllers_errors() {
         let failure = Failure {
             target: app("a"),
             step: "creating the app".to_owned(),

@@ -1,11 +1,11 @@
-//! How far a phase is, as events.
+//! Reports the progress of a phase as events.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::capi::client::Client;
 use crate::events::{Event, Phase};
 
-/// A phase that is under way.
+/// A phase in progress.
 pub(super) struct Progress<'a> {
     client: &'a Client,
     phase: Phase,
@@ -39,7 +39,7 @@ impl<'a> Progress<'a> {
         self.emit();
     }
 
-    /// At least this many steps or resources are done.
+    /// Records that at least this many steps or resources are done.
     pub(super) fn reach(&self, done: usize) {
         if self.done.fetch_max(done, Ordering::Relaxed) < done {
             self.emit();

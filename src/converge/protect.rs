@@ -1,11 +1,11 @@
-//! Keeps runs away from the names that the desired state protects.
+//! Refuses changes to resources whose names the desired state protects.
 
 use super::ConvergeError;
 use super::plan::{Action, Plan};
 use super::target::Target;
 use crate::desired::Desired;
 
-/// A resource that no run touches, and the pattern that says so.
+/// A protected resource, and the pattern that protects it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProtectedTarget {
@@ -15,7 +15,7 @@ pub struct ProtectedTarget {
     pub pattern: String,
 }
 
-/// Refuses a plan that creates, changes or deletes what is protected.
+/// Refuses a plan that creates, changes or deletes protected resources.
 pub(super) fn check_plan(desired: &Desired, plan: &Plan) -> Result<(), ConvergeError> {
     let resources = plan.resources.iter();
     let touched = resources.filter(|resource| resource.action != Action::Unchanged);
@@ -40,7 +40,7 @@ pub(super) fn check<'t>(
     }
 }
 
-/// The pattern that protects a resource: its own, that of its space or that of its org.
+/// The pattern that protects a resource, its space or its org.
 fn pattern_of<'d>(desired: &'d Desired, target: &Target) -> Option<&'d str> {
     let of_space = |org: &str, space: &str| format!("{org}/{space}");
     match target {
@@ -63,7 +63,7 @@ fn pattern_of<'d>(desired: &'d Desired, target: &Target) -> Option<&'d str> {
     }
 }
 
-/// Such as `org system is protected by the pattern system`.
+/// A text such as `org system is protected by the pattern system`.
 pub(super) fn listed(protected: &[ProtectedTarget]) -> String {
     let each = protected.iter().map(|it| {
         let ProtectedTarget { target, pattern } = it;

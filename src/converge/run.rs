@@ -24,11 +24,11 @@ const MAX_ROUNDS: usize = 4;
 /// How long the plan must stay the same until the foundation counts as stable.
 const STABLE_FOR: Duration = Duration::from_secs(1);
 
-/// How long a list may lag behind earlier writes.
+/// The longest time that a list may lag behind earlier writes.
 pub(super) const LAG: Duration = Duration::from_secs(3);
 
-/// How often the foundation is observed again before a run is refused because of
-/// unmanaged resources.
+/// The number of additional observations before a run is refused because of unmanaged
+/// resources.
 const CHECKS_OF_UNMANAGED: usize = 2;
 
 /// A run in progress.
@@ -38,12 +38,12 @@ pub(super) struct Run<'a> {
     approval: Approval,
     /// The deletions of the first plan, after their approval.
     approved: Option<HashSet<Target>>,
-    /// What existed and was ours before an org was deleted: a quota without its org
-    /// no longer shows it.
+    /// The resources that were ours before an org was deleted. A quota without its org
+    /// does not show that any more.
     ours: HashSet<Target>,
     tally: Tally,
     failures: Vec<Failure>,
-    /// What the last round changed without a failure.
+    /// The targets that the last round changed without a failure.
     done: HashSet<Target>,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
                 })
             }
             Err(ConvergeError::Api(Error::Interrupted)) => {
-                // Work that the interrupt ended is no failure.
+                // Work that the interrupt ended is not a failure.
                 failures.retain(|failure| !failure.error.is_interrupted());
                 Ok(Outcome {
                     apps: tally.outcomes(&failures, &[], "the run was interrupted"),
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
                 seen = self.wait_until_stable(seen, LAG).await?;
             }
             let seen = match self.check_unmanaged(seen).await {
-                // What the run has done by then is part of the outcome.
+                // Changes made by the run so far are part of the outcome.
                 Err(ConvergeError::Unmanaged { targets }) if round > 1 => {
                     return self.stop_at_unmanaged(targets).await;
                 }
@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
             let waited = converger
                 .wait_for_instances(observed, &plan, timeout)
                 .await?;
-            // The foundation may have changed while the run waited, so observe it again.
+            // The foundation may have changed during the wait, so it is observed again.
             let in_time = !waited.drift.iter().any(|drift| drift.is_transient);
             if !(waited.has_waited && in_time && plan.is_empty()) || last {
                 return Ok(waited);
@@ -265,8 +265,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether a later plan deletes what the first did not; each such app fails. The
-    /// first plan's deletions are approved here.
+    /// Whether a later plan deletes resources that the first one did not. Each such app
+    /// fails. The first plan's deletions are approved here.
     async fn is_beyond_approval(&mut self, plan: &Plan) -> Result<bool, ConvergeError> {
         let deletions = Deletions::of(plan);
         let Some(approved) = &self.approved else {
@@ -289,8 +289,8 @@ impl<'a> Run<'a> {
         Ok(!more.is_empty())
     }
 
-    /// Whether a plan is about what the last round did without a failure: then the
-    /// lists may lag behind the writes, or somebody else has changed it.
+    /// Whether a plan concerns resources that the last round changed without a failure.
+    /// Lists may lag behind the writes then, or someone else has changed the resources.
     fn is_behind(&self, plan: &Plan) -> bool {
         let mut changes = plan.resources.iter();
         changes.any(|it| it.action != Action::Unchanged && self.done.contains(&it.target))
@@ -310,7 +310,8 @@ impl<'a> Run<'a> {
         events.emit(Event::Warning(text));
     }
 
-    /// Observes until nothing is left to do, or the plan stays the same for a while.
+    /// Observes until there is nothing left to do, or the plan stays the same for
+    /// `stable`.
     async fn wait_until_stable(&self, mut seen: Seen, stable: Duration) -> Result<Seen, Error> {
         let client = &self.converger.client;
         let began = Instant::now();
@@ -329,7 +330,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a round changed without a failure.
+/// The targets that a round changed without a failure.
 fn done(plan: &Plan, applied: &Applied) -> HashSet<Target> {
     let failed: HashSet<&Target> = applied.failures.iter().map(|it| &it.target).collect();
     let done: HashSet<&Target> = applied.done.iter().collect();

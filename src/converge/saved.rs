@@ -1,4 +1,4 @@
-//! A plan in a file: what was looked at is what is carried out later, or a part of it.
+//! A plan in a file, so that a later run makes only the changes that were reviewed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -13,13 +13,13 @@ use super::plan::{Action, Change, Plan, ResourcePlan, Step};
 use super::target::Target;
 use super::{ConvergeError, Converger};
 
-/// The version of the format that this version writes and reads.
+/// The version of the file format.
 const FORMAT_VERSION: u32 = 1;
 
-/// A plan that was made before, to be carried out by [`Converger::follow`].
+/// A plan to be carried out later by [`Converger::follow`].
 ///
-/// It names the API, has a hash of the desired state and the bits, and hashes in place
-/// of the values of environment variables. The hashes are salted.
+/// It contains the API, a hash of the desired state and the bits, and hashes instead of
+/// the values of environment variables. The hashes are salted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SavedPlan {
     format_version: u32,
@@ -41,11 +41,11 @@ struct SavedResource {
     steps: Vec<Value>,
 }
 
-/// Why a text is not a plan.
+/// The reason why a text is not a plan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SavedPlanError {
-    /// It is not JSON, or lacks something.
+    /// The text is not JSON, or lacks a field.
     #[error("not a plan: {0}")]
     Syntax(#[from] serde_json::Error),
     /// It was written by another version of cf-pusher.
@@ -59,9 +59,10 @@ pub enum SavedPlanError {
 }
 
 impl SavedPlan {
-    /// Reads what [`SavedPlan::to_json`] has written.
+    /// Parses the output of [`SavedPlan::to_json`].
     ///
     /// # Errors
+    ///
     /// [`SavedPlanError`] for any other text.
     pub fn parse(text: &str) -> Result<Self, SavedPlanError> {
         let value: Value = serde_json::from_str(text)?;
@@ -73,8 +74,7 @@ impl SavedPlan {
         }
     }
 
-    /// The plan as JSON. It names what exists on the foundation, so keep it from
-    /// others.
+    /// The plan as JSON. It lists resources of the foundation, so keep it private.
     pub fn to_json(&self) -> String {
         format!("{:#}\n", json!(self))
     }
@@ -91,8 +91,8 @@ impl SavedPlan {
         }
     }
 
-    /// How a plan that was made later goes beyond this one: nothing, if it is equal or
-    /// a part of it.
+    /// The differences of a later plan. Empty if the later plan is equal to this one or a
+    /// part of it.
     fn differences(&self, now: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         if self.api != now.api {
@@ -118,7 +118,7 @@ impl SavedPlan {
 }
 
 impl Converger {
-    /// A plan to be written to a file and carried out later.
+    /// A plan to write to a file and carry out later.
     ///
     /// # Errors
     /// As [`Converger::plan`].
@@ -130,15 +130,15 @@ impl Converger {
         })
     }
 
-    /// The same; [`Converger::converge`] is refused unless planning again gives the
-    /// saved plan, or a part of it, as after a run that was killed.
+    /// Makes [`Converger::converge`] refuse to run unless its plan is the saved one or a
+    /// part of it, as after an interrupted run.
     #[must_use]
     pub fn follow(self, plan: SavedPlan) -> Self {
         let follows = Some(std::sync::Arc::new(plan));
         Self { follows, ..self }
     }
 
-    /// Compares a plan with the saved one, if one is to be followed.
+    /// Compares a plan with the saved one, if there is one to follow.
     pub(super) fn check_saved(&self, bits: &[GroupBits], plan: &Plan) -> Result<(), ConvergeError> {
         let Some(saved) = &self.follows else {
             return Ok(());
@@ -170,8 +170,8 @@ impl SavedResource {
         }
     }
 
-    /// Whether carrying out the planned also does this. A run that was killed leaves
-    /// apps that exist by now, or are stopped, or have another droplet.
+    /// Whether this plan of a resource is covered by the saved one. An interrupted run
+    /// leaves apps that exist already, are stopped, or have another droplet.
     fn is_part_of(&self, planned: &Self) -> bool {
         if self == planned {
             return true;
@@ -192,8 +192,8 @@ impl SavedResource {
         }
     }
 
-    /// Whether carrying out a part of it may leave a difference in a property that it
-    /// does not name itself.
+    /// Whether an interrupted run may leave a difference in a property that the plan
+    /// itself does not list.
     fn leaves(&self, property: &str) -> bool {
         let takes = |step: &str| self.steps.iter().any(|it| it["step"] == step);
         let replaces = self.changes.iter().any(|it| it.property == "droplet");
@@ -213,7 +213,7 @@ impl SavedResource {
         };
         let mut line = format!("{verb} {}", self.target);
         let changes = self.changes.iter().map(|change| {
-            // A hash says nothing.
+            // A hash is not informative.
             match change.property.starts_with("env ") {
                 true => change.property.clone(),
                 false => change.to_string(),
@@ -227,7 +227,7 @@ impl SavedResource {
     }
 }
 
-/// A step as JSON, with hashes of the values of environment variables.
+/// A step as JSON, with hashes instead of the values of environment variables.
 fn stored(step: &Step, salt: &str) -> Value {
     let mut stored = json!(step);
     let mut hashed = |pointer: &str, name: &str, value: &str| {
@@ -261,7 +261,7 @@ fn stored(step: &Step, salt: &str) -> Value {
     stored
 }
 
-/// All that the plan depends on beside the foundation.
+/// A text of everything that the plan depends on in addition to the foundation.
 fn config_text(converger: &Converger, bits: &[GroupBits]) -> String {
     let desired = &converger.desired;
     let mut text = format!(

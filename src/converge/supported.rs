@@ -1,10 +1,10 @@
-//! Refuses what a convergence does not bring about, so that nothing is ignored.
+//! Refuses properties that a convergence does not support, so that none is ignored.
 
 use super::ConvergeError;
 use crate::capi::dialect::Dialect;
 use crate::desired::{Bits, Desired, PlacedGroup};
 
-/// Refuses the properties that are not converged on this foundation.
+/// Refuses the properties that are not supported on this foundation.
 pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeError> {
     if dialect == Dialect::V3 {
         return Ok(());
@@ -19,7 +19,7 @@ pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeE
     }
 }
 
-/// The first property that has no counterpart in 2017, with what it is of.
+/// The first property without a counterpart in 2017, and the resource that has it.
 fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
     let of_foundation = [
         ("org_quotas", !desired.org_quotas().is_empty()),
@@ -73,7 +73,7 @@ fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
     })
 }
 
-/// The first property that is there.
+/// The first property that is set.
 fn first(properties: &[(&'static str, bool)]) -> Option<&'static str> {
     let mut present = properties.iter().filter(|(_, is_present)| *is_present);
     present.next().map(|(property, _)| *property)

@@ -33,14 +33,14 @@ pub enum Target {
         /// The security group's name.
         name: String,
     },
-    /// A feature of the foundation.
+    /// A feature flag of the foundation.
     FeatureFlag {
         /// The feature's name.
         name: String,
     },
     /// A user that the Cloud Controller knows.
     User {
-        /// The user's name, after the identity provider and a `/` where that is given.
+        /// The user's name, preceded by the identity provider and a `/` if that is given.
         name: String,
     },
     /// A domain.
@@ -63,24 +63,24 @@ pub enum Target {
         space: Option<String>,
         /// The type of the role, such as `space_developer`.
         role: String,
-        /// The user's name, after the identity provider and a `/` where that is given.
+        /// The user's name, preceded by the identity provider and a `/` if that is given.
         user: String,
     },
     /// A network policy.
     NetworkPolicy {
-        /// The name of the org of the apps that send.
+        /// The name of the org of the sending apps.
         org: String,
-        /// The name of the space of the apps that send.
+        /// The name of the space of the sending apps.
         space: String,
-        /// The apps that send and those that receive, the protocol and the ports, such as
-        /// `web-* to db tcp 5432`.
+        /// The sending and receiving apps, the protocol and the ports, such as `web-* to
+        /// db tcp 5432`.
         name: String,
     },
     /// A service instance.
     ServiceInstance {
         /// The name of the service instance's org.
         org: String,
-        /// The name of the service instance's space; empty where that is not known.
+        /// The name of the service instance's space. Empty if it is not known.
         #[serde(default)]
         space: String,
         /// The service instance's name.
@@ -116,7 +116,7 @@ impl Target {
         }
     }
 
-    /// Such as `app`, `org` or `space quota`.
+    /// The kind of resource, such as `app`, `org` or `space quota`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Quota { .. } => "quota",
@@ -134,8 +134,8 @@ impl Target {
         }
     }
 
-    /// The names of some resources of one kind; those with consecutive numbers at their
-    /// end are one: `a-0`, `a-1` and `a-2` are `a-{0..2}`.
+    /// The names of resources of one kind. Names that end in consecutive numbers are
+    /// joined: `a-0`, `a-1` and `a-2` become `a-{0..2}`.
     pub fn ranges<'t>(targets: impl IntoIterator<Item = &'t Self>) -> Vec<String> {
         let names: Vec<&str> = targets.into_iter().map(Self::name).collect();
         approval::ranges(&names)

@@ -1,5 +1,4 @@
-//! A plan holds no step too many: where any one of its steps is left out, what is
-//! there afterwards is not as desired.
+//! Every step of a plan is necessary: if any one is left out, drift remains.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::events::Events;
 use crate::spec::scaling::ScalingTest;
 use crate::spec::sources::Sources;
 
-/// How many worlds there are at once.
+/// The number of fake foundations in parallel.
 const WORLDS: usize = 8;
 
 const SMALL: &str = r#"{
@@ -23,7 +22,7 @@ const SMALL: &str = r#"{
     "test_applications": 3, "test_app_instances": 2, "asg_size": 2
 }"#;
 
-/// Fewer apps, of other sizes, environments and bits.
+/// A configuration with fewer apps, of other sizes, environments and bits.
 const OTHER: &str = r#"{
     "proxy_applications": 2, "proxy_instances": 3,
     "test_applications": 2, "test_app_instances": 2, "asg_size": 3,
@@ -52,7 +51,7 @@ impl Config {
     }
 }
 
-/// The bundled apps, each with a file more.
+/// The bundled apps, each with an additional file.
 fn other_bits() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let bundled = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps");
@@ -89,7 +88,7 @@ async fn foundation(dialect: Dialect) -> (MockCapi, Client) {
 #[case::per_app(Dialect::V3, Workflow::PerApp)]
 #[case::documented_2017(Dialect::Documented2017, Workflow::PerApp)]
 #[tokio::test]
-async fn no_step_of_a_plan_is_one_too_many(#[case] dialect: Dialect, #[case] workflow: Workflow) {
+async fn every_step_of_a_plan_is_necessary(#[case] dialect: Dialect, #[case] workflow: Workflow) {
     let bits = other_bits();
     let small = || Config::of(SMALL, None);
     let changes = [
@@ -115,7 +114,7 @@ async fn no_step_of_a_plan_is_one_too_many(#[case] dialect: Dialect, #[case] wor
 /// A step, and the drift that remains without it.
 type Left = (String, usize);
 
-/// Leads from one wish to the other, but for one step.
+/// Converges to `old`, then to `new` without one step.
 async fn without_step(
     dialect: Dialect,
     workflow: Workflow,
@@ -140,12 +139,12 @@ async fn without_step(
     apply::apply(&client, &new.desired, observed, bits, plan, DEFAULT_BATCH).await;
     let seen = converger.look(bits, true).await.unwrap();
     let drift = verify::verify(&new.desired, &seen.observed, &seen.plan);
-    // Of an app that is gone, nothing but its route shows.
+    // A deleted app leaves no trace but its route.
     let routes = mock.state()["routes"].as_array().unwrap().len();
     Some((step, drift.len() + routes.abs_diff(new.desired.app_count())))
 }
 
-/// Takes the step of that number out of a plan; says which that was.
+/// Removes a step from a plan, and returns its description.
 fn take_out(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<String> {
     for resource in &mut plan.resources {
         let mut needed = resource
@@ -163,11 +162,10 @@ fn take_out(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<Strin
     None
 }
 
-/// Whether the foundation shows that a step was taken. It does not where an app was
-/// not stopped before it changed, where something was not waited for long enough
-/// or, but for a run that is killed, where a note was not taken away. In 2017 the
-/// only droplet of an app is taken for the one that it runs with. And each app by
-/// itself is scaled as the document has it, also to the one instance that it has.
+/// Whether the foundation shows that a step was carried out. It does not show whether an
+/// app was stopped before a change, whether a wait was long enough, or whether an
+/// annotation was removed in time. In 2017, the only droplet of an app counts as its
+/// current one. The per-app workflow always scales apps, even to one instance.
 fn shows(dialect: Dialect, step: &Step) -> bool {
     match step {
         Step::Stop | Step::AwaitDroplet | Step::RemoveBitsHash { .. } => false,

@@ -1,5 +1,6 @@
-//! Compares the foundation with the desired state, without I/O. It is up to date if the
-//! plan is empty, all instances run, and the desired spaces have no other apps.
+//! Compares the foundation with the desired state, without I/O. The foundation is up to
+//! date if the plan is empty, all instances run, and the desired spaces contain no other
+//! apps.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -18,41 +19,41 @@ use crate::desired::{Desired, Group};
 pub struct Drift {
     /// The resource.
     pub target: Target,
-    /// How it differs.
+    /// The difference.
     pub difference: Difference,
-    /// Whether waiting may remove it: instances that are still starting.
+    /// Whether the drift may disappear without a change, as for starting instances.
     pub is_transient: bool,
 }
 
-/// How a resource differs from the desired state.
+/// The difference between a resource and the desired state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Difference {
     /// It does not exist.
     Missing,
-    /// It exists, and is to be deleted.
+    /// It exists but should not.
     NotDesired,
     /// One of its properties differs.
     Property(Change),
-    /// An org has another number of apps in its desired spaces.
+    /// The number of apps in the desired spaces of an org differs.
     AppCount {
-        /// How many apps the org has.
+        /// The number of apps in the org.
         actual: usize,
-        /// How many it should have.
+        /// The desired number of apps.
         desired: usize,
-        /// Its apps that cf-pusher does not manage.
+        /// The apps that cf-pusher does not manage.
         unmanaged: Vec<String>,
     },
     /// An app has no web process.
     NoWebProcess,
-    /// Fewer or more instances of an app run than it should have.
+    /// The number of running instances of an app differs.
     Instances {
-        /// How many run.
+        /// The number of running instances.
         running: u32,
-        /// How many should.
+        /// The desired number of running instances.
         desired: u32,
-        /// The states of the others, and how many are in each.
+        /// The number of other instances by state.
         others: BTreeMap<String, u32>,
     },
 }
@@ -131,8 +132,8 @@ fn drift(target: Target, difference: Difference) -> Drift {
     }
 }
 
-/// The orgs that have more or fewer apps than desired in the desired spaces. What is in
-/// other spaces of an org may be somebody else's.
+/// The orgs with more or fewer apps than desired in the desired spaces. Other spaces of
+/// an org may belong to someone else.
 fn app_counts(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     let orgs = desired.orgs().iter().zip(&observed.orgs).enumerate();
     let counts = orgs.filter_map(|(id, (org, found))| {
@@ -206,8 +207,8 @@ fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     drifts
 }
 
-/// The drift of a started app with fewer running instances than `wanted`, or than it is
-/// scaled to.
+/// The drift of a started app that has fewer running instances than `wanted`, or than it
+/// is scaled to.
 fn instances_of(app: &App, wanted: Option<u32>) -> Option<Difference> {
     let Some(web) = &app.web else {
         return Some(Difference::NoWebProcess);

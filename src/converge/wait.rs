@@ -1,4 +1,4 @@
-//! Waits for the instances of the apps, and finds out why some do not run.
+//! Waits for the instances of the apps, and explains why some do not run.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -18,10 +18,11 @@ use crate::capi::error::Error;
 use crate::capi::{log_cache, poll};
 use crate::events::{AppMilestone, Event, Phase};
 
-/// The step that an app fails in whose instances do not run.
+/// The failed step of an app whose instances do not run.
 const WAITING: &str = "waiting for instances";
 
-/// The number of crashed apps whose log is read: the others crash alike.
+/// The number of crashed apps whose logs are read. Other apps usually crash for the same
+/// reason.
 const LOGS: usize = 5;
 
 /// The number of lines of a crashed app's log.
@@ -40,8 +41,8 @@ pub(super) struct Waited {
 }
 
 impl Converger {
-    /// All drift from the desired state after no instance is starting any more, or after
-    /// `wait`. Changes nothing.
+    /// All drift from the desired state, after instances have started or `wait` has
+    /// passed. Sends no writes.
     ///
     /// # Errors
     /// As [`Converger::plan`].
@@ -74,7 +75,7 @@ impl Converger {
             .filter(|app| app.role() != Some(Role::Surplus))
             .map(|app| app.target.clone())
             .collect();
-        // Diego starts crashed instances again, so they are not always seen crashed.
+        // Diego restarts crashed instances, so they are not crashed in every observation.
         let mut crashed: HashSet<Target> = HashSet::new();
         let mut pauses = poll::shared_pauses(poll::QUICK);
         loop {
@@ -111,7 +112,7 @@ impl Converger {
         }
     }
 
-    /// Reports each app once it runs.
+    /// Reports each app when it runs.
     fn report_running(&self, awaited: &mut HashSet<Target>, drift: &[Drift]) {
         let differing: HashSet<&Target> = drift.iter().map(|drift| &drift.target).collect();
         for app in awaited.extract_if(|app| !differing.contains(app)) {
@@ -143,7 +144,7 @@ impl Converger {
     }
 
     /// A failure for each app whose instances do not run, with the reason that the
-    /// foundation gives and, for some that crash, the end of their log.
+    /// foundation gives. Some crashed apps also have the end of their log.
     pub(super) async fn start_failures(&self, waited: &Waited) -> Vec<Failure> {
         let apps = self.apps_by_target(&waited.observed);
         let mut logs_left = LOGS;
@@ -201,7 +202,7 @@ impl Converger {
     }
 }
 
-/// The last lines of an app's log; none where it cannot be read.
+/// The last lines of an app's log. Empty if it cannot be read.
 async fn last_lines(client: &Client, app: &str) -> Vec<String> {
     let read = log_cache::last_lines(client, app, LINES);
     match tokio::time::timeout(LOG_TIMEOUT, read).await {

@@ -8,7 +8,7 @@ use super::{
     Bits, Desired, DesiredError, Group, NetworkPolicy, Org, PlacedGroup, PlacedSpace, Role,
 };
 
-/// A kind of resources: one with its article, and several.
+/// A kind of resource: its name with an article, and its plural.
 struct Kind(&'static str, &'static str);
 
 const ORGS: Kind = Kind("an org", "orgs");
@@ -133,7 +133,7 @@ impl Desired {
         Ok(())
     }
 
-    /// A policy is about apps of the desired state.
+    /// Checks that the ends of a policy match apps of the desired state.
     fn check_ends(
         &self,
         from: &PlacedSpace<'_>,
@@ -160,8 +160,8 @@ impl Desired {
         }
     }
 
-    /// The groups whose droplets the apps of each group get, by their places among all. A
-    /// group that is like another one refers to a group with bits, and not to itself.
+    /// The index of the group whose droplet the apps of each group get. A group that is
+    /// like another one must lead to a group with bits, and not to itself.
     pub(super) fn find_sources(&self) -> Result<Vec<Option<usize>>, DesiredError> {
         let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
         let mut named: HashMap<(&str, &str, &str), usize> = HashMap::new();
@@ -202,7 +202,7 @@ impl Desired {
     }
 }
 
-/// The group at the end of what a group refers to.
+/// Follows the references of a group to the group with bits.
 fn root(
     of: &PlacedGroup<'_>,
     groups: &[PlacedGroup<'_>],
@@ -243,7 +243,7 @@ fn unknown(user: String, kind: &'static str, name: &str) -> DesiredError {
     }
 }
 
-/// Roles of one org or space.
+/// Checks the roles in one org or space.
 fn check_roles(roles: &[Role], subject: &str, allowed: &[&str]) -> Result<(), DesiredError> {
     let mut seen = HashSet::new();
     for role in roles {
@@ -259,7 +259,7 @@ fn check_roles(roles: &[Role], subject: &str, allowed: &[&str]) -> Result<(), De
     Ok(())
 }
 
-/// Names must not be empty, and each is there once.
+/// Checks that names are not empty and unique.
 fn names<'n>(
     kind: &Kind,
     all: impl Iterator<Item = &'n str>,

@@ -1,31 +1,32 @@
-//! Why a desired state cannot be used.
+//! The reason why a desired state cannot be used.
 
-/// Why a desired state cannot be used.
+/// The reason why a desired state cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DesiredError {
-    /// Something has no name.
+    /// A resource has no name.
     #[error("{kind} has no name")]
     NoName {
-        /// What it is, such as `an org`.
+        /// The kind of resource, such as `an org`.
         kind: &'static str,
     },
-    /// Two things of one kind have the same name.
+    /// Two resources of one kind have the same name.
     #[error("there are two {kind} named {name}{place}")]
     Duplicate {
-        /// What they are, such as `apps`.
+        /// The kind, such as `apps`.
         kind: &'static str,
         /// Their name.
         name: String,
-        /// Where, such as ` in the space prod`; empty where the name must be unique.
+        /// The place, such as ` in the space prod`. Empty if the name must be unique
+        /// everywhere.
         place: String,
     },
-    /// The apps of a group would all have one name.
+    /// All apps of a group would have the same name.
     #[error("the group {group} has {count} apps, so its name needs a {{i}} for the number of each")]
     NoIndex {
         /// The group's name.
         group: String,
-        /// How many apps it has.
+        /// The number of apps.
         count: u32,
     },
     /// A host of a route is longer than DNS allows.
@@ -36,7 +37,7 @@ pub enum DesiredError {
         /// The route.
         route: String,
     },
-    /// A space is to have a security group that is not part of the desired state.
+    /// A space has a security group that is not part of the desired state.
     #[error("the space {space} names the security group {security_group}, which is not defined")]
     UnknownSecurityGroup {
         /// The space's name.
@@ -44,15 +45,15 @@ pub enum DesiredError {
         /// The security group's name.
         security_group: String,
     },
-    /// Something refers to a quota, a group or an app that is not part of the desired
+    /// A resource refers to a quota, a group or an app that is not part of the desired
     /// state.
     #[error("{user} names the {kind} {name}, which is not defined")]
     UnknownReference {
-        /// What refers to it, such as `the org shop`.
+        /// The referring resource, such as `the org shop`.
         user: String,
-        /// What it refers to, such as `quota`.
+        /// The kind of the missing resource, such as `quota`.
         kind: &'static str,
-        /// The name that it uses.
+        /// The missing name.
         name: String,
     },
     /// A value of a resource is not allowed.
@@ -62,17 +63,17 @@ pub enum DesiredError {
         subject: String,
         /// The key and its value, such as `apps.total_instances: true`.
         value: String,
-        /// Why, and what is allowed.
+        /// The reason and the allowed values.
         reason: String,
     },
-    /// A property of an entry does not fit a group of apps.
+    /// A group of apps cannot have a property.
     #[error("the group {group} cannot have `{property}`: {reason}")]
     Property {
         /// The group's name.
         group: String,
         /// The property.
         property: &'static str,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! Groups of apps that are alike.
+//! Groups of identical apps.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -10,31 +10,31 @@ use crate::manifest::entry::{ManifestEntry, filled_in, has_index};
 /// The longest label of a host name that DNS, and so the Cloud Controller, allows.
 const LONGEST_HOST: usize = 63;
 
-/// The place of the number in the names of a group's apps.
+/// The placeholder for the number in the names of a group's apps.
 const INDEX: &str = "{i}";
 
-/// Apps that are alike: the first is staged from bits, the others get a copy of
-/// its droplet.
+/// Identical apps: the first one is staged from bits, the others get a copy of its
+/// droplet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Group {
-    /// The name of each app; `{i}` in it stands for the app's number, from 0.
+    /// The name of each app. `{i}` stands for the app's number, starting at 0.
     pub name: String,
-    /// What should be true of each app.
+    /// The desired properties of each app.
     pub entry: ManifestEntry,
-    /// How many apps there are.
+    /// The number of apps.
     pub count: u32,
-    /// Where the bits come from. They are not read if `like` names another group.
+    /// The source of the bits. Not read if `like` names another group.
     pub bits: Bits,
     /// Whether the apps run.
     pub state: AppState,
     /// Whether apps that exist keep running, or stay stopped, whatever `state` says. Only
     /// apps without bits can do so: their new apps are created stopped.
     pub ignores_state: bool,
-    /// The group whose droplet all apps of this one get a copy of, by its name with or
-    /// without `{i}`. `space/group` and `org/space/group` reach other spaces.
+    /// The group whose droplet is copied to all apps of this one, by its name with or
+    /// without `{i}`. `space/group` and `org/space/group` refer to other spaces.
     pub like: Option<String>,
-    /// The environment variables whose values a plan shows; those of others may be
+    /// The environment variables whose values a plan shows. Values of others may be
     /// secret.
     pub shown_env: HashSet<String>,
 }
@@ -50,25 +50,26 @@ pub enum AppState {
     Stopped,
 }
 
-/// Where the bits of an app come from. They are read when they are needed first.
+/// The source of the bits of an app. It is read when the bits are needed for the first
+/// time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bits {
-    /// The files of a folder, but what its `.cfignore` excludes.
+    /// The files of a folder, except those that its `.cfignore` excludes.
     Folder(PathBuf),
     /// The files of a zip archive.
     Archive(PathBuf),
-    /// Files in memory, by their paths relative to the app's folder, with `/`.
+    /// Files in memory, by their paths relative to the app's folder, separated by `/`.
     Files(Arc<BTreeMap<String, Vec<u8>>>),
-    /// A droplet: a staged app as a gzipped tar archive. It is uploaded, not staged.
+    /// A droplet: a staged app as a gzipped tar archive. It is uploaded and not staged.
     Droplet(PathBuf),
-    /// None: the apps are a copy of another group, are of a Docker image, or are stopped
-    /// and keep the droplets that they have.
+    /// No bits: the apps are copies of another group, run a Docker image, or are stopped
+    /// and keep their droplets.
     None,
 }
 
 impl Group {
-    /// One app, or with [`Group::count`] many.
+    /// A group of one app. [`Group::count`] sets another number.
     pub fn new(name: impl Into<String>, entry: ManifestEntry, bits: Bits) -> Self {
         Self {
             name: name.into(),
@@ -82,7 +83,7 @@ impl Group {
         }
     }
 
-    /// Apps with a copy of the droplet of another group, so without bits of their own.
+    /// Apps with a copy of the droplet of another group, and no bits of their own.
     pub fn copy_of(
         name: impl Into<String>,
         entry: ManifestEntry,
@@ -91,14 +92,14 @@ impl Group {
         Self::new(name, entry, Bits::None).like(group)
     }
 
-    /// With so many apps; none is allowed.
+    /// Sets the number of apps, which may be 0.
     #[must_use]
     pub fn count(mut self, count: u32) -> Self {
         self.count = count;
         self
     }
 
-    /// With its apps running or stopped.
+    /// Sets whether the apps run.
     #[must_use]
     pub fn state(mut self, state: AppState) -> Self {
         self.state = state;
@@ -114,14 +115,14 @@ impl Group {
         self
     }
 
-    /// With a copy of the droplet of another group in place of its own bits.
+    /// Copies the droplet of another group instead of staging bits.
     #[must_use]
     pub fn like(mut self, group: impl Into<String>) -> Self {
         self.like = Some(group.into());
         self
     }
 
-    /// With environment variables whose values a plan may show.
+    /// Allows plans to show the values of these environment variables.
     #[must_use]
     pub fn shown_env<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.shown_env.extend(names.into_iter().map(Into::into));
@@ -132,7 +133,7 @@ impl Group {
         usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 
-    /// The name of the app of this number.
+    /// The name of the app with this number.
     pub(crate) fn app_name(&self, index: u32) -> String {
         filled_in(&self.name, index, "").into_owned()
     }
@@ -147,7 +148,7 @@ impl Group {
         self.state == AppState::Started
     }
 
-    /// Its name without the number of each app.
+    /// The group's name without the number of the app.
     pub(super) fn stem(&self) -> &str {
         let stem = self.name.strip_suffix(INDEX).unwrap_or(&self.name);
         stem.trim_end_matches(['-', '_'])

@@ -1,7 +1,8 @@
-//! What should exist on a foundation: orgs, their spaces, and groups of apps in
-//! them, with the quotas, domains, roles, services and network policies around them.
-//! Pure data, to be built in Rust; [`ScalingTest`](crate::ScalingTest) is one builder of
-//! it.
+//! The desired state of a foundation: orgs, their spaces, and groups of apps in them,
+//! with quotas, domains, roles, services and network policies.
+//!
+//! It is pure data that can be built in Rust; [`ScalingTest`](crate::ScalingTest) is one
+//! of its builders.
 
 mod check;
 mod error;
@@ -54,38 +55,38 @@ pub struct Desired {
     protected: Protected,
     security_groups: Vec<SecurityGroup>,
     orgs: Vec<Org>,
-    /// The groups whose droplets the apps of each group get, if not their own.
+    /// For each group, the index of the group whose droplet its apps get, if that is
+    /// another one.
     sources: Vec<Option<usize>>,
 }
 
-/// Collects what should exist; [`DesiredBuilder::build`] checks it.
+/// Collects a desired state. [`DesiredBuilder::build`] checks it.
 #[derive(Debug, Clone)]
 pub struct DesiredBuilder(Desired);
 
-/// A group of apps, and where it is.
+/// A group of apps, with its space.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlacedGroup<'d> {
-    /// Its place among all groups.
+    /// Its index among all groups.
     pub(crate) id: usize,
     pub(crate) space: PlacedSpace<'d>,
     pub(crate) group: &'d Group,
 }
 
-/// A space, and the org that it is in.
+/// A space, with its org.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlacedSpace<'d> {
-    /// Its place among all spaces.
+    /// Its index among all spaces.
     pub(crate) id: usize,
-    /// The org's place among all orgs.
+    /// The index of its org.
     pub(crate) org_id: usize,
     pub(crate) org: &'d Org,
     pub(crate) space: &'d Space,
 }
 
 impl Desired {
-    /// Begins a desired state that `owner` is responsible for: a name that marks
-    /// orgs, spaces and apps, so that one desired state does not delete the apps of
-    /// another.
+    /// Starts a desired state with this owner: a name that marks orgs, spaces and apps,
+    /// so that one desired state does not delete the apps of another.
     pub fn builder(owner: impl Into<String>) -> DesiredBuilder {
         DesiredBuilder(Self {
             owner: owner.into(),
@@ -101,22 +102,22 @@ impl Desired {
         })
     }
 
-    /// Who is responsible for it, as the annotation `cf-pusher-prefix` says.
+    /// The owner, which is stored in the annotation `cf-pusher-prefix`.
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// The domain of the apps' routes; none for the foundation's default.
+    /// The domain of the apps' routes. `None` for the foundation's default.
     pub fn apps_domain(&self) -> Option<&str> {
         self.apps_domain.as_deref()
     }
 
-    /// The quotas of orgs that have limits of their own.
+    /// The quotas for orgs whose limits are declared.
     pub fn org_quotas(&self) -> &[OrgQuota] {
         &self.org_quotas
     }
 
-    /// The domains that all orgs share.
+    /// The shared domains.
     pub fn domains(&self) -> &[String] {
         &self.domains
     }
@@ -126,12 +127,12 @@ impl Desired {
         &self.users
     }
 
-    /// The features of the foundation that are enabled or disabled.
+    /// The feature flags of the foundation, and whether they are enabled.
     pub fn feature_flags(&self) -> &BTreeMap<String, bool> {
         &self.feature_flags
     }
 
-    /// Regular expressions for the names that no run touches: see
+    /// Regular expressions for the names of protected resources: see
     /// [`DesiredBuilder::protect`].
     pub fn protected(&self) -> &[String] {
         &self.protected.patterns
@@ -147,7 +148,7 @@ impl Desired {
         &self.orgs
     }
 
-    /// How many apps there are in all.
+    /// The total number of apps.
     pub fn app_count(&self) -> usize {
         self.groups().map(|it| it.group.app_count()).sum()
     }
@@ -177,20 +178,20 @@ impl Desired {
             .map(|(id, (space, group))| PlacedGroup { id, space, group })
     }
 
-    /// The limits that a quota of orgs should have, if any are named.
+    /// The desired limits of a quota for orgs, if any.
     pub(crate) fn limits_of(&self, quota: &str) -> Option<&Limits> {
         let mut quotas = self.org_quotas.iter();
         let quota = quotas.find(|it| it.name == quota)?;
         Some(&quota.limits).filter(|limits| !limits.is_empty())
     }
 
-    /// Whether a domain is one of the desired ones.
+    /// Whether a domain is part of the desired state.
     pub(crate) fn has_domain(&self, name: &str) -> bool {
         let private = self.orgs.iter().flat_map(|org| &org.domains);
         self.domains.iter().chain(private).any(|it| it == name)
     }
 
-    /// The names of all isolation segments, each once.
+    /// The names of all isolation segments, without duplicates.
     pub(crate) fn isolation_segments(&self) -> Vec<&str> {
         let orgs = self.orgs.iter().map(|org| &org.isolation_segment);
         let spaces = self.orgs.iter().flat_map(|org| &org.spaces);
@@ -199,7 +200,7 @@ impl Desired {
         names.into_iter().collect()
     }
 
-    /// All that is around the apps as text, including what may be secret.
+    /// A text with all supporting resources, including values that may be secret.
     pub(crate) fn around_apps(&self) -> String {
         let mut text = format!(
             "{:?} {:?} {:?} {:?} {:?}\n",
@@ -236,7 +237,7 @@ impl Desired {
         text
     }
 
-    /// The names of all quotas, each once.
+    /// The names of all quotas, without duplicates.
     pub(crate) fn quotas(&self) -> Vec<&str> {
         let mut seen = HashSet::new();
         let defined = self.org_quotas.iter().map(|quota| quota.name.as_str());
@@ -250,8 +251,8 @@ impl Desired {
         self.protected.pattern_of(names)
     }
 
-    /// The place of the group, among all, whose droplet the apps of a group get, if that
-    /// is another group.
+    /// The index of the group whose droplet the apps of a group get, if that is another
+    /// group.
     pub(crate) fn source_of(&self, placed: &PlacedGroup<'_>) -> Option<usize> {
         self.sources.get(placed.id).copied().flatten()
     }
@@ -263,77 +264,78 @@ impl Desired {
 }
 
 impl DesiredBuilder {
-    /// With this domain for the apps' routes, in place of the foundation's default.
+    /// Sets the domain of the apps' routes, instead of the foundation's default.
     #[must_use]
     pub fn apps_domain(mut self, name: impl Into<String>) -> Self {
         self.0.apps_domain = Some(name.into());
         self
     }
 
-    /// With a security group.
+    /// Adds a security group.
     #[must_use]
     pub fn security_group(mut self, group: SecurityGroup) -> Self {
         self.0.security_groups.push(group);
         self
     }
 
-    /// With an org.
+    /// Adds an org.
     #[must_use]
     pub fn org(mut self, org: Org) -> Self {
         self.0.orgs.push(org);
         self
     }
 
-    /// With a quota that the orgs may name.
+    /// Adds a quota for orgs.
     #[must_use]
     pub fn org_quota(mut self, quota: OrgQuota) -> Self {
         self.0.org_quotas.push(quota);
         self
     }
 
-    /// With a domain that all orgs share.
+    /// Adds a shared domain.
     #[must_use]
     pub fn domain(mut self, name: impl Into<String>) -> Self {
         self.0.domains.push(name.into());
         self
     }
 
-    /// With a user that the Cloud Controller should know: `alice`, or `ldap/alice` for one
-    /// of an identity provider. The Cloud Controller creates users of identity providers
-    /// only; others must be created in the UAA.
+    /// Adds a user that the Cloud Controller should know: `alice`, or `ldap/alice` for a
+    /// user of an identity provider. The Cloud Controller creates only users of identity
+    /// providers. Others must be created in the UAA.
     #[must_use]
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.0.users.push(name.into());
         self
     }
 
-    /// With a feature of the foundation enabled or disabled, such as `diego_docker`.
+    /// Enables or disables a feature flag of the foundation, such as `diego_docker`.
     #[must_use]
     pub fn feature_flag(mut self, name: impl Into<String>, is_enabled: bool) -> Self {
         self.0.feature_flags.insert(name.into(), is_enabled);
         self
     }
 
-    /// With names that no run touches, as a regular expression. It is compared with the
-    /// whole name of each org, with `org/space` of each space, and with the whole name of
-    /// each app.
+    /// Protects the resources whose names match a regular expression: no run touches
+    /// them. The expression is compared with the whole name of each org, with `org/space`
+    /// of each space, and with the whole name of each app.
     #[must_use]
     pub fn protect(mut self, pattern: impl Into<String>) -> Self {
         self.0.protected.patterns.push(pattern.into());
         self
     }
 
-    /// The desired state without any check: what exists is not always what a run could
-    /// create.
+    /// Returns the desired state without checking it. Existing resources may differ from
+    /// what a run could create.
     pub(crate) fn build_unchecked(self) -> Desired {
         self.0
     }
 
-    /// Checks what was collected.
+    /// Checks the desired state.
     ///
     /// # Errors
-    /// [`DesiredError`]: a name is missing or not unique, a host is too long, something
-    /// that is referred to is not defined, or a value is not allowed.
+    ///
+    /// [`DesiredError`]: a name is missing or not unique, a host is too long, a reference
+    /// is not defined, or a value is not allowed.
     pub fn build(mut self) -> Result<Desired, DesiredError> {
         self.0.protected.compile()?;
         self.0.check()?;

@@ -1,4 +1,4 @@
-//! What traffic apps may send and receive: security groups and network policies.
+//! The traffic of apps: security groups and network policies.
 
 use serde::Serialize;
 
@@ -10,19 +10,19 @@ use super::DesiredError;
 pub struct SecurityGroup {
     /// The security group's name.
     pub name: String,
-    /// What traffic it allows.
+    /// The traffic that it allows.
     pub rules: Vec<Rule>,
     /// Whether it applies to the apps of all spaces.
     pub globally_enabled: GloballyEnabled,
 }
 
-/// Whether a security group applies to the apps of all spaces. What is none stays as it
-/// is.
+/// Whether a security group applies to the apps of all spaces. `None` keeps the current
+/// value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GloballyEnabled {
     /// Whether it applies to all running apps.
     pub running: Option<bool>,
-    /// Whether it applies to all apps that are being staged.
+    /// Whether it applies to all stagings.
     pub staging: Option<bool>,
 }
 
@@ -34,18 +34,18 @@ pub struct Rule {
     pub protocol: String,
     /// An address, a range of addresses, or a CIDR block.
     pub destination: String,
-    /// Ports, such as `443`, `80,443` or `8000-9000`; none for `icmp` and `all`.
+    /// Ports, such as `443`, `80,443` or `8000-9000`. `None` for `icmp` and `all`.
     pub ports: Option<String>,
-    /// The type of ICMP messages, -1 for all; only for `icmp` and `icmpv6`.
+    /// The ICMP type, or -1 for all. Only for `icmp` and `icmpv6`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_type: Option<i64>,
-    /// The code of ICMP messages, -1 for all; only for `icmp` and `icmpv6`.
+    /// The ICMP code, or -1 for all. Only for `icmp` and `icmpv6`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub icmp_code: Option<i64>,
-    /// What the rule is for.
+    /// The purpose of the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Whether cells log the connections that it allows.
+    /// Whether cells log the connections that the rule allows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<bool>,
 }
@@ -54,11 +54,11 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NetworkPolicy {
-    /// The apps of the policy's space that may send: a name, or a pattern with `*` for any
+    /// The sending apps of the policy's space: a name, or a pattern with `*` for any
     /// characters and `?` for one.
     pub from: String,
-    /// The apps that may receive: a name or a pattern too. `space/app` reaches another
-    /// space of the org, and `org/space/app` one of another org.
+    /// The receiving apps: a name or a pattern. `space/app` refers to another space of
+    /// the org, and `org/space/app` to another org.
     pub to: String,
     /// `tcp` or `udp`.
     pub protocol: String,
@@ -114,7 +114,7 @@ impl Rule {
         }
     }
 
-    /// With the type and the code of ICMP messages; -1 stands for all.
+    /// Sets the type and the code of ICMP messages. -1 stands for all.
     #[must_use]
     pub fn icmp(mut self, kind: i64, code: i64) -> Self {
         self.icmp_type = Some(kind);
@@ -122,14 +122,14 @@ impl Rule {
         self
     }
 
-    /// With a description.
+    /// Sets the description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = Some(description.into());
         self
     }
 
-    /// With the connections that it allows logged, or not.
+    /// Sets whether cells log the connections that the rule allows.
     #[must_use]
     pub fn log(mut self, is_logged: bool) -> Self {
         self.log = Some(is_logged);
@@ -138,7 +138,7 @@ impl Rule {
 }
 
 impl NetworkPolicy {
-    /// A policy for some ports; one port is `(port, port)`.
+    /// A policy for a range of ports. For a single port, use `(port, port)`.
     pub fn new(
         from: impl Into<String>,
         to: impl Into<String>,
@@ -153,8 +153,8 @@ impl NetworkPolicy {
         }
     }
 
-    /// The org and the space of the apps that receive, where they are named, and the
-    /// pattern of the apps' names.
+    /// The org and the space of the receiving apps, if they are given, and the pattern of
+    /// the apps' names.
     pub(crate) fn receivers(&self) -> (Option<&str>, Option<&str>, &str) {
         placed(&self.to)
     }
@@ -198,7 +198,8 @@ pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut at, mut in_name) = (0, 0);
-    // Where the last `*` is, and what it stands for so far.
+    // The position of the last `*`, and of the name after the characters that it stands
+    // for so far.
     let mut star: Option<(usize, usize)> = None;
     while let Some(character) = name.get(in_name) {
         match pattern.get(at) {

@@ -1,10 +1,10 @@
-//! Orgs and spaces, and what should be in them.
+//! Orgs and spaces.
 
 use std::collections::BTreeMap;
 
 use super::{Group, NetworkPolicy, Role, ServiceInstance, SpaceQuota};
 
-/// An org and what should be in it.
+/// An org and its contents.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Org {
@@ -13,24 +13,24 @@ pub struct Org {
     /// The name of its quota. A missing quota is created, with the limits of
     /// [`Desired::org_quotas`] or without limits.
     pub quota: Option<String>,
-    /// Whether its users may change nothing. `None` leaves it as it is.
+    /// Whether the org is suspended, so that its users cannot change anything. `None`
+    /// keeps the current value.
     pub suspended: Option<bool>,
-    /// The private domains that it owns.
+    /// The org's private domains.
     pub domains: Vec<String>,
-    /// The isolation segment of the foundation that its apps run in unless their space
-    /// has another one.
+    /// The isolation segment in which its apps run, unless their space has another one.
     pub isolation_segment: Option<String>,
-    /// The roles of users; others are left alone.
+    /// The roles of users. Other roles are left alone.
     pub roles: Vec<Role>,
-    /// The quotas that its spaces may name.
+    /// The quotas for the org's spaces.
     pub space_quotas: Vec<SpaceQuota>,
-    /// Labels and annotations beside cf-pusher's own.
+    /// Labels and annotations, in addition to cf-pusher's own.
     pub metadata: Metadata,
-    /// The spaces that should be in it; others are left alone.
+    /// The org's spaces. Other spaces are left alone.
     pub spaces: Vec<Space>,
 }
 
-/// A space and what should be in it.
+/// A space and its contents.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Space {
@@ -38,21 +38,21 @@ pub struct Space {
     pub name: String,
     /// The name of its quota, one of its org's `space_quotas`.
     pub quota: Option<String>,
-    /// Features that are enabled or disabled; the Cloud Controller knows `ssh`.
+    /// Features that are enabled or disabled. The Cloud Controller knows `ssh`.
     pub features: BTreeMap<String, bool>,
-    /// The isolation segment of the foundation that its apps run in.
+    /// The isolation segment in which its apps run.
     pub isolation_segment: Option<String>,
-    /// The roles of users; others are left alone.
+    /// The roles of users. Other roles are left alone.
     pub roles: Vec<Role>,
-    /// The service instances that should be in it.
+    /// The service instances of the space.
     pub services: Vec<ServiceInstance>,
-    /// The policies for traffic that its apps send to others.
+    /// The policies for traffic that its apps send.
     pub network_policies: Vec<NetworkPolicy>,
     /// The names of the security groups that apply to its running apps.
     pub security_groups: Vec<String>,
-    /// Labels and annotations beside cf-pusher's own.
+    /// Labels and annotations, in addition to cf-pusher's own.
     pub metadata: Metadata,
-    /// The apps that should be in it.
+    /// The apps of the space.
     pub groups: Vec<Group>,
 }
 
@@ -60,14 +60,14 @@ pub struct Space {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// Labels, by their keys.
+    /// Labels by key.
     pub labels: BTreeMap<String, String>,
-    /// Annotations, by their keys.
+    /// Annotations by key.
     pub annotations: BTreeMap<String, String>,
 }
 
 impl Org {
-    /// An org without a quota and spaces.
+    /// An org without a quota and without spaces.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -82,57 +82,56 @@ impl Org {
         }
     }
 
-    /// With the quota of this name.
+    /// Sets the name of the quota.
     #[must_use]
     pub fn quota(mut self, name: impl Into<String>) -> Self {
         self.quota = Some(name.into());
         self
     }
 
-    /// With these labels and annotations.
+    /// Sets labels and annotations.
     #[must_use]
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// Suspended, or not.
+    /// Suspends the org, or ends the suspension.
     #[must_use]
     pub fn suspended(mut self, is_suspended: bool) -> Self {
         self.suspended = Some(is_suspended);
         self
     }
 
-    /// With a private domain.
+    /// Adds a private domain.
     #[must_use]
     pub fn domain(mut self, name: impl Into<String>) -> Self {
         self.domains.push(name.into());
         self
     }
 
-    /// With the isolation segment of this name, which must exist. The org becomes
-    /// entitled to it.
+    /// Sets the isolation segment, which must exist. The org is entitled to it.
     #[must_use]
     pub fn isolation_segment(mut self, name: impl Into<String>) -> Self {
         self.isolation_segment = Some(name.into());
         self
     }
 
-    /// With a role of a user.
+    /// Adds a role of a user.
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.roles.push(role);
         self
     }
 
-    /// With a quota that its spaces may name.
+    /// Adds a quota for spaces.
     #[must_use]
     pub fn space_quota(mut self, quota: SpaceQuota) -> Self {
         self.space_quotas.push(quota);
         self
     }
 
-    /// With a space.
+    /// Adds a space.
     #[must_use]
     pub fn space(mut self, space: Space) -> Self {
         self.spaces.push(space);
@@ -141,7 +140,7 @@ impl Org {
 }
 
 impl Space {
-    /// A space without security groups and apps.
+    /// A space without security groups and without apps.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -157,65 +156,64 @@ impl Space {
         }
     }
 
-    /// With the security group of this name for running apps.
+    /// Adds a security group for running apps, by name.
     #[must_use]
     pub fn security_group(mut self, name: impl Into<String>) -> Self {
         self.security_groups.push(name.into());
         self
     }
 
-    /// With these labels and annotations.
+    /// Sets labels and annotations.
     #[must_use]
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
     }
 
-    /// With the quota of this name, one of its org.
+    /// Sets the name of the quota, which must be one of the org's space quotas.
     #[must_use]
     pub fn quota(mut self, name: impl Into<String>) -> Self {
         self.quota = Some(name.into());
         self
     }
 
-    /// With a feature enabled or disabled, such as `ssh`.
+    /// Enables or disables a feature, such as `ssh`.
     #[must_use]
     pub fn feature(mut self, name: impl Into<String>, is_enabled: bool) -> Self {
         self.features.insert(name.into(), is_enabled);
         self
     }
 
-    /// With the isolation segment of this name, which must exist. The org becomes
-    /// entitled to it.
+    /// Sets the isolation segment, which must exist. The org is entitled to it.
     #[must_use]
     pub fn isolation_segment(mut self, name: impl Into<String>) -> Self {
         self.isolation_segment = Some(name.into());
         self
     }
 
-    /// With a role of a user, who also gets the role `organization_user` in the org, as
-    /// the Cloud Controller asks for it.
+    /// Adds a role of a user. The user also gets the role `organization_user` in the org,
+    /// because the Cloud Controller requires it.
     #[must_use]
     pub fn role(mut self, role: Role) -> Self {
         self.roles.push(role);
         self
     }
 
-    /// With a service instance.
+    /// Adds a service instance.
     #[must_use]
     pub fn service(mut self, service: ServiceInstance) -> Self {
         self.services.push(service);
         self
     }
 
-    /// With a policy for traffic that its apps send.
+    /// Adds a policy for traffic that its apps send.
     #[must_use]
     pub fn network_policy(mut self, policy: NetworkPolicy) -> Self {
         self.network_policies.push(policy);
         self
     }
 
-    /// With a group of apps.
+    /// Adds a group of apps.
     #[must_use]
     pub fn group(mut self, group: Group) -> Self {
         self.groups.push(group);
@@ -224,19 +222,19 @@ impl Space {
 }
 
 impl Metadata {
-    /// Without labels and annotations.
+    /// Empty metadata.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a label.
+    /// Adds a label.
     #[must_use]
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(key.into(), value.into());
         self
     }
 
-    /// With an annotation.
+    /// Adds an annotation.
     #[must_use]
     pub fn annotation(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.annotations.insert(key.into(), value.into());

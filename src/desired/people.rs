@@ -1,4 +1,4 @@
-//! Who may do what in orgs and spaces.
+//! Roles of users in orgs and spaces.
 
 use super::DesiredError;
 
@@ -29,8 +29,8 @@ pub struct Role {
     pub kind: String,
     /// The user's name.
     pub user: String,
-    /// The identity provider of the user, such as `uaa` or `ldap`. None if only one
-    /// provider has a user of that name.
+    /// The identity provider of the user, such as `uaa` or `ldap`. `None` if only one
+    /// provider has a user with this name.
     pub origin: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl Role {
         }
     }
 
-    /// With the identity provider that the user is of.
+    /// Sets the identity provider of the user.
     #[must_use]
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());

@@ -1,4 +1,4 @@
-//! The names that no run touches.
+//! Names of resources that no run touches.
 
 use regex::Regex;
 
@@ -22,7 +22,7 @@ impl Protected {
     pub(super) fn compile(&mut self) -> Result<(), DesiredError> {
         let patterns = self.patterns.iter();
         let compiled = patterns.map(|pattern| {
-            // Each matches whole names.
+            // A pattern matches whole names.
             Regex::new(&format!("^(?:{pattern})$")).map_err(|error| DesiredError::Value {
                 subject: "`protected`".to_owned(),
                 value: format!("the pattern {pattern}"),
@@ -41,7 +41,7 @@ impl Protected {
     }
 }
 
-/// The last line of the error, which says what is wrong; the others show the pattern.
+/// The last line of the error, which explains it. The other lines show the pattern.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();

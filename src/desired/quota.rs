@@ -1,4 +1,4 @@
-//! Quotas of orgs and of spaces.
+//! Quotas for orgs and spaces.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,10 +33,10 @@ const SECTIONS: [(&str, &[&str]); 3] = [
 /// The limits that only an org has.
 const ORG_SECTION: (&str, &[&str]) = ("domains", &["total_domains"]);
 
-/// The only limit that is yes or no.
+/// The only limit that is a flag.
 const PAID_SERVICES: &str = "paid_services_allowed";
 
-/// A quota that can be assigned to orgs.
+/// A quota for orgs.
 ///
 /// ```
 /// use cf_pusher::desired::{Limits, OrgQuota};
@@ -53,25 +53,25 @@ const PAID_SERVICES: &str = "paid_services_allowed";
 pub struct OrgQuota {
     /// The quota's name.
     pub name: String,
-    /// Its limits; those that are not named are left as they are.
+    /// The limits. Limits that are not named keep their values.
     pub limits: Limits,
 }
 
-/// A quota of an org that can be applied to the org's spaces.
+/// A quota of an org for its spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpaceQuota {
     /// The quota's name.
     pub name: String,
-    /// Its limits; those that are not named are left as they are.
+    /// The limits. Limits that are not named keep their values.
     pub limits: Limits,
 }
 
-/// The limits of a quota, by the Cloud Controller's own sections and keys: `apps`,
+/// The limits of a quota, by the Cloud Controller's sections and keys: `apps`,
 /// `services`, `routes` and, for orgs, `domains`.
 ///
-/// A quota that is created has no limit but those that are named. Without any, the
-/// limits of a quota that exists are not compared.
+/// A new quota has only the named limits. If no limit is named, the limits of an existing
+/// quota are not compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Limits {
@@ -82,11 +82,11 @@ pub struct Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Limit {
-    /// Without limit; `null` in the Cloud Controller's API.
+    /// No limit: `null` in the Cloud Controller's API.
     Unlimited,
-    /// Yes or no; only of `paid_services_allowed`.
+    /// A flag, only for `paid_services_allowed`.
     Allowed(bool),
-    /// The most that is allowed, in the unit that the key names.
+    /// The maximum, in the unit that the key names.
     Most(u64),
 }
 
@@ -139,12 +139,12 @@ impl SpaceQuota {
 }
 
 impl Limits {
-    /// Without any limit named.
+    /// Names no limits.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a limit, such as `total_memory_in_mb` in the section `apps`.
+    /// Adds a limit, such as `total_memory_in_mb` in the section `apps`.
     #[must_use]
     pub fn limit(
         mut self,
@@ -157,7 +157,7 @@ impl Limits {
         self
     }
 
-    /// With this key named as one without limit.
+    /// Names a limit that is not set, so that the quota has no limit for this key.
     #[must_use]
     pub fn unlimited(self, section: impl Into<String>, key: impl Into<String>) -> Self {
         self.limit(section, key, Limit::Unlimited)
@@ -181,7 +181,8 @@ impl Limits {
         })
     }
 
-    /// Refuses keys that the Cloud Controller does not know, and values of a wrong kind.
+    /// Refuses keys that the Cloud Controller does not know, and values of the wrong
+    /// type.
     pub(super) fn check(&self, subject: &str, of_org: bool) -> Result<(), DesiredError> {
         let sections: Vec<_> = SECTIONS
             .into_iter()

@@ -4,29 +4,30 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// A service instance of a space. Apps are bound to it by `services` of their entries.
+/// A service instance of a space. Apps are bound to it by `services` in their entries.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceInstance {
     /// The service instance's name.
     pub name: String,
-    /// What it is an instance of.
+    /// The kind of service instance.
     pub kind: ServiceKind,
     /// Tags, which apps see in `VCAP_SERVICES`.
     pub tags: Vec<String>,
 }
 
-/// What a service instance is an instance of.
+/// The kind of a service instance.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ServiceKind {
     /// Credentials that the user provides.
     UserProvided {
-        /// What bound apps get in `VCAP_SERVICES`. `None` leaves those that it has.
+        /// The credentials that bound apps get in `VCAP_SERVICES`. `None` keeps the
+        /// current ones.
         credentials: Option<Map<String, Value>>,
-        /// Where the logs of bound apps are sent. `None` for nowhere.
+        /// The URL that the logs of bound apps are sent to, if any.
         syslog_drain_url: Option<String>,
-        /// The proxy of bound routes. `None` for none.
+        /// The URL of the proxy of bound routes, if any.
         route_service_url: Option<String>,
     },
     /// An instance of a service plan of a broker.
@@ -35,9 +36,9 @@ pub enum ServiceKind {
         offering: String,
         /// The name of the service plan.
         plan: String,
-        /// The name of the broker, where several have an offering of that name.
+        /// The name of the broker, if several brokers have an offering with this name.
         broker: Option<String>,
-        /// What the broker gets when the instance is created.
+        /// The parameters that the broker gets when the instance is created.
         parameters: Option<Map<String, Value>>,
     },
 }
@@ -81,7 +82,7 @@ impl ServiceInstance {
         }
     }
 
-    /// What may be secret of it.
+    /// The values that may be secret.
     pub(crate) fn secrets(&self) -> Value {
         match &self.kind {
             ServiceKind::UserProvided {
@@ -95,7 +96,7 @@ impl ServiceInstance {
         }
     }
 
-    /// With these tags.
+    /// Sets the tags.
     #[must_use]
     pub fn tags<T: Into<String>>(mut self, tags: impl IntoIterator<Item = T>) -> Self {
         self.tags.extend(tags.into_iter().map(Into::into));
@@ -103,7 +104,7 @@ impl ServiceInstance {
     }
 }
 
-/// Credentials and parameters may be secret.
+/// Hides credentials and parameters, which may be secret.
 impl fmt::Debug for ServiceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -31,7 +31,7 @@ fn apps_are_numbered_in_their_group() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn invalid_desired_states_are_refused() {
     let refused = |space: Space| build(space).unwrap_err();
     let space = || Space::new("s");
     let long = format!("routes: [{{route: '{}-{{i}}.test'}}]", "x".repeat(62));
@@ -157,7 +157,7 @@ fn values_and_references_are_checked() {
 }
 
 #[test]
-fn copies_are_of_the_group_that_has_bits() {
+fn copies_lead_to_the_group_with_bits() {
     let copy = |name: &str, of: &str| Group::copy_of(name, ManifestEntry::parse("{}").unwrap(), of);
     let first = Space::new("s")
         .group(group("web-{i}", "{}").count(2))
@@ -199,7 +199,7 @@ fn patterns_match_whole_names() {
 }
 
 #[test]
-fn limits_are_read_and_written_as_the_cloud_controller_has_them() {
+fn limits_are_read_and_written_in_the_cloud_controllers_form() {
     let text = r#"{"apps":{"total_instances":null,"total_memory_in_mb":1024},"services":{"paid_services_allowed":false}}"#;
     let limits: Limits = serde_json::from_str(text).unwrap();
     let built = Limits::new()

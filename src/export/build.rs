@@ -1,4 +1,4 @@
-//! From what was read to a desired state.
+//! Builds a desired state from the resources of an export.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::desired::{
 use crate::manifest::entry::{self, ManifestEntry, text_of};
 use crate::spec::file::SpecFile;
 
-/// Names that are given once, of characters that variables and files may have.
+/// Names that are used once, with characters that are valid for variables and files.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeSet<String>);
 
@@ -27,7 +27,8 @@ impl Names {
         self.0.extend(names.map(str::to_owned));
     }
 
-    /// The name without other characters, with a number if it was given before.
+    /// A unique name: without invalid characters, and with a number if the name is used
+    /// already.
     pub(super) fn unique(&mut self, name: &str) -> String {
         let letter = |it: char| match it.is_ascii_alphanumeric() || it == '-' {
             true => it,
@@ -42,7 +43,7 @@ impl Names {
     }
 }
 
-/// What is built beside the desired state.
+/// The state of building a desired state.
 struct Builder<'o> {
     exporter: &'o Exporter,
     observed: &'o Observed,
@@ -105,7 +106,7 @@ impl Builder<'_> {
         org.metadata = metadata(&observed.org.labels, &observed.org.annotations);
         org.isolation_segment = observed.isolation_segment.clone();
         org.roles = observed.roles.iter().map(role).collect();
-        // Of a single space, only its own.
+        // For a single space, only the quota of that space is exported.
         let is_used = |quota: &&model::SpaceQuota| {
             let mut spaces = observed.spaces.iter();
             let is_of = |it: &ObservedSpace| it.space.quota.as_ref() == Some(&quota.guid);
@@ -144,7 +145,7 @@ impl Builder<'_> {
         Ok(desired.org(org).build_unchecked())
     }
 
-    /// The shared domains that apps can have routes in.
+    /// The shared domains that can have routes of apps.
     fn shared_domains(&self) -> Vec<&str> {
         let domains = self.observed.domains.iter();
         let domains = domains.filter(|domain| domain.owner.is_none() && domain.is_for_apps);
@@ -229,7 +230,7 @@ impl Builder<'_> {
         Some(ServiceInstance::new(name, kind).tags(tags))
     }
 
-    /// The beginning of names of variables.
+    /// The prefix for names of variables.
     fn owner(&self, space: &ObservedSpace, name: &str) -> String {
         match self.observed.spaces.len() {
             1 => name.to_owned(),
@@ -341,7 +342,7 @@ fn make_literal(value: &mut Value) {
     }
 }
 
-/// Leaves out what a manifest means anyway, and what cf-pusher marks its own with.
+/// Removes properties with default values, and cf-pusher's own labels and variables.
 fn tidy(manifest: &mut Map<String, Value>) {
     if let Some(Value::Array(routes)) = manifest.get_mut("routes") {
         for route in routes.iter_mut().filter_map(Value::as_object_mut) {
@@ -390,7 +391,7 @@ fn role(role: &model::Role) -> Role {
     }
 }
 
-/// The limits that there are. Those without a value are no limits.
+/// The limits that have a value.
 fn limits(limits: &model::Limits) -> Limits {
     let mut desired = Limits::new();
     for (section, values) in limits {
@@ -442,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_cf_pusher_and_defaults_are_left_out() {
+    fn defaults_and_labels_of_cf_pusher_are_left_out() {
         let mut manifest = json!({
             "routes": [{"route": "a.test", "protocol": "http1", "options": {}}, {"route": "b.test", "protocol": "http2"}],
             "metadata": {"labels": {"managed-by": "cf-pusher"}, "annotations": {"cf-pusher-prefix": "x", "note": "y"}},

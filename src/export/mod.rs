@@ -1,8 +1,8 @@
-//! `export`: writes the spec of what exists in an org, or a seed of mock-capi.
+//! Exports an org: writes a spec of its resources, or a seed file of mock-capi.
 //!
-//! Everything is read in lists; only the manifest of each app, the credentials of each
-//! service instance, and the features and isolation segment of each space take a
-//! request of their own.
+//! Everything is read in lists. Only the manifest of each app, the credentials of each
+//! service instance, and the features and isolation segment of each space take a request
+//! of their own.
 
 mod build;
 mod download;
@@ -23,11 +23,11 @@ use crate::manifest::entry::EntryError;
 use download::Files;
 pub use secrets::SecretVariable;
 
-/// Why an org cannot be exported.
+/// The reason why an org cannot be exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The foundation cannot be used, or shows too little.
+    /// The foundation cannot be used, or its API does not show all resources.
     #[error(transparent)]
     Api(#[from] Error),
     /// The user may not read the manifest of an app.
@@ -80,8 +80,8 @@ pub enum ExportError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The Cloud Controller of 2017 shows too little.
-    #[error("exporting needs the v3 API: the API of 2017 shows too little")]
+    /// The Cloud Controller of 2017 does not show enough.
+    #[error("exporting needs the v3 API: the API of 2017 does not show all resources")]
     NeedsV3,
 }
 
@@ -113,23 +113,23 @@ pub struct Exporter {
     org: String,
     space: Option<String>,
     bits: Option<PathBuf>,
-    /// How the spec names the folder of the droplets.
+    /// The path of the droplets' folder in the spec.
     bits_in_spec: Option<PathBuf>,
     values: bool,
     seed: bool,
 }
 
-/// What an export wrote.
+/// The result of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Export {
-    /// The spec or seed, in YAML. The same foundation gives the same text.
+    /// The spec or seed in YAML. The same foundation always gives the same text.
     pub text: String,
-    /// The variables that stand for values in it, by name.
+    /// The variables in the text, by name.
     pub variables: Vec<SecretVariable>,
     /// The files of the droplets.
     pub droplets: Vec<PathBuf>,
-    /// What exists and is not in the text.
+    /// The resources that exist but are not in the text.
     pub warnings: Vec<String>,
 }
 
@@ -155,7 +155,7 @@ impl Exporter {
     }
 
     /// Downloads the apps' droplets to a folder, which is created if needed. The text
-    /// names their files below `in_spec`: relative paths are relative to the spec.
+    /// refers to them by paths below `in_spec`. Relative paths are relative to the spec.
     #[must_use]
     pub fn bits(mut self, folder: impl Into<PathBuf>, in_spec: impl Into<PathBuf>) -> Self {
         self.bits = Some(folder.into());
@@ -163,26 +163,26 @@ impl Exporter {
         self
     }
 
-    /// Writes variables in place of all values of environment variables, not only of
-    /// those that look secret.
+    /// Writes variables instead of all values of environment variables, not only of those
+    /// that look secret.
     #[must_use]
     pub fn no_values(mut self) -> Self {
         self.values = false;
         self
     }
 
-    /// Writes a seed file of mock-capi. It has no variables: values that look secret
-    /// are replaced by made-up ones.
+    /// Writes a seed file of mock-capi. It has no variables: made-up values replace those
+    /// that look secret.
     #[must_use]
     pub fn as_seed(mut self) -> Self {
         self.seed = true;
         self
     }
 
-    /// Reads what exists, downloads the droplets if that was asked for, and writes the
-    /// text.
+    /// Reads the resources, downloads the droplets if requested, and returns the text.
     ///
     /// # Errors
+    ///
     /// [`ExportError`].
     pub fn run(&self) -> BoxFuture<'_, Result<Export, ExportError>> {
         Box::pin(async move {

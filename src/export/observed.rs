@@ -1,4 +1,4 @@
-//! What exists in an org, as an export reads it.
+//! The resources of an org that an export reads.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,17 +13,17 @@ use crate::capi::network_policies::NetworkPolicy;
 use crate::capi::parallel;
 use crate::manifest::yaml;
 
-/// An org and what is in it. Lists are ordered by name.
+/// An org and its resources. Lists are ordered by name.
 #[derive(Debug)]
 pub(super) struct Observed {
     pub(super) org: model::Org,
-    /// The org's quota, and whether it applies to no other org.
+    /// The org's quota, and whether no other org has it.
     pub(super) quota: Option<(model::OrgQuota, bool)>,
     pub(super) isolation_segment: Option<String>,
     pub(super) roles: Vec<model::Role>,
     pub(super) space_quotas: Vec<model::SpaceQuota>,
     pub(super) domains: Vec<model::Domain>,
-    /// Those that are bound to the spaces, for running apps.
+    /// The security groups that apply to running apps of the spaces.
     pub(super) security_groups: Vec<model::SecurityGroup>,
     pub(super) policies: BTreeSet<NetworkPolicy>,
     pub(super) plans: HashMap<String, model::ServicePlan>,
@@ -46,7 +46,7 @@ pub(super) struct ObservedSpace {
 #[derive(Debug)]
 pub(super) struct ObservedService {
     pub(super) instance: model::ServiceInstance,
-    /// Of a user-provided instance.
+    /// The credentials of a user-provided instance.
     pub(super) credentials: Map<String, Value>,
 }
 
@@ -254,7 +254,7 @@ impl Exporter {
     }
 }
 
-/// What was read, until it is sorted by spaces.
+/// The listed resources, before they are grouped by space.
 struct Parts {
     features: HashMap<String, bool>,
     segments: HashMap<String, String>,

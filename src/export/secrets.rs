@@ -1,4 +1,4 @@
-//! Values that look secret, and the variables that stand for them.
+//! Finds values that look secret, and replaces them by variables.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use url::Url;
 use super::build::Names;
 use crate::manifest::variables::variables_in;
 
-/// A variable of the spec that stands for a value of the foundation.
+/// A variable of the spec that replaces a value of the foundation.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct SecretVariable {
     /// The variable's name.
     pub name: String,
-    /// Where its value is, such as `DB_PASSWORD of the app web`.
+    /// The place of the value, such as `DB_PASSWORD of the app web`.
     pub place: String,
 }
 
-/// The value of a seed for what looks secret.
+/// The value in a seed that replaces a secret one.
 const MADE_UP: &str = "made-up";
 
-/// Words in names of what is secret.
+/// Words in the names of secret values.
 const SECRET_WORDS: [&str; 9] = [
     "password",
     "passwd",
@@ -34,10 +34,10 @@ const SECRET_WORDS: [&str; 9] = [
     "pwd",
 ];
 
-/// Whether a value is written as a variable.
+/// Which values are replaced by variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hiding {
-    /// If its name or the value itself looks secret.
+    /// Values that look secret, by their name or by themselves.
     Secrets,
     Everything,
 }
@@ -64,8 +64,8 @@ impl Secrets {
         }
     }
 
-    /// Replaces a value, or each value in a list or map. `owner` is the beginning of the
-    /// variables' names, `place` says where the value is.
+    /// Replaces a value, or each value in a list or map. `owner` is the prefix of the
+    /// variables' names, and `place` describes the value.
     pub(super) fn hide(
         &mut self,
         value: &Value,
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_unique_and_say_where_their_values_are() {
+    fn variables_are_unique_and_have_the_place_of_their_values() {
         let mut secrets = Secrets::new(false, std::iter::once("((b-x))".to_owned()));
         let credentials = json!({"uri": "x", "hosts": ["a", {"port": 1}]});
         let hidden = secrets.hide(&credentials, Hiding::Everything, "credentials", "db", "db");

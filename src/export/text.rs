@@ -1,14 +1,14 @@
-//! The comments of an exported spec.
+//! Adds comments to an exported spec.
 
 use super::secrets::SecretVariable;
 
 /// The lines of an app whose bits are not in the spec.
 const WITHOUT_BITS: [&str; 2] = ["      state: stopped", "      ignore_changes:"];
 
-/// What an exported spec says beside what exists.
+/// The information in the comments of an exported spec.
 #[derive(Debug)]
 pub(super) struct Comments<'a> {
-    /// What was exported, such as `org o`.
+    /// The exported resource, such as `org o`.
     pub(super) what: &'a str,
     pub(super) is_seed: bool,
     /// How many apps run and have no bits in the spec.

@@ -1,4 +1,4 @@
-//! The manifest of clones of an app, made from the manifest of the app.
+//! Makes the manifest of clones from the manifest of their source.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -6,24 +6,24 @@ use super::entry::route_text;
 use super::yaml::{Map, Value};
 use super::{Application, Manifest};
 
-/// How the entry of a clone differs from the entry of its source.
+/// The differences between the entry of a clone and that of its source.
 #[derive(Debug, Clone)]
 pub(crate) struct CloneEntry<'a> {
     pub(crate) name: &'a str,
-    /// The clone's routes by the source's, both without scheme. Other routes of the
-    /// source are left out.
+    /// The clone's routes, by the corresponding routes of the source, both without
+    /// scheme. Other routes of the source are left out.
     pub(crate) routes: BTreeMap<String, String>,
     /// Whether the clone is bound to the services of its source.
     pub(crate) services: bool,
-    /// The number of instances of the web process, if it is not the source's.
+    /// The number of instances of the web process, if it differs from the source's.
     pub(crate) instances: Option<u32>,
 }
 
-/// A change of a label or an annotation of clones.
+/// A change of the labels or annotations of clones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum MetadataChange<'a> {
-    /// A label or annotation of the source that clones do not get, with its value if
-    /// only that value is left out.
+    /// A label or annotation that clones do not get. With a value, it is left out only if
+    /// it has that value.
     LeaveOut {
         part: &'static str,
         key: &'a str,
@@ -67,7 +67,7 @@ impl Manifest {
         }
     }
 
-    /// The manifest with these applications only; `None` if there are none.
+    /// The manifest with only these applications. `None` if there are none.
     pub(crate) fn with_applications(&self, applications: Vec<Application>) -> Option<Self> {
         (!applications.is_empty()).then(|| Self {
             applications,
@@ -75,7 +75,7 @@ impl Manifest {
         })
     }
 
-    /// A manifest that removes an annotation from apps, and changes nothing else.
+    /// A manifest that removes an annotation from apps and changes nothing else.
     pub(crate) fn without_annotation<'n>(names: impl Iterator<Item = &'n str>, key: &str) -> Self {
         let applications = names.map(|name| {
             let annotations = Map::from_iter([(key.into(), Value::Null)]);

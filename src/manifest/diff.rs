@@ -1,9 +1,9 @@
-//! The difference between the current state of apps and a manifest, and its
-//! presentation: the whole manifest, with `+` and `-` in front of changed lines.
+//! The difference between the current state of apps and a manifest, and its presentation:
+//! the whole manifest, with `+` and `-` in front of changed lines.
 //!
-//! Values are compared in their normal form, so `1` and `"1"` are equal, and so are
-//! `1G` and `1024M`. Properties that a manifest leaves out stay as they are when it is
-//! applied, so they are no difference.
+//! Values are compared in their normal form, so `1` and `"1"` are equal, and so are `1G`
+//! and `1024M`. A property that is missing in the manifest does not change when the
+//! manifest is applied, so it is not a difference.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -28,7 +28,7 @@ enum Change {
 pub struct ManifestDiff(BTreeMap<Path, Change>);
 
 impl fmt::Debug for ManifestDiff {
-    /// Shows the changed places: values may be secret.
+    /// Shows only the changed paths, because values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let places = self.0.keys().map(|path| path.join("/"));
         f.debug_tuple("ManifestDiff")
@@ -47,7 +47,7 @@ pub struct DiffLine {
     pub text: String,
 }
 
-/// What happens to a line of a presented [`ManifestDiff`].
+/// The change of a line of a presented [`ManifestDiff`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DiffMark {
@@ -70,12 +70,12 @@ impl fmt::Display for DiffLine {
     }
 }
 
-/// An app before a manifest is applied to it.
+/// The current state of an app, before a manifest is applied.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CurrentApp {
-    /// The properties of the app, as the Cloud Controller's manifest of it has them.
+    /// The app's properties in the Cloud Controller's manifest.
     pub(crate) properties: Map,
-    /// The properties to compare; `None` if all are known.
+    /// The properties to compare. `None` compares all.
     pub(crate) compared: Option<HashSet<String>>,
     /// Whether the app has routes.
     pub(crate) has_routes: bool,
@@ -94,8 +94,8 @@ impl CurrentApp {
         }
     }
 
-    /// The properties, with those of the web process at the top too, since manifests
-    /// can have them there.
+    /// The properties, with those of the web process at the top, where manifests may have
+    /// them too.
     fn flattened(&self) -> Map {
         let mut app = self.properties.clone();
         let processes = app.get("processes").and_then(Value::as_list);
@@ -109,8 +109,8 @@ impl CurrentApp {
         app
     }
 
-    /// Whether a property is compared by none of the apps: it says what to do, is never
-    /// shown, or identifies the app.
+    /// Whether a property is never compared: it is an instruction, is not shown by the
+    /// Cloud Controller, or identifies the app.
     pub(crate) fn is_never_compared(key: &str) -> bool {
         const NEVER: [&str; 5] = [
             "name",
@@ -128,8 +128,8 @@ impl CurrentApp {
 }
 
 impl ManifestDiff {
-    /// Compares each app of a manifest with the app as it is; `None` for an app that
-    /// does not exist.
+    /// Compares each app of a manifest with its current state. `None` stands for an app
+    /// that does not exist.
     pub(crate) fn between(desired: &Value, current: &[Option<CurrentApp>]) -> Self {
         let mut diff = Self::default();
         let apps = desired.as_map().and_then(|root| root.get("applications"));
@@ -176,7 +176,7 @@ impl ManifestDiff {
             if *value == Value::Null && !resets {
                 continue;
             }
-            // The Cloud Controller takes the properties of the web process instead.
+            // The Cloud Controller uses the properties of the web process instead.
             let is_ignored = has_web && is_of_process(&key);
             if CurrentApp::is_never_compared(&key) || is_ignored || !current.compares(&key) {
                 continue;
@@ -212,7 +212,8 @@ impl ManifestDiff {
                             self.0.insert(here, Change::Add(item.clone()));
                         }
                         Some(current @ Value::Map(_)) => self.compare(item, current, &here),
-                        // Parameters of a bound service are not shown.
+                        // Parameters of a bound service are not shown by the Cloud
+                        // Controller.
                         Some(_) => {}
                     }
                 }
@@ -258,7 +259,7 @@ fn current_of<'a>(current: &'a Map, key: &str) -> Option<&'a Value> {
     })
 }
 
-/// Whether the items of a list are identified by a name, not by their order.
+/// Whether the items of a list are identified by a name rather than by their order.
 fn has_named_items(path: &Path) -> bool {
     const NAMED: [&str; 4] = ["processes", "routes", "services", "sidecars"];
     path.len() == 3
@@ -267,7 +268,7 @@ fn has_named_items(path: &Path) -> bool {
             .is_some_and(|last| NAMED.contains(&last.as_str()))
 }
 
-/// What identifies an item in a list.
+/// The name that identifies an item in a list.
 fn name_of(item: &Value) -> Option<String> {
     let Some(map) = item.as_map() else {
         return item.scalar_text();
@@ -292,9 +293,9 @@ fn mean_the_same(path: &Path, desired: &Value, current: &Value) -> bool {
 }
 
 impl ManifestDiff {
-    /// The whole manifest with the changes in it, line by line. Passwords and
-    /// credentials are replaced by `<redacted>`, and with `redact_env` also the
-    /// values of environment variables.
+    /// The whole manifest with the changes in it, line by line. Passwords and credentials
+    /// are replaced by `<redacted>`. With `redact_env`, so are the values of environment
+    /// variables.
     pub fn lines(&self, manifest: &Manifest, redact_env: bool) -> Vec<DiffLine> {
         lines(&manifest.to_value(), self, redact_env)
     }
@@ -329,9 +330,9 @@ pub(super) fn redacted(manifest: &Value, redact_env: bool) -> Value {
     hide(manifest, &Vec::new(), redact_env)
 }
 
-/// Redacts the secrets in a value, depending on its place.
+/// Redacts the secrets in a value, depending on its path.
 fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
-    // At any depth, since anchors can be anywhere.
+    // At any depth, because anchors can be anywhere.
     let within = |key: &str| path.iter().position(|part| part == key);
     let is_below = |key: &str| within(key).is_some_and(|at| path.len() > at + 1);
     let is_password = path.ends_with(&["docker".to_owned(), "password".to_owned()]);

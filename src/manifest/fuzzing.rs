@@ -1,7 +1,7 @@
-//! The check of the fuzz target in `fuzz/`, which a test runs with the target's seeds.
+//! The check of the fuzz target in `fuzz/`. A test runs it with the target's seeds.
 //!
-//! No text panics, and a manifest that is written has the same meaning as the manifest
-//! that was read. Otherwise another manifest than the given one would be applied.
+//! No text causes a panic, and a manifest that is written has the same meaning as the
+//! manifest that was read. Otherwise a different manifest would be applied.
 
 use std::fmt::Debug;
 
@@ -12,11 +12,12 @@ use super::yaml::Value;
 /// The line between a manifest and its variables.
 const SEPARATOR: &str = "\n===\n";
 
-/// Reads a manifest and, after a line `===`, its variables; writes the interpolated
-/// manifest, and reads it again.
+/// Reads a manifest and, after a line `===`, its variables. Writes the interpolated
+/// manifest and reads it again.
 ///
 /// # Errors
-/// Both manifests, if they are not the same.
+///
+/// Both manifests, if they differ.
 pub(crate) fn check(input: &str) -> Result<(), String> {
     let (text, file) = input.split_once(SEPARATOR).unwrap_or((input, ""));
     let mut variables = Variables::default();
@@ -33,7 +34,7 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     let Ok(manifest) = Manifest::from_value(value) else {
         return Ok(());
     };
-    // The value of a variable may look like a variable; it is not interpolated again.
+    // A value of a variable may look like a variable, but is not interpolated again.
     let written = manifest.render();
     let again = Value::parse(&written).map_err(|error| error.to_string());
     let again = again.and_then(|it| Manifest::from_value(it).map_err(|error| error.reason));
@@ -65,14 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seeds_hold() {
+    fn the_corpus_satisfies_the_invariants() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/manifest");
         let mut manifests = 0;
         for seed in std::fs::read_dir(folder).unwrap() {
             let path = seed.unwrap().path();
             let input = std::fs::read_to_string(&path).unwrap();
             assert_eq!(check(&input), Ok(()), "{}", path.display());
-            // A seed that is refused early would lead nowhere.
+            // A seed that is rejected early would test nothing.
             let (text, file) = input.split_once(SEPARATOR).unwrap_or((&input, ""));
             let mut variables = Variables::default();
             variables.add_yaml(file).unwrap();
@@ -89,12 +90,12 @@ mod tests {
     #[case("applications: [{name: ((a))}]\n===\na: ((b))")]
     #[case("a: [")]
     #[case("a: b\n===\na: [")]
-    fn what_is_odd_holds(#[case] input: &str) {
+    fn unusual_inputs_satisfy_the_invariants(#[case] input: &str) {
         assert_eq!(check(input), Ok(()));
     }
 
     #[test]
-    fn what_is_not_the_same_is_told() {
+    fn differences_are_reported() {
         let error = same(&1, Ok::<_, ()>(2), "two").unwrap_err();
         assert!(
             error.contains("Ok(1)") && error.contains("Ok(2)"),

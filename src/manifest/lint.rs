@@ -1,13 +1,13 @@
-//! Warnings about what the Cloud Controller ignores in a manifest, or stores in an
-//! unexpected form.
+//! Warnings about properties of a manifest that the Cloud Controller ignores or stores in
+//! an unexpected form.
 
 use super::entry::{ManifestEntry, known_keys, known_process_keys};
 use super::yaml::{self, Map, Value};
 
-/// How similar a key must be to be suggested, from 0 to 1.
+/// The minimum similarity of a suggested key, from 0 to 1.
 const SIMILAR: f64 = 0.8;
 
-/// Properties of old manifests, and what replaces them.
+/// Properties of old manifests, and their replacements.
 const REPLACED: [(&str, &str); 7] = [
     ("domain", "`routes`"),
     ("domains", "`routes`"),
@@ -18,7 +18,7 @@ const REPLACED: [(&str, &str); 7] = [
     ("health-check-timeout", "`timeout`"),
 ];
 
-/// The warnings about a manifest before anything is removed from it.
+/// The warnings about a manifest, before any property is removed from it.
 pub(super) fn warnings(text: &str, root: &Value) -> Vec<String> {
     let Some(root) = root.as_map() else {
         return Vec::new();
@@ -37,7 +37,7 @@ pub(super) fn warnings(text: &str, root: &Value) -> Vec<String> {
     lint.warnings
 }
 
-/// Whether `cf push` reads a property beside `applications`.
+/// Whether `cf push` reads a property next to `applications`.
 pub(super) fn is_root_key(key: &str) -> bool {
     ["applications", "version"].contains(&key)
 }
@@ -55,7 +55,8 @@ impl Lint<'_> {
         });
     }
 
-    /// Properties beside `applications`. One with an anchor may be used by an app.
+    /// Warns about properties next to `applications`. One with an anchor may be used by
+    /// an app.
     fn root(&mut self, root: &Map) {
         let keys = root.iter().filter_map(|(key, _)| key.scalar_text());
         let keys: Vec<String> = keys.filter(|key| !is_root_key(key)).collect();
@@ -210,7 +211,7 @@ mod tests {
         "applications:\n- name: a\n  processes:\n  - type: web\n    comand: x",
         "line 5: app a: in `processes`: unknown property `comand`, did you mean `command`?"
     )]
-    fn what_is_ignored_is_named_with_its_line(#[case] text: &str, #[case] expected: &str) {
+    fn ignored_properties_are_named_with_their_lines(#[case] text: &str, #[case] expected: &str) {
         let root = Value::parse(text).unwrap();
         assert_eq!(warnings(text, &root), [expected]);
     }
@@ -221,7 +222,7 @@ mod tests {
     #[case(
         "applications: [{name: a, memory: 1G, disk-quota: 1G, buildpack: b, path: ., env: {A: b}, processes: [{type: web, disk-quota: 1G, disk_quota: 1G, user: u}], default-route: true}]"
     )]
-    fn what_is_read_has_no_warning(#[case] text: &str) {
+    fn known_properties_have_no_warning(#[case] text: &str) {
         let root = Value::parse(text).unwrap();
         assert_eq!(warnings(text, &root), [""; 0]);
     }

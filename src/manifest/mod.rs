@@ -1,11 +1,10 @@
-//! App manifests: parse, interpolate variables, apply overrides, compare, render.
-//! Nothing here uses the network; only [`Manifest::read`], [`Manifest::locate`]
-//! and [`Manifest::transform`] read the file system.
+//! App manifests: parse, interpolate variables, apply overrides, compare, render. This
+//! module does not use the network; only [`Manifest::read`], [`Manifest::locate`] and
+//! [`Manifest::transform`] read the file system.
 //!
-//! A manifest keeps every property, known or not, at every level and in order.
-//! Known properties get the types that the `cf` CLI gives them, and known
-//! properties without a value are removed, so that the Cloud Controller applies
-//! the same as after `cf push`.
+//! A manifest keeps every property, known or not, at every level and in order. Known
+//! properties get the types that the `cf` CLI gives them, and known properties without a
+//! value are removed, so that the Cloud Controller applies the same as after `cf push`.
 
 pub(crate) mod clones;
 pub(crate) mod diff;
@@ -36,10 +35,10 @@ pub use variables::{Variables, VariablesError};
 pub use yaml::YamlError;
 use yaml::{Map, Value};
 
-/// The names that the `cf` CLI looks for, in its order.
+/// The file names that the `cf` CLI looks for, in order.
 const FILE_NAMES: [&str; 2] = ["manifest.yml", "manifest.yaml"];
 
-/// Why a manifest cannot be used.
+/// The reason why a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
@@ -72,7 +71,8 @@ pub enum ManifestError {
     Invalid {
         /// The file, or the origin given to [`Manifest::parse`].
         origin: String,
-        /// The property, and what is allowed. Never the value: it may be secret.
+        /// The property, and the allowed values. Never the actual value, which may be
+        /// secret.
         reason: String,
     },
 }
@@ -104,9 +104,9 @@ impl ManifestError {
 /// ```
 #[derive(Clone)]
 pub struct Manifest {
-    /// The properties beside `applications`, and the position of `applications`.
+    /// The properties next to `applications`, and the position of `applications`.
     properties: Map,
-    /// At least one.
+    /// The applications, at least one.
     applications: Vec<Application>,
     /// The file that the manifest was read from.
     path: Option<PathBuf>,
@@ -121,7 +121,7 @@ impl PartialEq for Manifest {
 }
 
 impl fmt::Debug for Manifest {
-    /// Shows the names of the apps: properties may be secret.
+    /// Shows only the names of the apps, because properties may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Manifest")
             .field("path", &self.path)
@@ -135,7 +135,7 @@ impl fmt::Debug for Manifest {
 pub struct Application(Map);
 
 impl fmt::Debug for Application {
-    /// Shows the name: properties may be secret.
+    /// Shows only the name, because properties may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Application").field(&self.name()).finish()
     }
@@ -412,7 +412,7 @@ impl Application {
         properties::application(map).map(Self).map_err(with_name)
     }
 
-    /// The app's name; empty if the manifest has none.
+    /// The app's name. Empty if the manifest has none.
     pub fn name(&self) -> &str {
         self.text("name").unwrap_or_default()
     }
@@ -448,8 +448,8 @@ impl Application {
         self.0.set(property, value);
     }
 
-    /// Changes the properties of the web process: those of the process if the
-    /// manifest has one, else the app's own.
+    /// Changes the properties of the web process: those of the process if the manifest
+    /// has one, otherwise the app's own.
     fn change_web(&mut self, change: impl FnOnce(&mut Map, Level)) {
         let is_web = |process: &&mut Map| process.get("type") == Some(&"web".into());
         if let Some(Value::List(processes)) = self.0.get_mut("processes")

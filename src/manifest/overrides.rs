@@ -1,5 +1,4 @@
-//! What `push` changes in a manifest, as data, and which changes exclude each
-//! other.
+//! Changes that `push` makes to a manifest, and the combinations that are not allowed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -62,7 +61,7 @@ pub struct Overrides {
     pub health_check_type: Option<HealthCheckType>,
     /// The path of an HTTP health check.
     pub endpoint: Option<String>,
-    /// How long an instance may take to become healthy. Seconds, at least 1.
+    /// The time that an instance may take to become healthy, in seconds, at least 1.
     pub app_start_timeout: Option<u32>,
     /// A Docker image to run instead of bits: `[REGISTRY/]NAME[:TAG][@DIGEST]`.
     pub docker_image: Option<String>,
@@ -82,10 +81,10 @@ pub struct Overrides {
     pub no_start: bool,
     /// Wait for the first instance of the web process only.
     pub no_wait: bool,
-    /// How a deployment replaces the running instances; without it, the app is
-    /// restarted.
+    /// The strategy of the deployment that replaces running instances. `None` restarts
+    /// the app.
     pub strategy: Option<Strategy>,
-    /// How the app is built: `buildpack`, `docker` or `cnb`.
+    /// The app's lifecycle: `buildpack`, `docker` or `cnb`.
     pub lifecycle: Option<String>,
     /// Credentials for registries of Cloud Native Buildpacks.
     pub cnb_credentials: Option<Redacted<Map<String, Value>>>,
@@ -93,7 +92,7 @@ pub struct Overrides {
     pub env: Redacted<BTreeMap<String, String>>,
 }
 
-/// A value that is not shown by [`fmt::Debug`], because it may be secret.
+/// A value that [`fmt::Debug`] does not show, because it may be secret.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(transparent))]
 pub struct Redacted<T>(T);
@@ -124,7 +123,7 @@ impl<T> fmt::Debug for Redacted<T> {
     }
 }
 
-/// How the Cloud Controller checks the health of an instance.
+/// The type of an instance's health check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -148,20 +147,20 @@ impl HealthCheckType {
     }
 }
 
-/// How a deployment replaces the running instances of an app.
+/// The strategy of a deployment, which replaces the running instances of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Strategy {
     /// Replaces all instances, a few at a time.
     Rolling {
-        /// How many instances are replaced at a time, at least 1. The Cloud
+        /// The number of instances that are replaced at a time, at least 1. The Cloud
         /// Controller's default is 1.
         max_in_flight: Option<u32>,
     },
     /// Replaces one instance, and pauses until the deployment is continued.
     Canary {
-        /// How many instances are replaced at a time, at least 1. The Cloud
+        /// The number of instances that are replaced at a time, at least 1. The Cloud
         /// Controller's default is 1.
         max_in_flight: Option<u32>,
         /// The steps of the canary, in percent of the instances, such as
@@ -193,8 +192,8 @@ impl Strategy {
     }
 }
 
-/// A field of [`Overrides`] or of its [`Strategy`], and its value where only that
-/// value matters.
+/// A field of [`Overrides`] or of its [`Strategy`], with its value if only that value
+/// matters.
 ///
 /// Displays as `docker_image` or `lifecycle: docker`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -421,7 +420,7 @@ static IMAGES: LazyLock<Regex> =
 
 #[cfg(test)]
 impl Overrides {
-    /// Overrides from the inside of a YAML map, such as `instances: 4`.
+    /// Overrides from the content of a YAML map, such as `instances: 4`.
     pub(super) fn of(fields: &str) -> Self {
         let value = super::yaml::Value::parse(&format!("{{{fields}}}")).unwrap();
         serde_json::from_value(serde_json::to_value(value).unwrap()).unwrap()

@@ -1,12 +1,12 @@
-//! A manifest in parts that the Cloud Controller reads.
+//! Splits a manifest into parts that the Cloud Controller accepts.
 
 use super::Manifest;
 use super::yaml::Value;
 
-/// The largest manifest that the Cloud Controller reads, in bytes.
+/// The largest manifest that the Cloud Controller accepts, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Some apps of a manifest, in its order.
+/// Some apps of a manifest, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ManifestPart {
     /// The position of the first app in the whole manifest.
@@ -15,8 +15,8 @@ pub(crate) struct ManifestPart {
 }
 
 impl Manifest {
-    /// The manifest as it is sent: as a whole if the Cloud Controller reads it, else
-    /// in parts without the properties beside `applications`.
+    /// The manifest as it is sent: as a whole if the Cloud Controller accepts it,
+    /// otherwise in parts without the properties next to `applications`.
     pub(crate) fn parts(&self) -> Vec<ManifestPart> {
         let yaml = self.render();
         match yaml.len() <= MAX_BYTES {

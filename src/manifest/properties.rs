@@ -110,8 +110,8 @@ impl fmt::Display for PropertyError {
     }
 }
 
-/// Converts the properties beside `applications`. Those that `cf push` does not read
-/// are removed.
+/// Converts the properties next to `applications`. Those that `cf push` does not read are
+/// removed.
 pub(super) fn root(map: Map) -> Result<Map, PropertyError> {
     let map = map.into_iter().filter(|(key, _)| {
         let key = key.scalar_text();
@@ -169,7 +169,7 @@ fn typed(map: Map, kinds: &[(&str, Kind)]) -> Result<Map, PropertyError> {
 }
 
 impl Kind {
-    /// The converted value; `None` if the property is removed.
+    /// The converted value. `None` if the property is removed.
     fn of(self, property: &str, value: Value) -> Result<Option<Value>, PropertyError> {
         if value == Value::Null {
             return Ok(None);
@@ -201,7 +201,7 @@ impl Kind {
     }
 }
 
-/// A 64-bit integer; of other numbers, the integral part.
+/// A number as a 64-bit integer. Fractions are cut off.
 fn whole(value: &Value) -> Option<i128> {
     let number = match value {
         Value::Int(number) => *number,
@@ -228,7 +228,7 @@ fn processes(list: Vec<Value>) -> Result<Option<Value>, PropertyError> {
         let process = with_one_disk(map, Level::Process);
         let mut process = process.map_err(|error| error.within(at).within("processes"))?;
         if !process.contains("type") {
-            // The Cloud Controller reports that it is missing.
+            // The Cloud Controller reports the missing type.
             process.set("type", "".into());
         }
         Ok(Value::Map(process))

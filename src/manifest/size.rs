@@ -1,4 +1,4 @@
-//! Sizes such as `64M` and `1.5GB`, as manifests and flags have them.
+//! Sizes such as `64M` and `1.5GB`, in the notation of manifests and flags.
 
 const MB: f64 = 1024.0 * 1024.0;
 

@@ -12,7 +12,7 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     read_from(File::open(path)?)
 }
 
-/// Reads such a text from a stream.
+/// Reads a text from a stream, with the same limits.
 pub(crate) fn read_from(stream: impl Read) -> io::Result<String> {
     let mut bytes = Vec::new();
     stream.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;

@@ -15,7 +15,8 @@ use regex::Regex;
 use super::text;
 use super::yaml::{Map, Value, YamlError};
 
-/// A name may have letters of any script, digits, `-`, `/`, `.` and `_`; `!` before it is ignored.
+/// A name may have letters of any script, digits, `-`, `/`, `.` and `_`. A leading `!` is
+/// ignored.
 const VARIABLE: &str = r"\(\((!?[-/._0-9A-Za-z\p{L}]+)\)\)";
 
 #[expect(clippy::expect_used, reason = "the pattern is constant")]
@@ -50,13 +51,13 @@ const LONGEST: usize = 4 * 1024 * 1024;
 pub struct Variables(Map);
 
 impl fmt::Debug for Variables {
-    /// Shows how many there are: values may be secret.
+    /// Shows only the number of variables, because values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Variables({})", self.0.iter().count())
     }
 }
 
-/// Why variables cannot be read or interpolated.
+/// The reason why variables cannot be read or interpolated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VariablesError {
@@ -88,7 +89,7 @@ pub enum VariablesError {
     /// The manifest exceeds 1,000,000 values or a string exceeds 4 MiB.
     #[error("the manifest is too large after interpolation")]
     TooLarge,
-    /// A key of a map becomes a list or a map.
+    /// A key of a map would become a list or a map.
     #[error("a key is {0} after interpolation, must be a scalar")]
     Key(&'static str),
 }

@@ -1,4 +1,4 @@
-//! One app of a push: from its source to running instances.
+//! Pushes one app: from its source to running instances.
 
 use secrecy::ExposeSecret;
 
@@ -17,12 +17,12 @@ pub(super) const STAGING: &str = "staging";
 
 const STARTING: &str = "starting";
 
-/// How an app runs after its push.
+/// The state of an app after its push.
 pub(super) struct AppRun {
     pub(super) state: AppState,
     /// Whether its deployment is a canary that waits to be continued.
     pub(super) is_paused: bool,
-    /// Empty unless the push waited for them.
+    /// Empty unless the push has waited for the processes.
     pub(super) processes: Vec<Process>,
 }
 
@@ -132,7 +132,7 @@ impl Pusher<'_> {
         droplet.map_err(with_context(app, STAGING))
     }
 
-    /// Starts or stops an app with a droplet, as the overrides ask.
+    /// Starts or stops an app with a droplet, according to the overrides.
     async fn run(&self, app: &App, droplet: &str) -> Result<AppRun, PushFailure> {
         let overrides = self.overrides;
         if let Some(strategy) = &overrides.strategy {
@@ -227,7 +227,7 @@ fn deployment<'a>(
             max_in_flight: strategy.max_in_flight(),
             canary_steps: strategy.instance_steps(),
             web_instances: overrides.instances,
-            // Validated before: they are sizes.
+            // The sizes have been validated.
             memory_mb: overrides.memory_mb().unwrap_or_default(),
             disk_mb: overrides.disk_mb().unwrap_or_default(),
             log_rate_limit: overrides.log_rate_limit_bps().unwrap_or_default(),

@@ -1,5 +1,6 @@
-//! Follows the logs of all stagings of a push in log-cache, beside the push: no step
-//! waits for a log, and a log-cache that does not work is given up once for all apps.
+//! Follows the logs of all stagings of a push in log-cache, in parallel to the push. No
+//! step waits for a log, and a log-cache that does not work is given up once for all
+//! apps.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
@@ -15,7 +16,7 @@ use crate::capi::error::printable;
 use crate::capi::log_cache::{self, LogLine};
 use crate::events::Event;
 
-/// The first pause between two reads; it doubles while there are no new lines.
+/// The first pause between two reads. It doubles while there are no new lines.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
@@ -25,19 +26,21 @@ const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for the last lines after all apps are done, if log-cache works.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The same, if log-cache has not answered yet.
+/// The longest wait for the last lines if log-cache has not answered yet.
 const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The maximum number of pages per read: a running app may write faster than that.
+/// The maximum number of pages per read, because a running app may write faster than they
+/// are read.
 const PAGES: usize = 5;
 
-/// The maximum number of reads at once.
+/// The maximum number of concurrent reads.
 const READS_AT_ONCE: usize = 4;
 
-/// After this many failed reads in a row, of any apps, no log is read any more.
+/// The number of consecutive failed reads, of any apps, after which no log is read any
+/// more.
 const MOST_FAILURES: usize = 3;
 
-/// Lines arrive in log-cache out of order, and late by up to this much.
+/// Lines may arrive in log-cache out of order and up to this much late.
 const LATE_NS: i64 = 2_000_000_000;
 
 /// The number of lines that are reported with a failed staging.
@@ -54,7 +57,7 @@ enum Staging {
 /// The logs of the stagings of a push.
 pub(super) struct StagingLogs {
     followed: mpsc::UnboundedSender<Followed>,
-    /// The logs to follow, taken by [`StagingLogs::beside`].
+    /// The logs to follow, which [`StagingLogs::beside`] takes.
     queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Followed>>,
     /// The last lines of each app, by the app's name.
     last: Mutex<HashMap<String, VecDeque<String>>>,
@@ -92,8 +95,8 @@ impl StagingLogs {
         }
     }
 
-    /// Waits for a staging while its log is followed. The wait ends with the staging:
-    /// the last lines are read afterwards.
+    /// Waits for a staging while its log is followed. The wait ends with the staging; the
+    /// last lines are read afterwards.
     pub(super) async fn follow<T>(
         &self,
         name: &str,
@@ -120,7 +123,7 @@ impl StagingLogs {
         outcome
     }
 
-    /// Runs `push`, reads the logs beside it, and then the last lines.
+    /// Runs `push`, reads the logs in parallel, and reads the last lines afterwards.
     pub(super) async fn beside<T>(&self, client: &Client, push: impl Future<Output = T>) -> T {
         let mut queue = self.queue.lock().await;
         let mut readers = FuturesUnordered::new();
@@ -141,7 +144,7 @@ impl StagingLogs {
         outcome
     }
 
-    /// The last lines of an app's log, which may say why its staging failed.
+    /// The last lines of an app's log, which may contain the reason for a failed staging.
     pub(super) fn last(&self, name: &str) -> Vec<String> {
         let Ok(last) = self.last.lock() else {
             return Vec::new();
@@ -150,8 +153,8 @@ impl StagingLogs {
             .map_or_else(Vec::new, |lines| lines.iter().cloned().collect())
     }
 
-    /// How long the last lines may take: they matter most if a staging failed, and they
-    /// hardly come from a log-cache that has not answered yet.
+    /// The longest wait for the last lines. They matter most if a staging failed, and are
+    /// unlikely to come from a log-cache that has not answered yet.
     fn last_lines_timeout(&self) -> Duration {
         if self.is_given_up.load(Ordering::Relaxed) {
             Duration::ZERO
@@ -167,8 +170,8 @@ impl StagingLogs {
         self.has_answered.load(Ordering::Relaxed) && !self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// Reads a log until its staging ends, and the remaining lines then. After a
-    /// failure it reads once more, since late lines may give the reason.
+    /// Reads a log until its staging ends, then the remaining lines. After a failure it
+    /// reads once more, because late lines may contain the reason.
     async fn read_all(&self, client: &Client, followed: Followed) {
         let mut log = StagingLog {
             logs: self,
@@ -183,7 +186,7 @@ impl StagingLogs {
         while *staging.borrow_and_update() == Staging::Running {
             tokio::select! {
                 changed = staging.changed() => if changed.is_err() {
-                    // The push gave up the wait.
+                    // The push has stopped waiting.
                     return;
                 },
                 () = tokio::time::sleep(pause) => {
@@ -201,7 +204,7 @@ impl StagingLogs {
         }
     }
 
-    /// Takes note of a failed read, and gives up after too many.
+    /// Counts a failed read, and gives up after too many.
     fn fail(&self, client: &Client, reason: &str, is_hanging: bool) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if (is_hanging || failures >= MOST_FAILURES)
@@ -222,12 +225,12 @@ struct StagingLog<'a> {
     app: String,
     /// The time from which to read, in nanoseconds since 1970.
     next: i64,
-    /// The lines since then that were forwarded.
+    /// The lines since then that have been forwarded.
     seen: HashSet<(i64, String)>,
 }
 
 impl StagingLog<'_> {
-    /// Forwards new lines and returns how many there were.
+    /// Forwards new lines and returns their number.
     async fn read(&mut self) -> usize {
         let logs = self.logs;
         // The semaphore is never closed.
@@ -274,7 +277,7 @@ impl StagingLog<'_> {
         Ok(())
     }
 
-    /// Forwards a line of the staging, unless that was done before.
+    /// Forwards a line of the staging, unless it has been forwarded before.
     fn forward(&mut self, line: &LogLine) -> bool {
         if line.source != "STG" || !self.seen.insert((line.at, line.text.clone())) {
             return false;

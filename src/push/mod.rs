@@ -1,9 +1,9 @@
-//! `push`: takes the apps of a manifest from source to running instances.
+//! Pushes the apps of a manifest, from source to running instances.
 //!
-//! The order is: transform the manifest, ask the Cloud Controller for the
-//! difference, read all bits, apply the manifest to all apps with one request, and
-//! then upload, stage and start the apps in parallel. Convergence pushes its
-//! prototypes with the same `bits`, `upload` and `stage`.
+//! A push transforms the manifest, asks the Cloud Controller for the difference, reads
+//! all bits, applies the manifest to all apps with one request, and then uploads, stages
+//! and starts the apps in parallel. Convergence uses the same `bits`, `upload` and
+//! `stage` for its prototypes.
 
 mod app;
 mod app_source;
@@ -81,7 +81,7 @@ pub struct Push {
     timeouts: Timeouts,
 }
 
-/// The longest waits, if they are not the client's.
+/// The timeouts of a push. `None` uses the client's.
 #[derive(Debug, Clone, Copy, Default)]
 struct Timeouts {
     staging: Option<Duration>,
@@ -137,7 +137,7 @@ impl Push {
         Self { overrides, ..self }
     }
 
-    /// The password for Docker images whose manifest has a `username`.
+    /// Sets the password for Docker images whose manifest has a `username`.
     #[must_use]
     pub fn docker_password(self, password: SecretString) -> Self {
         let docker_password = Some(password);
@@ -147,7 +147,7 @@ impl Push {
         }
     }
 
-    /// The longest that the staging of an app may take. The default is
+    /// Limits the time that the staging of an app may take. The default is
     /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout).
     #[must_use]
     pub fn staging_timeout(mut self, timeout: Duration) -> Self {
@@ -155,7 +155,7 @@ impl Push {
         self
     }
 
-    /// The longest that an app may take to start. The default is
+    /// Limits the time that an app may take to start. The default is
     /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout).
     #[must_use]
     pub fn startup_timeout(mut self, timeout: Duration) -> Self {
@@ -163,8 +163,7 @@ impl Push {
         self
     }
 
-    /// Computes what the push changes in the properties of the apps. Changes
-    /// nothing.
+    /// Computes the changes of the apps' properties. Sends no writes.
     ///
     /// # Errors
     /// [`PushError`] if the overrides do not fit the manifest, or if the Cloud
@@ -215,13 +214,14 @@ impl Push {
     }
 }
 
-/// A push and the changes that it makes, made by [`Push::plan`].
+/// A push and its changes, computed by [`Push::plan`].
 #[derive(Clone)]
 pub struct PushPlan {
     client: Client,
     /// The manifest to apply.
     manifest: Manifest,
-    /// The manifest after a deployment has scaled the app; the same without one.
+    /// The manifest after a deployment has scaled the app. Without a deployment, the same
+    /// as `manifest`.
     scaled: Manifest,
     overrides: Overrides,
     docker_password: Option<SecretString>,
@@ -259,14 +259,14 @@ impl PushPlan {
         &self.scaled
     }
 
-    /// Applies the manifest, and brings each app from its source to running
-    /// instances.
+    /// Applies the manifest, and takes each app from its source to running instances.
     ///
     /// If the Cloud Controller refuses the manifest, or refuses to stage or start a new
-    /// app, the new apps and routes are deleted again. They are kept if it is unknown
-    /// what became of a request.
+    /// app, the new apps and routes are deleted again. They are kept if the result of a
+    /// request is unknown.
     ///
     /// # Errors
+    ///
     /// [`PushError`] if no app could be pushed. Errors of single apps are in the
     /// [`PushOutcome`].
     pub fn apply(&self) -> BoxFuture<'_, Result<PushOutcome, PushError>> {
@@ -291,7 +291,7 @@ impl PushPlan {
         })
     }
 
-    /// Adds the URLs of the pushed apps, and the processes that were not waited for.
+    /// Adds the URLs of the pushed apps, and the processes that no wait has read.
     async fn describe(&self, apps: &mut [PushedJob]) -> Result<(), Error> {
         let pushed = apps.iter_mut().map(|app| &mut app.outcome);
         let mut pushed: Vec<&mut PushedApp> = pushed
@@ -381,8 +381,7 @@ pub(crate) async fn urls_of(
     Ok(urls)
 }
 
-/// The form of a name in which equal names of apps are equal: the Cloud Controller's
-/// names ignore case.
+/// A name in lower case. The Cloud Controller ignores the case of names.
 pub(crate) fn lowercase(name: &str) -> String {
     name.to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! What a push changes: the apps as they are, compared with the manifest.
+//! Plans a push: compares the manifest with the current apps.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,10 +12,10 @@ use crate::manifest::entry::ManifestEntry;
 use crate::manifest::yaml::Value;
 use crate::manifest::{Application, CurrentApp, Manifest, ManifestDiff};
 
-/// What the Cloud Controller's diff leaves out.
+/// Properties that the Cloud Controller's diff leaves out.
 const SIZES: [&str; 3] = ["memory", "disk_quota", "disk-quota"];
 
-/// Apps by their names in lower case: the Cloud Controller's names ignore case.
+/// Apps by name in lower case. The Cloud Controller ignores the case of names.
 pub(super) async fn existing_apps(
     client: &Client,
     space: &str,
@@ -31,11 +31,11 @@ pub(super) async fn existing_apps(
     Ok(found.collect())
 }
 
-/// The changes to the properties of the apps. `existing` has an item for each app of
-/// the manifest.
+/// The changes to the properties of the apps. `existing` has an item for each app of the
+/// manifest.
 ///
-/// The Cloud Controller's diff tells which properties may differ. It also reports
-/// values that mean the same, so those properties are compared here with the app's
+/// The Cloud Controller's diff contains the properties that may differ. It also contains
+/// values that mean the same, so these properties are compared again with the app's
 /// current manifest.
 pub(super) async fn diff(
     client: &Client,
@@ -66,8 +66,8 @@ pub(super) async fn diff(
     Ok(ManifestDiff::between(&manifest.to_value(), &current))
 }
 
-/// The properties of each app that differ by the Cloud Controller's diff; `None` for
-/// each app if the Cloud Controller cannot compute it.
+/// The properties of each app that differ according to the Cloud Controller's diff.
+/// `None` for each app if the Cloud Controller cannot compute the diff.
 async fn reported_properties(
     client: &Client,
     space: &str,
@@ -75,7 +75,7 @@ async fn reported_properties(
 ) -> Result<Vec<Option<HashSet<String>>>, Error> {
     let mut reported = vec![Some(HashSet::new()); manifest.applications().len()];
     for part in manifest.parts() {
-        // Not repeated if it fails: the manifests of the apps are as good.
+        // Not retried: the apps' own manifests can be compared instead.
         let diff = client.manifest_diff(space, &part.yaml, Replay::Unsafe);
         let entries = match diff.await {
             Ok(entries) => entries,
@@ -99,7 +99,7 @@ async fn reported_properties(
     Ok(reported)
 }
 
-/// An app as it is, as far as it is compared.
+/// The current state of an app, with the compared properties.
 async fn current_app(
     client: &Client,
     app: Option<&App>,

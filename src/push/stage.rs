@@ -30,7 +30,7 @@ pub(crate) struct Staging {
     pub(crate) began: i64,
 }
 
-/// Begins to stage a package.
+/// Starts to stage a package.
 pub(crate) async fn begin(
     client: &Client,
     name: &str,
@@ -39,7 +39,7 @@ pub(crate) async fn begin(
     buildpacks: Option<&[String]>,
 ) -> Result<Staging, Error> {
     match client.create_build(package, buildpacks).await {
-        // A killed run may have started it. Its droplet is found by the next observation.
+        // An interrupted run may have started it. The next observation finds its droplet.
         Err(error) if error.has_code(STAGING_IN_PROGRESS) => {
             let what = format!("an earlier staging of {name}");
             client.wait_for_stagings(&what, app).await?;
@@ -47,7 +47,8 @@ pub(crate) async fn begin(
         }
         build => build.map(|build| Staging {
             guid: build.guid,
-            // Without a start, no log is read, instead of the whole log of the app.
+            // If the start is unknown, no log is read, instead of the whole log of the
+            // app.
             began: build.created_at.unwrap_or(i64::MAX),
         }),
     }

@@ -1,7 +1,7 @@
-//! From bits to a package that can be staged, and from a file to a droplet.
+//! Uploads bits as packages that can be staged, and files as droplets.
 //!
 //! [`upload_bits`] uploads the bits of one app. To push many apps, [`match_resources`]
-//! asks for the bits of all apps in one request, [`Payload::of`] zips the bits, and
+//! asks for the files of all apps in one request, [`Payload::of`] zips the bits, and
 //! [`ready_package`] uploads them to a package of one app.
 
 use std::collections::{HashMap, HashSet};
@@ -26,10 +26,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known(HashSet<FileId>);
 
-/// Asks which files need not be uploaded.
+/// Asks which files do not have to be uploaded.
 ///
-/// Only files that the Cloud Controller's pool takes are in the request, and no request
-/// is sent if there are none. If the Cloud Controller does not support the request,
+/// The request contains only files that the Cloud Controller's pool accepts. If there are
+/// none, no request is sent. If the Cloud Controller does not support the request,
 /// everything is uploaded.
 pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Known, Error> {
     let resources = all.iter().flat_map(|bits| bits.resources());
@@ -47,13 +47,13 @@ pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Kn
         }
         Err(error) => return Err(error),
     };
-    // Nothing that was not asked for.
+    // Ignores files that were not in the request.
     let known = asked.into_keys().filter(|it| matched.contains(&hex(it)));
     Ok(Known(known.collect()))
 }
 
 /// Whether the Cloud Controller does not support the request, because it is too old or
-/// its pool is switched off. After an expired login the upload would fail too.
+/// its pool is switched off. After an expired login, the upload would fail too.
 fn is_no_answer(error: &Error) -> bool {
     let is_refused = matches!(error, Error::Refused { .. } | Error::NotUnderstood { .. });
     is_refused && !error.is_unauthorized()
@@ -106,7 +106,7 @@ impl Payload {
         Some(zip.as_file().metadata().map_or(0, |file| file.len()))
     }
 
-    /// Uploads to a new package and returns its GUID, before the package is ready.
+    /// Uploads to a new package and returns its GUID. The package may not be ready yet.
     async fn send(&self, client: &Client, name: &str, app: &str) -> Result<String, Error> {
         Uploading {
             what: format!("uploading the bits of {name}"),
@@ -147,7 +147,7 @@ pub(crate) async fn ready_package(
     waits: Option<&BatchPoll<Packages>>,
 ) -> Result<String, Error> {
     match package(client, name, app, payload, waits).await {
-        // What was known may be gone from the pool by the time that it is used.
+        // Known files may disappear from the pool before they are used.
         Err(error) if error.is_failed_work() && payload.is_partial => {
             let all = Payload::of(bits, &Known::default()).await?;
             package(client, name, app, &all, waits).await
@@ -183,7 +183,7 @@ fn processing(name: &str) -> String {
     format!("processing of the bits of {name}")
 }
 
-/// Uploads a droplet file, as `cf download-droplet` writes it; returns the GUID.
+/// Uploads a droplet file, as written by `cf download-droplet`; returns the GUID.
 pub(crate) async fn upload_droplet(
     client: &Client,
     name: &str,
@@ -207,7 +207,7 @@ pub(crate) async fn upload_droplet(
 /// The resource that a file is uploaded to.
 #[derive(Debug, Clone, Copy)]
 enum Kind<'a> {
-    /// A package; with the SHA-256 of its bits.
+    /// A package, with the SHA-256 of its bits.
     Package {
         bits: &'a str,
     },
@@ -234,7 +234,7 @@ impl Uploading<'_> {
                 return Ok(guid);
             };
             let is_discarded = discard(client, self.kind, &guid).await;
-            // What is left over is found by a later observation.
+            // A later observation finds leftovers.
             if !is_discarded || !error.is_worth_replanning() || tries == TRIES {
                 return Err(error);
             }

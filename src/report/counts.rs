@@ -54,7 +54,7 @@ pub struct RunCounts {
     /// The latencies by endpoint.
     pub latency_ms_by_endpoint: BTreeMap<String, Percentiles>,
     /// The time that the foundation spent on the requests to each endpoint, in
-    /// milliseconds, as far as it says so (`X-Runtime`).
+    /// milliseconds, if it reports that (`X-Runtime`).
     pub server_ms_by_endpoint: BTreeMap<String, u64>,
 }
 
@@ -101,8 +101,8 @@ impl Counted {
 }
 
 impl RunCounts {
-    /// The time that the foundation spent on all requests, in milliseconds; `None` if it
-    /// did not say.
+    /// The time that the foundation spent on all requests, in milliseconds. `None` if it
+    /// does not report that.
     pub fn server_ms(&self) -> Option<u64> {
         let times = &self.server_ms_by_endpoint;
         (!times.is_empty()).then(|| times.values().sum())

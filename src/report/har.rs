@@ -14,7 +14,7 @@ use crate::events::{Answer, Content, Event, EventSink};
 
 /// A sink that writes all requests and responses as an HTTP Archive (HAR).
 pub struct HttpArchive {
-    /// The same point in time on both clocks.
+    /// The same moment on both clocks.
     origin: (Instant, SystemTime),
     /// `None` after [`Recording::finish`].
     entries: Mutex<Option<Entries>>,
@@ -24,7 +24,8 @@ impl HttpArchive {
     /// Creates the file, or truncates an existing one.
     ///
     /// # Errors
-    /// If the file cannot be created.
+    ///
+    /// The file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         let origin = (Instant::now(), SystemTime::now());
         Ok(Self::to(recording::create(path)?, origin))
@@ -125,7 +126,7 @@ fn request(method: &str, url: &str, sent: Option<&Content>) -> Value {
     request
 }
 
-/// Status 0 where no answer came, as browsers have it.
+/// Without a response, the status is 0, as in browsers.
 fn response(answer: Option<&Answer>) -> Value {
     let nothing = json!({"size": 0, "mimeType": ""});
     let content = answer.map_or(nothing, |answer| content(&answer.content));

@@ -1,5 +1,5 @@
-//! Which proxy apps could not connect to which tick apps, for each check of a scaling
-//! test. The number of cells is bounded, whatever the number of apps.
+//! Counts which proxy apps could not connect to which tick apps, for each check of a
+//! scaling test. The number of cells is limited, whatever the number of apps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -30,16 +30,16 @@ struct Counted {
     failed: u64,
 }
 
-/// A check as the page shows it.
+/// A check in the form that the page shows.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct HeatMap {
     context: String,
     phase: String,
     tried: u64,
     failed: u64,
-    /// The proxy apps, one or several a row.
+    /// The proxy apps, one or several per row.
     rows: Vec<String>,
-    /// The tick apps, one or several a column.
+    /// The tick apps, one or several per column.
     columns: Vec<String>,
     /// Row, column, and the numbers of tried and failed connections.
     cells: Vec<(usize, usize, u64, u64)>,
@@ -102,7 +102,8 @@ fn heat_map(check: &Check, counted: &Pairs) -> HeatMap {
     }
 }
 
-/// Names as lines of a map, several a line if there are many; and the line of each.
+/// Names as lines of a map, several per line if there are many, and the line of each
+/// name.
 fn lines<'a>(names: &BTreeSet<&'a Name>) -> (Vec<String>, BTreeMap<&'a Name, usize>) {
     let names: Vec<&Name> = names.iter().copied().collect();
     let size = names.len().div_ceil(MOST_CELLS).max(1);

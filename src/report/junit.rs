@@ -1,4 +1,4 @@
-//! Writes the end of a run as JUnit XML, which CI systems show: a test case for each
+//! Writes the result of a run as JUnit XML, which CI systems show: a test case for each
 //! app, one for each other resource that failed, and one for each part of a scaling test.
 
 use std::io;
@@ -25,13 +25,14 @@ impl Junit {
     /// Creates the file, or truncates an existing one.
     ///
     /// # Errors
-    /// If the file cannot be created.
+    ///
+    /// The file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Self::to(recording::create(path)?)
     }
 
     fn to(mut out: Box<dyn Output>) -> io::Result<Self> {
-        // What stays if the process is killed.
+        // The content of the file if the process is killed.
         let killed = converged(&[], Some("the run did not come to its end"));
         out.replace(render(&[killed])?)?;
         let writing = Mutex::new(Some(Writing {
@@ -56,7 +57,7 @@ impl EventSink for Junit {
         {
             suites.push(suite);
             if let Ok(text) = render(suites) {
-                // A failed write is reported by `finish`, which writes the last of it.
+                // `finish` writes the file again, and reports an error.
                 let _ = out.replace(text);
             }
         }
@@ -77,7 +78,7 @@ fn render(suites: &[TestSuite]) -> io::Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// The end of a convergence; `error` is why it ended early, if it did.
+/// The result of a convergence. `error` is the reason why it ended early, if it did.
 fn converged(resources: &[EndedResource], error: Option<&str>) -> TestSuite {
     let mut suite = TestSuite::new("converge");
     suite.add_test_cases(resources.iter().map(case));
@@ -85,7 +86,7 @@ fn converged(resources: &[EndedResource], error: Option<&str>) -> TestSuite {
     suite
 }
 
-/// The end of a scaling test; `error` is why it ended early, if it did.
+/// The result of a scaling test. `error` is the reason why it ended early, if it did.
 fn tested(checks: &[EndedCheck], error: Option<&str>) -> TestSuite {
     let mut suite = TestSuite::new("scaling test");
     suite.add_test_cases(checks.iter().map(|check| {

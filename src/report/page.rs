@@ -1,6 +1,5 @@
-//! Writes a report of a run as one self-contained HTML page. The numbers of bins,
-//! lines and rows are bounded, whatever the length of the run and the number of
-//! apps.
+//! Writes a report of a run as one self-contained HTML page. The numbers of bins, lines
+//! and rows are limited, whatever the length of the run and the number of apps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -18,20 +17,20 @@ use crate::latency::{Latencies, Percentiles};
 
 const PAGE: &str = include_str!("page.html");
 
-/// The initial width of a bin; it doubles when there would be too many bins.
+/// The initial width of a bin. It doubles when there would be too many bins.
 const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
 /// The time between two pages that are written during a run.
 const PAGE_EVERY: Duration = Duration::from_secs(5);
 /// The maximum number of lines for the apps' times.
 const MOST_LINES: usize = 100;
-/// The maximum number of slowest apps, and of failures, that are listed.
+/// The maximum number of listed slowest apps, and of listed failures.
 const MOST_NAMED: usize = 20;
 
 /// A sink that writes an HTML report: apps and latencies over time, failures.
 pub struct HtmlReport {
     /// `None` after [`Recording::finish`].
-    seen: Mutex<Option<(Box<dyn Output>, Seen)>>,
+    seen: Mutex<Option<(Box<dyn Output>, PageState)>>,
     counts: Counts,
 }
 
@@ -39,13 +38,14 @@ impl HtmlReport {
     /// Creates the file, or truncates an existing one.
     ///
     /// # Errors
-    /// If the file cannot be created.
+    ///
+    /// The file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Self::to(recording::create(path)?)
     }
 
     fn to(mut out: Box<dyn Output>) -> io::Result<Self> {
-        let (counts, seen) = (Counts::default(), Seen::since(Instant::now()));
+        let (counts, seen) = (Counts::default(), PageState::since(Instant::now()));
         out.replace(render(&seen.sum_up(Instant::now(), counts.get()))?.into_bytes())?;
         Ok(Self {
             seen: Mutex::new(Some((out, seen))),
@@ -66,7 +66,7 @@ impl EventSink for HtmlReport {
             if seen.is_page_due(now)
                 && let Ok(page) = render(&seen.sum_up(now, self.counts.get()))
             {
-                // A failed write is reported by `finish`, which writes the last of it.
+                // `finish` writes the file again, and reports an error.
                 let _ = out.replace(page.into_bytes());
             }
         }
@@ -85,23 +85,24 @@ impl Recording for HtmlReport {
     }
 }
 
-/// The page with its data. The data is escaped, so that no name ends the script element.
+/// The page with its data. The data is escaped, so that no name can end the script
+/// element.
 fn render(data: &Data) -> io::Result<String> {
     let data = serde_json::to_string(data)?.replace('<', "\\u003c");
     Ok(PAGE.replacen("{{data}}", &data, 1))
 }
 
-/// When an app reached each milestone, in milliseconds, in the order of
+/// The times at which an app reached each milestone, in milliseconds, in the order of
 /// [`AppMilestone`].
-type Moments = [Option<u64>; 4];
+type MilestoneTimes = [Option<u64>; 4];
 
-struct Seen {
+struct PageState {
     origin: Instant,
     /// When the last page was written.
     page_written: Instant,
     width: Duration,
     bins: Vec<Bin>,
-    apps: HashMap<String, Moments>,
+    apps: HashMap<String, MilestoneTimes>,
     refused: BTreeMap<(String, Option<u16>), u64>,
     /// The first failed target and the number of them, by step and error.
     failures: BTreeMap<(String, String), (String, u64)>,
@@ -180,17 +181,17 @@ struct ShownBin {
     apps: [u64; 4],
 }
 
-/// Apps of one line, with the mean times of their milestones.
+/// Apps that share a line, with the mean times of their milestones.
 #[derive(Serialize)]
 struct Row {
     count: usize,
-    moments: Moments,
+    moments: MilestoneTimes,
 }
 
 #[derive(Serialize)]
 struct Slow {
     name: String,
-    moments: Moments,
+    moments: MilestoneTimes,
     took_ms: u64,
 }
 
@@ -212,7 +213,7 @@ struct Failed {
     count: u64,
 }
 
-impl Seen {
+impl PageState {
     fn since(origin: Instant) -> Self {
         Self {
             origin,
@@ -287,7 +288,7 @@ impl Seen {
         }
     }
 
-    /// Whether the page is due to be written again.
+    /// Whether the page should be written again.
     fn is_page_due(&mut self, now: Instant) -> bool {
         let is_due = now.saturating_duration_since(self.page_written) >= PAGE_EVERY;
         if is_due {
@@ -296,7 +297,7 @@ impl Seen {
         is_due
     }
 
-    /// The bin of a point in time.
+    /// The bin of a moment.
     fn bin(&mut self, at: Instant) -> &mut Bin {
         let since = at.saturating_duration_since(self.origin);
         let mut index = index(since, self.width);
@@ -322,7 +323,7 @@ impl Seen {
         self.bins = merged.collect();
     }
 
-    /// Adds the time of a request to the bins in which it was under way.
+    /// Adds the duration of a request to the bins that it covers.
     fn spread(&mut self, began: Instant, took: Duration) {
         let ended = began + took;
         self.bin(ended);
@@ -439,11 +440,11 @@ fn failures_of(resources: &[EndedResource]) -> Vec<Failed> {
     failures
 }
 
-/// The apps in the order of their creation, and those that took longest.
-fn timeline(apps: &HashMap<String, Moments>) -> (Vec<Row>, Vec<Slow>) {
+/// The apps in the order of their creation, and the slowest ones.
+fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<Slow>) {
     let apps = apps.iter().map(|(name, moments)| (name.clone(), *moments));
-    let mut apps: Vec<(String, Moments)> = apps.collect();
-    let first = |moments: &Moments| moments.iter().flatten().min().copied();
+    let mut apps: Vec<(String, MilestoneTimes)> = apps.collect();
+    let first = |moments: &MilestoneTimes| moments.iter().flatten().min().copied();
     apps.sort_by(|(name, one), (other_name, other)| {
         (first(one), name).cmp(&(first(other), other_name))
     });
@@ -485,10 +486,10 @@ mod tests {
     use super::*;
     use crate::events::StepContext;
 
-    /// A run of so many apps, a second each, one begun every millisecond.
+    /// A run of many apps that take a second each. One starts every millisecond.
     fn seen(apps: u64) -> Data {
         let origin = Instant::now();
-        let mut seen = Seen::since(origin);
+        let mut seen = PageState::since(origin);
         let counts = Counts::default();
         for app in 0..apps {
             let at = |ms| origin + Duration::from_millis(app + ms);

@@ -1,5 +1,5 @@
-//! Sinks that write files. A file is complete after each write, so it is also usable
-//! when the process is killed.
+//! Sinks that write files. A file is complete after each write, so it can be used even if
+//! the process is killed.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -12,28 +12,29 @@ use serde::Serialize;
 
 use crate::events::EventSink;
 
-/// The time that the reader of a pipe has to read the rest.
+/// The time that the reader of a pipe has to read the remaining text.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// A sink that writes a file.
 pub trait Recording: EventSink {
-    /// Completes the file. Later events are ignored. If the file is a pipe, this waits
-    /// some seconds for its reader.
+    /// Completes the file. Later events are ignored. If the file is a pipe, waits some
+    /// seconds for its reader.
     ///
     /// # Errors
+    ///
     /// The first error of all writes.
     fn finish(&self) -> io::Result<()>;
 }
 
 /// The destination of a recording.
 pub(crate) trait Output: Send {
-    /// Appends text, and after it a tail that the next text overwrites.
+    /// Appends text, followed by a tail that the next text overwrites.
     fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()>;
 
-    /// Replaces everything that was written by another text.
+    /// Replaces the whole content by another text.
     fn replace(&mut self, text: Vec<u8>) -> io::Result<()>;
 
-    /// Waits until everything is written.
+    /// Waits until all text is written.
     fn finish(&mut self) -> io::Result<()>;
 }
 
@@ -49,14 +50,14 @@ pub(crate) fn create(path: &Path) -> io::Result<Box<dyn Output>> {
 /// A file on a disk.
 struct Regular {
     file: File,
-    /// The place after the text, where its tail begins.
+    /// The end of the text, where its tail begins.
     end: u64,
 }
 
 impl Output for Regular {
     fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.end))?;
-        // One write, so that no moment shows the text without its tail.
+        // A single write, so that the file is never without its tail.
         self.file.write_all(&[text, tail].concat())?;
         self.end += text.len() as u64;
         Ok(())
@@ -75,12 +76,12 @@ impl Output for Regular {
     }
 }
 
-/// A pipe or a device, which may block: a thread of its own writes to it.
+/// A pipe or a device, which may block, so a thread of its own writes to it.
 struct Stream {
     /// `None` after the end.
     texts: Option<Sender<Vec<u8>>>,
     written: Receiver<io::Result<()>>,
-    /// What has been replaced so far cannot be taken back, so it waits for the end.
+    /// Written text cannot be taken back, so replacements wait for the end.
     replacement: Vec<u8>,
 }
 
@@ -130,12 +131,12 @@ impl Output for Stream {
     }
 }
 
-/// A list of JSON values, each written immediately. After a failed write nothing
-/// more is written, and [`Entries::end`] returns the error.
+/// A list of JSON values, each written immediately. After a failed write, nothing more is
+/// written, and [`Entries::end`] returns the error.
 pub(super) struct Entries {
     out: Box<dyn Output>,
     outcome: io::Result<()>,
-    /// What closes the list.
+    /// The text that closes the list.
     tail: &'static [u8],
     is_empty: bool,
 }

@@ -34,7 +34,8 @@ impl Trace {
     /// Creates the file, or truncates an existing one.
     ///
     /// # Errors
-    /// If the file cannot be created.
+    ///
+    /// The file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::to(recording::create(path)?))
     }
@@ -67,7 +68,7 @@ struct Writing {
     origin: Instant,
     /// The tracks of apps and other targets, by their names.
     tracks: HashMap<String, Track>,
-    /// The time at which each track of shared requests is free again.
+    /// The time at which each track of shared requests becomes free.
     lanes: Vec<Instant>,
     /// The phases that have started and not ended.
     phases: BTreeMap<Phase, Track>,
@@ -267,7 +268,7 @@ impl Writing {
         track
     }
 
-    /// Takes a track of shared requests that is free from `began` until `ended`.
+    /// Takes a track of shared requests that is free from `began` to `ended`.
     fn lane(&mut self, began: Instant, ended: Instant) -> Track {
         let free = self.lanes.iter().position(|until| *until <= began);
         let index = free.unwrap_or(self.lanes.len());
@@ -319,7 +320,7 @@ impl Writing {
         microseconds(instant.saturating_duration_since(self.origin))
     }
 
-    /// Ends all slices that have not ended: a run may end anywhere.
+    /// Ends all open slices, because a run may stop at any point.
     fn end(mut self, now: Instant) -> io::Result<()> {
         let tracks = self.tracks.values().filter(|track| track.is_open);
         let open: Vec<Track> = tracks.chain(self.phases.values()).copied().collect();

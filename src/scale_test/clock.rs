@@ -25,22 +25,22 @@ use tokio::sync::oneshot;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Clock(Arc<Hands>);
+pub struct Clock(Arc<Inner>);
 
-struct Hands {
+struct Inner {
     started: Instant,
-    /// `None` if time has to pass.
+    /// `None` if the clock is the machine's.
     advance: Option<Box<dyn Fn(Duration) + Send + Sync>>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The time that was waited for.
+    /// The total length of the waits.
     waited: Duration,
     /// The time by which the clock was advanced.
     advanced: Duration,
-    /// The number of tasks that work, and so do not wait.
+    /// The number of tasks that are working, rather than waiting.
     busy: usize,
     sleepers: Vec<Sleeper>,
 }
@@ -52,37 +52,37 @@ struct Sleeper {
 }
 
 impl Clock {
-    /// The time of this machine.
+    /// The clock of this machine.
     pub fn real() -> Self {
         Self::new(None)
     }
 
     /// A clock that is advanced instead of waited for, such as that of a fake Cloud
     /// Controller. While several tasks wait, it is advanced to the end of the shortest
-    /// wait, as soon as no task works.
+    /// wait, as soon as no task is working.
     pub fn advanced_by(advance: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         Self::new(Some(Box::new(advance)))
     }
 
     fn new(advance: Option<Box<dyn Fn(Duration) + Send + Sync>>) -> Self {
-        Self(Arc::new(Hands {
+        Self(Arc::new(Inner {
             started: Instant::now(),
             advance,
             state: Mutex::default(),
         }))
     }
 
-    /// Whether time has to pass.
+    /// Whether waits take real time.
     pub fn is_real(&self) -> bool {
         self.0.advance.is_none()
     }
 
-    /// Waits for a time on this clock.
+    /// Waits for a duration on this clock.
     pub fn wait(&self, time: Duration) -> BoxFuture<'_, ()> {
         Box::pin(async move { self.worker().wait(time).await })
     }
 
-    /// The time that was waited for so far. Waits at the same time count once.
+    /// The total length of the waits so far. Concurrent waits count once.
     pub fn waited(&self) -> Duration {
         match self.is_real() {
             true => self.state().waited,
@@ -95,7 +95,7 @@ impl Clock {
         self.0.started.elapsed() + self.state().advanced
     }
 
-    /// A task that works and waits. The clock is not advanced while it works.
+    /// A task that works and waits. The clock is not advanced while the task works.
     pub(super) fn worker(&self) -> Worker {
         self.state().busy += 1;
         Worker {
@@ -108,7 +108,7 @@ impl Clock {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Advances the clock to the end of the shortest wait, if no task works.
+    /// Advances the clock to the end of the shortest wait, unless a task is working.
     fn advance_if_idle(&self, mut state: MutexGuard<'_, State>) {
         let Some(advance) = &self.0.advance else {
             return;
@@ -128,7 +128,7 @@ impl Clock {
                 .partition::<Vec<Sleeper>, _>(|it| it.until <= until);
             state.sleepers = waiting;
             for sleeper in ended {
-                // Fails if the wait was given up.
+                // This fails if the wait was dropped.
                 state.busy += usize::from(sleeper.wake.send(()).is_ok());
             }
         }
@@ -151,7 +151,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Waits for a time on the clock.
+    /// Waits for a duration on the clock.
     pub(super) async fn wait(&mut self, time: Duration) {
         if self.clock.is_real() {
             tokio::time::sleep(time).await;
@@ -161,12 +161,12 @@ impl Worker {
         let clock = self.clock.clone();
         let mut waiting = self.begin(time);
         clock.advance_if_idle(clock.state());
-        // The sender is only dropped after it was used.
+        // The sender is dropped only after it was used.
         let _ = (&mut waiting.woken).await;
         waiting.worker.is_busy = true;
     }
 
-    /// Begins to wait, and works no longer.
+    /// Starts a wait. The task does not count as working any more.
     fn begin(&mut self, time: Duration) -> Waiting<'_> {
         let (wake, woken) = oneshot::channel();
         {
@@ -183,7 +183,7 @@ impl Worker {
     }
 }
 
-/// A wait. If it is given up after it has ended, its task still counts as working.
+/// A wait. If it is dropped after its end, its task still counts as working.
 struct Waiting<'a> {
     worker: &'a mut Worker,
     woken: oneshot::Receiver<()>,
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waits_one_after_the_other_add_up() {
+    async fn consecutive_waits_add_up() {
         let (clock, advanced) = advanced();
         clock.wait(Duration::from_secs(10)).await;
         clock.wait(Duration::from_secs(30)).await;
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn waits_at_the_same_time_count_once() {
+    async fn concurrent_waits_count_once() {
         let (clock, advanced) = advanced();
         let waits = [3, 1, 2, 3].map(|seconds| {
             let mut worker = clock.worker();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wait_that_is_given_up_holds_nobody_back() {
+    async fn a_dropped_wait_does_not_stop_the_clock() {
         let (clock, advanced) = advanced();
         let working = clock.worker();
         {

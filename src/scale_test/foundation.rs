@@ -1,4 +1,4 @@
-//! Where the apps of a test are: their GUIDs, and the domain of their routes.
+//! Finds the apps of a test: their GUIDs, and the domain of their routes.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    /// Looks all apps up in one list.
+    /// Finds all apps with one list.
     pub(super) async fn find(tester: &Tester) -> Result<Self, TestError> {
         let (client, names) = (&tester.client, tester.test.names());
         let space = client.space_of_org_named(&names.org, &names.space).await?;
@@ -92,7 +92,7 @@ pub(super) async fn domain(tester: &Tester, org: &str) -> Result<Domain, Error> 
     }
 }
 
-/// The router that requests to apps are sent to, if not to the apps' own hosts.
+/// The URL to send requests for apps to, if it is not the apps' own host.
 pub(super) fn router(tester: &Tester) -> Result<Option<Url>, TestError> {
     let Some(given) = &tester.router else {
         return Ok(None);

@@ -14,13 +14,13 @@ use crate::capi::model::{NewRoute, NewSecurityGroup, Rule};
 use crate::events::{Event, Phase};
 use crate::latency::{Latencies, Percentiles};
 
-/// The time between two looks at the effect of a change.
+/// The time between two checks for the effect of a change.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The time that the deletion of what was created has after a measurement failed.
+/// The timeout for deleting resources after a failed measurement.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long changes of one kind took to have an effect.
+/// The time that changes of one kind took to have an effect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MeasuredLatency {
@@ -39,7 +39,7 @@ enum Effect<'a> {
     Connects { address: &'a str, expected: bool },
 }
 
-/// Maps a route again and again.
+/// Maps a route several times.
 pub(super) async fn routes(tester: &Tester, times: u32) -> Result<MeasuredLatency, TestError> {
     let run = Run::prepare(tester).await?;
     let client = &tester.client;
@@ -95,7 +95,7 @@ async fn delete_route(run: &Run<'_>, host: &str, route: &str) -> Result<(), Test
     Ok(run.tester.client.delete_route(&what, route).await?)
 }
 
-/// Binds and unbinds a security group again and again.
+/// Binds and unbinds a security group several times.
 pub(super) async fn security_groups(
     tester: &Tester,
     times: u32,
@@ -191,7 +191,7 @@ async fn target_of(run: &Run<'_>, given: Option<&str>) -> Result<SocketAddr, Tes
         .map_err(|_| invalid(format!("the target \"{found}\" is not IP:PORT")))
 }
 
-/// Looks again and again until a change has an effect; returns how long that took.
+/// Polls until a change has an effect; returns the time that it took.
 async fn until(run: &Run<'_>, what: &str, effect: &Effect<'_>) -> Result<Duration, TestError> {
     let (client, clock) = (&run.tester.client, &run.tester.clock);
     let began = clock.now();
@@ -209,7 +209,7 @@ async fn until(run: &Run<'_>, what: &str, effect: &Effect<'_>) -> Result<Duratio
     }
 }
 
-/// Whether an effect is visible; if not, what is visible instead.
+/// Whether an effect is visible. If it is not, describes what was observed instead.
 async fn look(run: &Run<'_>, effect: &Effect<'_>) -> Result<Result<(), String>, TestError> {
     let proxy = run.apps.names.proxies.first();
     let proxy = proxy.map(String::as_str).unwrap_or_default();
@@ -247,14 +247,14 @@ async fn look(run: &Run<'_>, effect: &Effect<'_>) -> Result<Result<(), String>, 
     })
 }
 
-/// Whether a proxy app could connect. Something at an address that does not speak HTTP,
-/// such as a port for TLS, was reached all the same.
+/// Whether a proxy app could connect. A server that does not speak HTTP, such as a port
+/// for TLS, counts as reached.
 fn is_connected(body: &str) -> bool {
     const REACHED: [&str; 3] = ["malformed HTTP", "EOF", "connection reset by peer"];
     !body.contains("request failed") || REACHED.iter().any(|it| body.contains(it))
 }
 
-/// Reports how many measurements were made.
+/// Reports the number of measurements.
 struct Progress<'a>(&'a Run<'a>);
 
 impl<'a> Progress<'a> {

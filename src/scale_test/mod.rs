@@ -70,14 +70,14 @@ use crate::capi::error::Error;
 use crate::events::{EndedCheck, Event};
 use crate::spec::scaling::ScalingTest;
 
-/// The time that the policies are left in place after they were tested.
+/// The time that the policies are kept after the test.
 const DEFAULT_SETTLE: Duration = Duration::from_secs(30);
 
-/// Why a scaling test could not come to an outcome.
+/// The reason why a scaling test ended without an outcome.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestError {
-    /// The foundation could not be worked with.
+    /// A request to the foundation failed.
     #[error(transparent)]
     Api(#[from] Error),
     /// The configuration has nothing to test.
@@ -151,7 +151,7 @@ impl TestError {
         }
     }
 
-    /// Whether the configuration or an argument has to be corrected.
+    /// Whether the configuration or an argument must be corrected.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
@@ -181,8 +181,9 @@ impl Tester {
     /// Tests the apps of a configuration, which [`Converger`](crate::Converger) has
     /// created.
     ///
-    /// Samples are of [`ScalingTest::sample_percent`], and policies have
-    /// [`ScalingTest::policy_update_wait_seconds`] to take effect.
+    /// [`ScalingTest::sample_percent`] determines the samples, and
+    /// [`ScalingTest::policy_update_wait_seconds`] the time that policies have to take
+    /// effect.
     pub fn new(client: Client, test: ScalingTest) -> Self {
         Self {
             client,
@@ -198,22 +199,22 @@ impl Tester {
         }
     }
 
-    /// The same, with only these contexts, in this order. Without, all are tested.
+    /// Restricts the test to these contexts, in this order. The default is all contexts.
     #[must_use]
     pub fn contexts(self, contexts: impl IntoIterator<Item = Context>) -> Self {
         let contexts = contexts.into_iter().collect();
         Self { contexts, ..self }
     }
 
-    /// The same, with the samples of this seed. Without, each run draws others.
+    /// Sets the seed of the samples. By default, each run has another seed.
     #[must_use]
     pub fn seed(self, seed: u64) -> Self {
         let seed = Some(seed);
         Self { seed, ..self }
     }
 
-    /// The same, with another percentage of connections that are tried. One that is not
-    /// between 1 and 100 means all, and so does one that is less than one connection.
+    /// Sets the percentage of connections to try. A value that is not between 1 and 100,
+    /// or that is less than one connection, means all.
     #[must_use]
     pub fn sample_percent(self, sample_percent: i32) -> Self {
         Self {
@@ -222,7 +223,7 @@ impl Tester {
         }
     }
 
-    /// The same, with another time for policies to take effect.
+    /// Sets the time that policies have to take effect.
     #[must_use]
     pub fn policy_wait(self, policy_wait: Duration) -> Self {
         Self {
@@ -231,15 +232,14 @@ impl Tester {
         }
     }
 
-    /// The same, with another time than 30 seconds that policies stay in place after they
-    /// were tested.
+    /// Sets the time that the policies are kept after the test. The default is 30
+    /// seconds.
     #[must_use]
     pub fn settle(self, settle: Duration) -> Self {
         Self { settle, ..self }
     }
 
-    /// The same; the policies of the last context are not deleted. The next test deletes
-    /// them.
+    /// Keeps the policies of the last context. The next test deletes them.
     #[must_use]
     pub fn keep_policies(self, keeps_policies: bool) -> Self {
         Self {
@@ -248,15 +248,15 @@ impl Tester {
         }
     }
 
-    /// The same; requests to apps are sent to this URL, with the apps' hosts in the header
-    /// `Host`. For foundations whose domain of apps DNS does not resolve.
+    /// Sends requests for apps to this URL, with the app's host in the header `Host`.
+    /// This is needed for foundations whose app domain cannot be resolved by DNS.
     #[must_use]
     pub fn router(self, url: impl Into<String>) -> Self {
         let router = Some(url.into());
         Self { router, ..self }
     }
 
-    /// The same, with another clock for all waits.
+    /// Sets the clock for all waits.
     #[must_use]
     pub fn clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -287,7 +287,8 @@ impl Tester {
     /// policies that it has created.
     ///
     /// # Errors
-    /// [`TestError`], if the test cannot be carried out to its end.
+    ///
+    /// [`TestError`] if the test cannot be completed.
     pub fn run(&self) -> BoxFuture<'_, Result<TestOutcome, TestError>> {
         Box::pin(async move {
             let mut checks: Vec<EndedCheck> = Vec::new();
@@ -305,18 +306,19 @@ impl Tester {
     /// it takes until the app responds to it.
     ///
     /// # Errors
-    /// As [`Tester::run`], and [`TestError::NoEffect`].
+    ///
+    /// Those of [`Tester::run`], and [`TestError::NoEffect`].
     pub fn route_latency(&self, times: u32) -> BoxFuture<'_, Result<MeasuredLatency, TestError>> {
         Box::pin(measure::routes(self, times))
     }
 
-    /// Binds a security group to the space of the apps and unbinds it, `times` times, and
-    /// measures each time how long it takes until the first proxy app can connect to
-    /// `target`, and until it cannot connect any more.
+    /// Binds a security group to the space of the apps and unbinds it, `times` times.
+    /// Measures the time until the first proxy app can connect to `target`, and until it
+    /// cannot connect any more.
     ///
     /// The target is `IP:PORT`. It must accept connections, and no other security group
-    /// may allow it. Without one, it is where the cell of the first tick app's first
-    /// instance forwards to it.
+    /// may allow it. The default is the address on the cell that leads to the first
+    /// instance of the first tick app.
     ///
     /// # Errors
     /// As [`Tester::run`], [`TestError::InvalidTarget`] and [`TestError::NoEffect`].

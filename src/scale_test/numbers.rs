@@ -1,7 +1,7 @@
-//! The numbers of the scaling test: which connections there are, which of them are
-//! tried, and which policies allow them. Pure.
+//! The numbers of the scaling test: its connections, the samples of them, and the
+//! policies that allow them. All functions are pure.
 //!
-//! They are those of the scaling suite of cf-networking-release.
+//! The numbers are those of the scaling suite of cf-networking-release.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::capi::network_policies::NetworkPolicy;
 /// The port that every tick app listens on.
 const APP_PORT: u16 = 8080;
 
-/// The first of the tick apps' extra ports.
+/// The first of the tick apps' additional ports.
 const FIRST_EXTRA_PORT: u16 = 7000;
 
-/// Which of the apps connect to which.
+/// Determines which apps connect to which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -28,7 +28,7 @@ pub enum Context {
 }
 
 impl Context {
-    /// Both, in the order in which they are tested.
+    /// Both contexts, in the order of the test.
     pub const ALL: [Self; 2] = [Self::OneClient, Self::OneServer];
 
     /// The context's name, `one-client` or `one-server`.
@@ -53,7 +53,8 @@ impl Context {
     }
 }
 
-/// By how much the number of registered instances may differ from the expected one.
+/// The largest accepted difference between the numbers of registered and expected
+/// instances.
 pub(super) fn allowed_difference(instances: u64) -> u64 {
     instances / 1000
 }
@@ -64,7 +65,7 @@ pub(super) fn ports(extra: u16) -> Vec<u16> {
     std::iter::once(APP_PORT).chain(extra).collect()
 }
 
-/// The same ports, as ranges.
+/// The ports that each tick app listens on, as ranges.
 pub(super) fn port_ranges(extra: u16) -> Vec<(u16, u16)> {
     let mut ranges = vec![(APP_PORT, APP_PORT)];
     if extra > 0 {
@@ -73,7 +74,7 @@ pub(super) fn port_ranges(extra: u16) -> Vec<(u16, u16)> {
     ranges
 }
 
-/// A connection that is tried.
+/// A connection to try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Connection<'a> {
     /// The proxy app that connects.
@@ -84,7 +85,7 @@ pub(super) struct Connection<'a> {
 }
 
 /// All connections of a context: from each proxy app to each port of each address. They
-/// are numbered rather than listed, since there may be millions.
+/// are numbered rather than listed, because there may be millions.
 #[derive(Debug, Clone)]
 pub(super) struct Connections {
     proxies: Vec<String>,
@@ -108,7 +109,7 @@ impl Connections {
             .product()
     }
 
-    /// The connection of a number below [`Connections::count`].
+    /// The connection with a number below [`Connections::count`].
     pub(super) fn get(&self, number: u64) -> Option<Connection<'_>> {
         let (ports, addresses) = (self.ports.len() as u64, self.addresses.len() as u64);
         let rest = number.checked_div(ports)?;
@@ -127,8 +128,8 @@ fn index(number: u64) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
-/// How many of some connections are tried. A share that is not between 1 and 100 percent,
-/// or that is less than one connection, means all.
+/// The number of connections to try. A share that is not between 1 and 100 percent, or
+/// that is less than one connection, means all.
 pub(super) fn sample_size(connections: u64, percent: i32) -> u64 {
     let share = u64::try_from(percent).unwrap_or(0);
     let size = share.saturating_mul(connections) / 100;
@@ -138,13 +139,13 @@ pub(super) fn sample_size(connections: u64, percent: i32) -> u64 {
     }
 }
 
-/// Draws `size` of the numbers below `population`, each at most once. All of them are in
-/// order.
+/// Draws `size` of the numbers below `population`, each at most once. If all are drawn,
+/// they are in order.
 pub(super) fn sample(population: u64, size: u64, random: &mut fastrand::Rng) -> Vec<u64> {
     if size >= population {
         return (0..population).collect();
     }
-    // The numbers that are not at their own place in a list of all that are left.
+    // Numbers that are not at their own position in the list of remaining numbers.
     let mut moved: HashMap<u64, u64> = HashMap::new();
     let mut drawn = Vec::new();
     for last in (population - size..population).rev() {
@@ -158,7 +159,7 @@ pub(super) fn sample(population: u64, size: u64, random: &mut fastrand::Rng) -> 
     drawn
 }
 
-/// A policy for each proxy app, tick app and range of ports. The apps are GUIDs.
+/// A policy for each proxy app, tick app and range of ports. Apps are given as GUIDs.
 pub(super) fn policies(
     proxies: &[&str],
     ticks: &[&str],
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_connection_is_as_likely_as_any_other() {
+    fn every_connection_is_equally_likely() {
         let mut random = fastrand::Rng::with_seed(1);
         let mut drawn = [0; 10];
         for _ in 0..10_000 {

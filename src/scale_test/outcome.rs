@@ -1,4 +1,4 @@
-//! The result of a scaling test, as data.
+//! The outcome of a scaling test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,21 +41,21 @@ impl TestPhase {
     }
 }
 
-/// The result of a scaling test.
+/// The outcome of a scaling test.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TestOutcome {
-    /// Whether all tick instances were registered. If not, nothing else is tested.
+    /// Whether all tick instances were registered. If they were not, nothing else is
+    /// tested.
     pub registry: Registration,
-    /// Each context that was tested.
+    /// The tested contexts.
     pub contexts: Vec<ContextOutcome>,
-    /// The times of the connections that succeeded as expected, as the sender of the
-    /// requests sees them.
+    /// The times of the connections that succeeded as expected, measured by the sender.
     pub latency_ms: Percentiles,
-    /// The seed of the samples: with it, a test of the same apps tries the same
+    /// The seed of the samples. A test of the same apps with this seed tries the same
     /// connections.
     pub seed: u64,
-    /// The time that the test waited for policies, and while they were in place, on its
+    /// The time that the test waited for policies, and kept them, on its
     /// [`Clock`](super::Clock).
     #[serde(rename = "waited_seconds", serialize_with = "seconds")]
     pub waited: Duration,
@@ -69,17 +69,17 @@ fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Er
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ContextOutcome {
-    /// Which apps connect to which.
+    /// The context.
     pub name: Context,
-    /// The number of proxy apps that connect.
+    /// The number of connecting proxy apps.
     pub proxies: usize,
     /// The number of tick apps that they connect to.
     pub ticks: usize,
-    /// The number of policies that were created.
+    /// The number of created policies.
     pub policies: usize,
     /// The number of connections: proxy apps x addresses x ports.
     pub connections: u64,
-    /// How many of them were tried in each phase.
+    /// The number of connections tried in each phase.
     pub sampled: u64,
     /// The phases in order.
     pub phases: Vec<PhaseOutcome>,
@@ -93,11 +93,11 @@ pub struct PhaseOutcome {
     pub name: TestPhase,
     /// Whether all connections were as expected.
     pub ok: bool,
-    /// The connections that were not, by proxy app, tick app and address.
+    /// The unexpected results, by proxy app, tick app and address.
     pub failed: Vec<FailedConnection>,
 }
 
-/// A connection that was not as expected.
+/// A connection with an unexpected result.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct FailedConnection {
@@ -107,7 +107,7 @@ pub struct FailedConnection {
     pub tick: String,
     /// The tick instance's address and port, such as `10.255.0.1:8080`.
     pub address: String,
-    /// What happened in the last try.
+    /// The result of the last try.
     pub reason: String,
 }
 
@@ -130,7 +130,7 @@ impl TestOutcome {
         self.registry.ok && phases.all(|phase| phase.ok)
     }
 
-    /// What failed, by cause: the apps and addresses that each failure is about.
+    /// Descriptions of the failures by cause, with the affected apps and addresses.
     pub fn failures(&self) -> Vec<String> {
         let mut failures = self.registry.failures();
         for context in &self.contexts {
@@ -152,7 +152,7 @@ impl Registration {
         }
     }
 
-    /// What is wrong, a line each. A difference that is allowed is not wrong.
+    /// The unexpected results, one on each line. An accepted difference is not listed.
     pub(super) fn failures(&self) -> Vec<String> {
         if self.ok {
             return Vec::new();
@@ -194,12 +194,12 @@ impl PhaseOutcome {
         }
     }
 
-    /// The failed connections, those with the same proxy apps, tick apps and cause as
-    /// one.
+    /// Descriptions of the failed connections. Connections with the same proxy apps, tick
+    /// apps and cause are joined.
     fn failures(&self) -> impl Iterator<Item = String> {
         type Names<'a> = BTreeSet<&'a str>;
         type Ticks<'a> = (Vec<&'a str>, Names<'a>);
-        // By cause and tick app: the proxy apps and the addresses.
+        // The proxy apps and the addresses, by cause and tick app.
         let mut by_tick: BTreeMap<(String, &str), (Names<'_>, Names<'_>)> = BTreeMap::new();
         for failed in &self.failed {
             let cause = failed.reason.replace(&failed.address, "...");
@@ -207,7 +207,7 @@ impl PhaseOutcome {
             proxies.insert(&failed.proxy);
             addresses.insert(&failed.address);
         }
-        // By cause and proxy apps: the tick apps and the addresses.
+        // The tick apps and the addresses, by cause and proxy apps.
         let mut groups: BTreeMap<(String, Vec<&str>), Ticks<'_>> = BTreeMap::new();
         for ((cause, tick), (proxies, addresses)) in by_tick {
             let proxies: Vec<&str> = proxies.into_iter().collect();
@@ -226,7 +226,7 @@ impl PhaseOutcome {
     }
 }
 
-/// The first addresses, and how many more there are.
+/// The first addresses, and the number of others.
 fn some_of(addresses: &BTreeSet<&str>) -> String {
     const MOST: usize = 6;
     let mut shown: Vec<&str> = addresses.iter().take(MOST).copied().collect();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_name_the_apps_and_addresses_that_they_are_about() {
+    fn failures_name_the_affected_apps_and_addresses() {
         let timeout = "request failed: dial ADDRESS: timeout";
         let one_tick =
             (0..3).flat_map(|proxy| [8080, 7000].map(|port| failed(proxy, 4, port, timeout)));

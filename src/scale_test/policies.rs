@@ -1,4 +1,4 @@
-//! The policies that a run creates, and deletes however it ends.
+//! Creates the policies of a run, and deletes them however the run ends.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::capi::error::Error;
 use crate::capi::network_policies::{NetworkPolicy, POLICIES_PER_REQUEST};
 use crate::events::{Event, Phase};
 
-/// The time that the deletion of policies has after a run failed.
+/// The timeout for deleting policies after a failed run.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The policies that a run has created and not yet deleted.
@@ -27,7 +27,7 @@ impl Created {
         let steps = policies.chunks(POLICIES_PER_REQUEST);
         let mut progress = Progress::start(client, policies.len());
         for some in steps {
-            // Also those of a request without a response may exist.
+            // Policies of a request without a response may exist too.
             self.0.extend_from_slice(some);
             client.create_network_policies(some).await?;
             progress.advance(some.len());
@@ -55,7 +55,7 @@ impl Created {
         self.0.clear();
     }
 
-    /// Deletes what is left after a run was interrupted or has failed.
+    /// Deletes the remaining policies after a run was interrupted or has failed.
     pub(super) async fn clean_up(&mut self, client: &Client) {
         if self.0.is_empty() {
             return;
@@ -80,7 +80,7 @@ impl Created {
     }
 }
 
-/// The policies that an earlier test of the same apps has left: those between its proxy
+/// The policies that an earlier test of the same apps left over: those between its proxy
 /// apps and its tick apps on its ports.
 pub(super) async fn left_over(
     client: &Client,
@@ -109,7 +109,7 @@ pub(super) async fn left_over(
     Ok(policies.into_iter().filter(is_ours).collect())
 }
 
-/// Reports how many policies were created or deleted.
+/// Reports the number of created or deleted policies.
 struct Progress<'a> {
     client: &'a Client,
     done: usize,

@@ -1,4 +1,4 @@
-//! Tries connections through proxy apps: many at once, each up to three times.
+//! Tries connections through proxy apps: many in parallel, each up to three times.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::capi::transport::{AppRequests, AppResponse};
 use crate::events::{Check, Event, Phase, TriedConnection};
 use crate::latency::Latencies;
 
-/// How often a connection is tried until it is as expected.
+/// The maximum number of tries until a connection is as expected.
 const TRIES: u32 = 3;
 
 /// The time between two tries.
@@ -24,10 +24,10 @@ const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 /// The longest time for all connections of a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
-/// What a tick app's response contains.
+/// A text that a tick app's response contains.
 const TICK_ANSWER: &str = "application_name";
 
-/// What the response of a proxy app contains that could not connect.
+/// A text in the response of a proxy app that could not connect.
 const PROXY_REFUSAL: &str = "request failed";
 
 /// Sends requests to the apps of a test.
@@ -40,7 +40,7 @@ pub(super) struct Prober {
     pub(super) clock: Clock,
 }
 
-/// The connections that are tried in one phase of a context.
+/// The connections to try in one phase of a context.
 pub(super) struct Checked {
     pub(super) check: Arc<Check>,
     pub(super) connections: Connections,
@@ -48,11 +48,11 @@ pub(super) struct Checked {
     pub(super) sample: Vec<u64>,
     /// Whether the connections must succeed.
     pub(super) expects_success: bool,
-    /// The highest number of connections that are tried at once, at least 1.
+    /// The maximum number of concurrent connections, at least 1.
     pub(super) at_once: usize,
 }
 
-/// What the connections of a check showed.
+/// The results of the connections of a check.
 #[derive(Default)]
 pub(super) struct Results {
     pub(super) failed: Vec<FailedConnection>,
@@ -60,22 +60,22 @@ pub(super) struct Results {
     pub(super) latencies: Latencies,
 }
 
-/// What the tasks of a check share.
+/// The state that the tasks of a check share.
 struct Shared {
     prober: Prober,
     checked: Checked,
-    /// The place in the sample of the next connection to try.
+    /// The index in the sample of the next connection to try.
     next: AtomicUsize,
     ended: AtomicUsize,
     failed: AtomicUsize,
-    /// When the check ends, on the clock.
+    /// The end of the check, on the clock.
     deadline: Duration,
 }
 
 impl Prober {
     /// Sends `GET http://{app}.{domain}{path}` once, unless the run is interrupted.
     pub(super) async fn get(&self, app: &str, path: &str) -> Result<AppResponse, Error> {
-        // Hosts are case-insensitive, and routes in lower case.
+        // Hosts are case-insensitive, and routes are in lower case.
         let host = format!("{}.{}", app.to_lowercase(), self.domain);
         let answer = self.requests.get(&host, path);
         self.client.unless_interrupted(answer).await?
@@ -96,7 +96,8 @@ impl Prober {
             failed: AtomicUsize::new(0),
             deadline: self.clock.now() + CHECK_TIMEOUT,
         });
-        // All of them work from the beginning, so that the clock waits for the last.
+        // All tasks count as working from the start, so that the clock waits for the last
+        // one.
         let workers: Vec<Worker> = (0..tasks).map(|_| self.clock.worker()).collect();
         let mut running = JoinSet::new();
         for worker in workers {
@@ -119,7 +120,7 @@ fn broken(error: JoinError) -> Error {
 }
 
 impl Shared {
-    /// Tries one connection after the other, as long as there are any.
+    /// Tries one connection after the other until there are no more.
     async fn work(self: Arc<Self>, mut worker: Worker) -> Result<Results, Error> {
         let mut results = Results::default();
         loop {
@@ -149,8 +150,8 @@ impl Shared {
         }
     }
 
-    /// Tries a connection until it is as expected. Returns the number of tries, and how
-    /// long the last one took or why it was not as expected.
+    /// Tries a connection until it is as expected. Returns the number of tries, and the
+    /// time of the last one or the difference from the expected result.
     async fn connect(
         &self,
         connection: Connection<'_>,
@@ -217,7 +218,7 @@ fn address_of(connection: Connection<'_>) -> String {
     format!("{}:{}", connection.address.ip, connection.port)
 }
 
-/// Why a request to a proxy app has no response.
+/// Describes why a request to a proxy app has no response.
 pub(super) fn describe_error(app: &str, error: &Error) -> String {
     match error {
         Error::Unreachable { reason, .. } => format!("{app} cannot be reached: {reason}"),
@@ -226,7 +227,7 @@ pub(super) fn describe_error(app: &str, error: &Error) -> String {
     }
 }
 
-/// In what way a response of a proxy app is not as expected.
+/// The difference of a proxy app's response from the expected one.
 pub(super) fn problem(answer: &AppResponse, expects_success: bool) -> Option<String> {
     let body = answer.body.as_str();
     let expected = match expects_success {
@@ -251,7 +252,7 @@ pub(super) fn problem(answer: &AppResponse, expects_success: bool) -> Option<Str
     })
 }
 
-/// The beginning of a body, in one line.
+/// The first characters of a body, in one line.
 fn beginning_of(body: &str) -> String {
     const LONGEST: usize = 200;
     let line: String = printable(body)
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_of_the_router_is_no_response_of_an_app() {
+    fn a_response_of_the_router_does_not_count_as_one_of_an_app() {
         let answer = answer(404, "404 Not Found: Requested route", Some("unknown_route"));
         let expected = "the router responded with 404 (unknown_route)";
         for expects_success in [true, false] {

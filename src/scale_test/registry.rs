@@ -1,4 +1,4 @@
-//! The registry app's list of the tick instances, and whether it is complete.
+//! Reads the registry app's list of tick instances, and checks whether it is complete.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::numbers::allowed_difference;
 /// The path of the registry's list of instances.
 pub(super) const PATH: &str = "/api/v1/instances";
 
-/// An instance that is registered.
+/// A registered instance.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address {
     /// The name of the instance's app.
@@ -34,7 +34,7 @@ struct Endpoint {
     value: String,
 }
 
-/// Reads the registry's list. The error describes what is wrong with it.
+/// Reads the registry's list. The error describes the problem.
 pub(super) fn parse(body: &str) -> Result<Vec<Address>, String> {
     let list: List = serde_json::from_str(body).map_err(|error| error.to_string())?;
     let instances = list.instances.into_iter().map(|instance| {
@@ -48,7 +48,7 @@ pub(super) fn parse(body: &str) -> Result<Vec<Address>, String> {
     instances.collect()
 }
 
-/// The part before the port; an IPv6 address keeps its brackets.
+/// The part before the port. An IPv6 address keeps its brackets.
 fn ip_of(endpoint: &str) -> Option<&str> {
     let (ip, port) = endpoint.rsplit_once(':')?;
     let is_bracketed = ip.starts_with('[') && ip.ends_with(']');
@@ -56,23 +56,23 @@ fn ip_of(endpoint: &str) -> Option<&str> {
     (is_ip && port.parse::<u16>().is_ok()).then_some(ip)
 }
 
-/// Which tick instances are registered.
+/// The registered tick instances.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Registration {
     /// Whether the numbers of registered and expected instances differ by at most
     /// [`Registration::allowed_difference`].
     pub ok: bool,
-    /// The number of instances that all tick apps have together.
+    /// The total number of instances of all tick apps.
     pub expected: u64,
-    /// The number of instances that are registered.
+    /// The number of registered instances.
     pub registered: u64,
     /// A thousandth of the expected instances, rounded down.
     pub allowed_difference: u64,
-    /// The tick apps with more or fewer registered instances than they have, and other
-    /// registered apps.
+    /// The tick apps whose number of registered instances differs, and other registered
+    /// apps.
     pub differences: Vec<RegisteredApp>,
-    /// Why the registry could not be read; `None` if it could.
+    /// The reason why the registry could not be read. `None` if it could.
     pub error: Option<String>,
 }
 
@@ -82,14 +82,14 @@ pub struct Registration {
 pub struct RegisteredApp {
     /// The app's name.
     pub app: String,
-    /// The number of instances that it has.
+    /// The expected number of instances.
     pub expected: u64,
-    /// The number of instances that are registered.
+    /// The number of registered instances.
     pub registered: u64,
 }
 
 impl Registration {
-    /// Compares what is registered with `instances` of each of `ticks`.
+    /// Compares the registered instances with `instances` of each of `ticks`.
     pub(super) fn of(ticks: &[String], instances: u32, addresses: &[Address]) -> Self {
         let mut registered: BTreeMap<&str, u64> = BTreeMap::new();
         for address in addresses {
@@ -128,7 +128,7 @@ impl Registration {
         }
     }
 
-    /// The registry could not be read.
+    /// The result if the registry could not be read.
     pub(super) fn failed(ticks: &[String], instances: u32, error: String) -> Self {
         Self {
             ok: false,

@@ -1,4 +1,4 @@
-//! One run of the test: registration, then the phases of each context.
+//! Runs the test: registration, then the phases of each context.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::latency::Latencies;
 /// The time that tick instances have to register themselves.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time between two looks at the registry.
+/// The time between two polls of the registry.
 const REGISTRATION_PAUSE: Duration = Duration::from_millis(500);
 
-/// The most connections that are tried at once, for each instance of a proxy app.
+/// The maximum number of concurrent connections for each instance of a proxy app.
 const CONNECTIONS_PER_INSTANCE: u32 = 10;
 
-/// The highest seed that is chosen, so that it is easily typed.
+/// The largest seed that is chosen, so that it is easy to type.
 const LARGEST_SEED: u64 = 999_999;
 
 /// What a run knows about its foundation.
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Waits until all tick instances are registered, for some seconds.
+    /// Waits some seconds until all tick instances are registered.
     async fn registration(&self) -> Result<Registration, TestError> {
         let (ticks, instances) = (&self.apps.names.ticks, self.tester.test.test_app_instances);
         let clock = &self.tester.clock;
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The registered instances, or why they cannot be read.
+    /// The registered instances, or the reason why they cannot be read.
     async fn registered(&self) -> Result<Result<Vec<Address>, String>, TestError> {
         let app = &self.apps.names.registry;
         match self.prober.get(app, registry::PATH).await {
@@ -152,7 +152,8 @@ impl<'a> Run<'a> {
                 None => format!("{app} responded with {}", answer.status),
             })),
             Err(error @ Error::Interrupted) => Err(error.into()),
-            // A router that is not there will not be there for the next app either.
+            // A router that cannot be reached will not be reached for the next app
+            // either.
             Err(Error::Unreachable { url, reason, .. }) => Err(TestError::NoRouter { url, reason }),
             Err(error) => Ok(Err(describe_error(app, &error))),
         }
@@ -172,7 +173,7 @@ impl<'a> Run<'a> {
         self.wait_for_policies("setup", "the deletion").await
     }
 
-    /// All phases of a context.
+    /// Runs all phases of a context.
     async fn context(
         &mut self,
         context: Context,
@@ -354,7 +355,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Executes a step of a context, for the trace.
+/// Runs a step of a context, so that the trace shows it.
 pub(super) async fn in_step<T>(
     client: &Client,
     context: &str,
@@ -365,7 +366,7 @@ pub(super) async fn in_step<T>(
     client.events().step(context, work).await
 }
 
-/// The randomness of a context, which does not depend on the contexts before it.
+/// The random numbers of a context, which do not depend on earlier contexts.
 fn randomness(seed: u64, context: Context) -> fastrand::Rng {
     let mut random = fastrand::Rng::with_seed(seed);
     for other in Context::ALL {

@@ -1,4 +1,4 @@
-//! The configurations in JSON, recognized by their keys.
+//! Recognizes configurations in JSON by their keys.
 
 use std::io::Read;
 use std::path::Path;
@@ -21,8 +21,8 @@ use super::scaling::ScalingTest;
 pub enum Configuration {
     /// The parameters of a scaling test.
     Scaling(ScalingTest),
-    /// The parameters of a test with many spaces and security groups: a file with one of
-    /// the keys that only this has, such as `total_spaces`.
+    /// The parameters of a test with many spaces and security groups. Recognized by keys
+    /// that only this configuration has, such as `total_spaces`.
     Multispace(Multispace),
 }
 

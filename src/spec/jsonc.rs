@@ -1,16 +1,16 @@
-//! JSON with comments: `//` to the end of the line, `/* */`, and a comma after the
-//! last element, as editors and many tools read it.
+//! JSON with comments: `//` to the end of the line, `/* */`, and a comma after the last
+//! element, as many editors and tools accept.
 
 use std::borrow::Cow;
 
-/// The text as plain JSON. Comments and superfluous commas become spaces, so that
-/// lines and columns stay the same.
+/// The text as plain JSON. Comments and superfluous commas become spaces, so that lines
+/// and columns stay the same.
 ///
-/// A comment that does not end is left as it is, and a JSON parser rejects it.
+/// A comment that does not end is kept, and a JSON parser rejects it.
 pub(super) fn to_json(text: &str) -> Cow<'_, str> {
     let mut bytes = text.as_bytes().to_vec();
     let mut is_changed = false;
-    // The last comma, as long as only spaces and comments followed.
+    // The last comma, if only spaces and comments have followed.
     let mut comma = None;
     let mut at = 0;
     while at < bytes.len() {
@@ -47,7 +47,7 @@ pub(super) fn to_json(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The place after a string that begins at `at`.
+/// The position after a string that begins at `at`.
 fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     at += 1;
     while at < bytes.len() {
@@ -60,7 +60,7 @@ fn end_of_string(bytes: &[u8], mut at: usize) -> usize {
     bytes.len()
 }
 
-/// The place after a comment that begins at `at`; `None` if it does not end.
+/// The position after a comment that begins at `at`. `None` if it does not end.
 fn end_of_comment(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = &bytes[at + 2..];
     match bytes[at + 1] {

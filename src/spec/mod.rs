@@ -1,4 +1,4 @@
-//! What is asked for, in the forms that users write it: each is turned into a
+//! The files that users write. Each is turned into a
 //! [`Desired`](crate::desired::Desired).
 
 pub(crate) mod config;

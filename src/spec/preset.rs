@@ -1,11 +1,11 @@
-//! Specs to begin with.
+//! Example specs for known kinds of tests.
 
-/// A spec to begin with, for a known kind of test.
+/// An example spec for a known kind of test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// The mix of apps with which Diego was tested with 250,000 instances, by `cedar` of
-    /// diego-stress-tests: a batch is 20 apps with 25 instances.
+    /// The mix of apps of the tests of Diego with 250,000 instances, from `cedar` of
+    /// diego-stress-tests. A batch has 20 apps with 25 instances.
     Cedar,
 }
 

@@ -1,5 +1,5 @@
-//! Reads configurations in JSON by the list of their keys. Every problem of a file is
-//! reported at once, each with its key, value, what is allowed, and line.
+//! Reads configurations in JSON by the list of their keys. All problems of a file are
+//! reported together, each with its key, value, allowed values and line.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,7 +15,7 @@ use super::keys::{Key, Kind, SCHEMA_KEY};
 use super::scaling::LONGEST_PREFIX;
 use crate::manifest::text;
 
-/// Why a configuration cannot be used.
+/// The reason why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
@@ -23,7 +23,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The text is not a JSON object.
@@ -33,22 +33,22 @@ pub enum ConfigError {
     Syntax {
         /// The file's name.
         origin: String,
-        /// What is wrong.
+        /// The problem.
         detail: String,
-        /// Its line, from 1.
+        /// The line, starting at 1.
         line: usize,
-        /// Its column, from 1.
+        /// The column, starting at 1.
         column: usize,
     },
-    /// One or more keys are unknown or have values that cannot be used.
+    /// Keys are unknown, or have invalid values.
     #[error("{}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
     Values {
-        /// Each key that is wrong.
+        /// The problem of each invalid key.
         problems: Vec<Problem>,
     },
 }
 
-/// One key that is unknown, or whose value cannot be used.
+/// A key that is unknown, or that has an invalid value.
 #[derive(Debug)]
 pub struct Problem {
     origin: String,
@@ -57,7 +57,7 @@ pub struct Problem {
     reason: Reason,
 }
 
-/// Why a key is a [`Problem`].
+/// The reason of a [`Problem`].
 #[derive(Debug)]
 enum Reason {
     Unknown { nearest: Option<&'static str> },
@@ -100,7 +100,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ConfigError {
     |source| ConfigError::Read { path, source }
 }
 
-/// An error about a value that does not fit the others.
+/// An error about a value that does not fit others.
 pub(super) fn refuse(
     text: &str,
     origin: &str,
@@ -138,7 +138,8 @@ pub(super) fn has_key(text: &str, keys: &[&str]) -> bool {
     })
 }
 
-/// Reads the keys of a configuration into it. Returns notes on keys that are `unused`.
+/// Reads the keys of a configuration into `config`. Returns notes on keys that are
+/// `unused`.
 pub(super) fn read<C>(
     text: &str,
     origin: &str,
@@ -147,7 +148,7 @@ pub(super) fn read<C>(
     config: &mut C,
 ) -> Result<Vec<String>, ConfigError> {
     let mut notes = Vec::new();
-    // Some editors begin a file with a byte order mark.
+    // Some editors write a byte order mark at the beginning of a file.
     let text = jsonc::to_json(text.trim_start_matches('\u{feff}'));
     let text = text.as_ref();
     let Entries(values) =
@@ -205,7 +206,7 @@ pub(super) fn read<C>(
     }
 }
 
-/// The known key that is most similar to a misspelt one.
+/// The known key that is most similar to a misspelled one.
 fn nearest_key<C>(key: &str, keys: &[Key<C>]) -> Option<&'static str> {
     const LEAST_SIMILARITY: f64 = 0.8;
     let similarity = |known: &str| strsim::jaro_winkler(known, key);
@@ -272,7 +273,7 @@ impl<C> Kind<C> {
     }
 }
 
-/// A number without a fraction, however it is written: JSON has one type of numbers.
+/// A number without a fraction, in any notation: JSON has only one type of numbers.
 fn whole_number(raw: &str) -> Option<u32> {
     let number: f64 = serde_json::from_str(raw).ok()?;
     let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
@@ -285,7 +286,7 @@ fn whole_number(raw: &str) -> Option<u32> {
     is_whole.then_some(whole)
 }
 
-/// The prefix begins host names, so it must be a valid beginning of a host name.
+/// A prefix. Host names begin with it, so it must be a valid beginning of a host name.
 fn parse_prefix(raw: &str) -> Result<String, String> {
     let longest = LONGEST_PREFIX;
     let allowed = || {
@@ -305,7 +306,7 @@ fn parse_prefix(raw: &str) -> Result<String, String> {
     }
 }
 
-/// A value for a message: shortened, and never a password.
+/// A value for a message: shortened, and hidden if it is a password.
 fn shown(key: &str, raw: &str) -> String {
     const LONGEST: usize = 60;
     if key == "admin_password" {
@@ -318,7 +319,7 @@ fn shown(key: &str, raw: &str) -> String {
     }
 }
 
-/// The line, from 1, on which `part`, a slice of `text`, begins.
+/// The line, starting at 1, of `part`, which is a slice of `text`.
 fn line_of(text: &str, part: &str) -> usize {
     let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
     1 + text

@@ -25,7 +25,7 @@ fn process(home: &Path) -> process::Command {
             command.env_remove(name);
         }
     }
-    // Its temporary files are deleted with the folder, even if it is killed.
+    // The temporary files are deleted with the folder, even if the command is killed.
     command.env("CF_HOME", home).env("TMPDIR", home);
     command
 }
@@ -87,7 +87,7 @@ impl Place {
         }
     }
 
-    /// What a command prints that needs no foundation.
+    /// The output of a command that needs no foundation.
     pub(crate) fn said_alone(&self, mut command: Command) -> Said {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
@@ -105,7 +105,7 @@ impl Place {
 /// The output without request GUIDs and times, which differ between runs.
 pub(crate) fn stable(text: &str) -> String {
     let mut lines = Vec::new();
-    // The progress of a phase depends on timing.
+    // The progress lines depend on timing.
     for line in text.lines().filter(|line| !is_progress(line)) {
         let line: Vec<String> = line
             .split(' ')

@@ -1,4 +1,4 @@
-//! A desired state with all that can be around apps.
+//! A desired state with all kinds of supporting resources.
 
 use cf_pusher::ManifestEntry;
 use cf_pusher::desired::{
@@ -23,7 +23,7 @@ pub(crate) fn user_provided(name: &str) -> ServiceInstance {
     ServiceInstance::new(name, kind).tags(["sql"])
 }
 
-/// Two orgs with three spaces, and all that can be around apps.
+/// Two orgs with three spaces, and all kinds of supporting resources.
 pub(crate) fn declared() -> Desired {
     declared_on(true)
 }
@@ -105,7 +105,7 @@ pub(crate) fn declared_on(cells: bool) -> Desired {
         .unwrap()
 }
 
-/// A foundation with what cannot be declared: accounts, cells and a broker.
+/// A foundation with resources that cannot be declared: users, cells and a broker.
 pub(crate) fn foundation() -> MockCapiBuilder {
     MockCapi::builder()
         .add_user("alice", "secret")

@@ -1,4 +1,5 @@
-//! Changes the foundation at a point of a run, independent of time: within a request.
+//! Changes the foundation at a point of a run that does not depend on time: during a
+//! request.
 
 use std::sync::Mutex;
 
@@ -8,7 +9,7 @@ use mock_capi::{CloudController, MockCapi};
 
 type Act = Box<dyn FnOnce(&Somebody<'_>) + Send>;
 
-/// Acts after the first request that matches was processed, and before it is answered.
+/// Acts after the first matching request was processed, and before its response is sent.
 pub(crate) async fn after_first(
     mock: &MockCapi,
     of_method: &str,
@@ -51,7 +52,7 @@ impl Respond for Disturbance {
 /// Another user of the foundation.
 pub(crate) struct Somebody<'a> {
     controller: &'a CloudController,
-    /// A request of the run, whose token and host are used again.
+    /// A request of the run, with the token and host to use.
     request: &'a Request,
 }
 

@@ -1,4 +1,4 @@
-//! A fake Cloud Controller with a client on it, for the tests of this folder.
+//! A fake Cloud Controller with a client, for the tests in this folder.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
@@ -19,10 +19,10 @@ use cf_pusher::{
 use mock_capi::{CloudController, Dialect, MockCapi, MockCapiBuilder, RecordedRequest};
 use serde_json::Value;
 
-/// What `fixtures/configs/scale-test.json` asks for.
+/// The desired state of `fixtures/configs/scale-test.json`.
 pub(crate) const SCALE_TEST: &str = include_str!("../../fixtures/configs/scale-test.json");
 
-/// Three proxies, three ticks and the registry.
+/// Three proxy apps, three tick apps and the registry.
 pub(crate) const SMALL: &str = r#"{
     "proxy_applications": 3, "proxy_instances": 2,
     "test_applications": 3, "test_app_instances": 2,
@@ -106,7 +106,7 @@ impl Fixture {
         converger.converge(Approval::All).await.unwrap()
     }
 
-    /// Converges, checks that nothing drifts, and returns the number of changed apps.
+    /// Converges, checks that there is no drift, and returns the number of changed apps.
     pub(crate) async fn converge_well(&self, config: &str) -> usize {
         let outcome = self.converge(config).await;
         assert!(outcome.is_converged(), "{outcome:#?}");
@@ -126,7 +126,7 @@ impl Fixture {
         converger.verify().await.unwrap()
     }
 
-    /// The requests since the last call, except reads and logins.
+    /// The requests since the last call, without reads and logins.
     pub(crate) fn writes(&self) -> Vec<RecordedRequest> {
         let requests = self.mock.requests();
         self.mock.forget_requests();
@@ -163,7 +163,7 @@ pub(crate) fn http() -> &'static reqwest::Client {
     &CLIENT
 }
 
-/// Sends a request as the admin, which must succeed.
+/// Sends a request as the admin and requires success.
 pub(crate) async fn curl(mock: &CloudController, method: &str, path: &str, body: Value) -> Value {
     let url = format!("{}{path}", mock.uri());
     let request = http().request(method.parse().unwrap(), url);
@@ -202,7 +202,7 @@ pub(crate) fn desired(config: &ScalingTest, sources: &Sources) -> Desired {
     config.desired(sources).unwrap()
 }
 
-/// The admin, with this password.
+/// The admin's credentials, with this password.
 pub(crate) fn admin(password: &str) -> Credentials {
     Credentials::Password {
         username: "admin".to_owned(),

@@ -9,7 +9,7 @@ use super::curl;
 /// A manifest of one app.
 pub(crate) const DORA: &str = "applications:\n- name: dora\n  path: bits\n  memory: 64M\n";
 
-/// A foundation with an org and a space, and a folder of bits beside a manifest.
+/// A foundation with an org and a space, and a folder with bits and a manifest.
 pub(crate) struct Push {
     pub(crate) mock: MockCapi,
     pub(crate) place: Place,
@@ -88,14 +88,14 @@ impl Push {
         self.place.said(command, &self.mock)
     }
 
-    /// Runs `push`, which must succeed.
+    /// Runs `push` and requires success.
     pub(crate) fn push_well(&self, flags: &[&str]) -> Said {
         let said = self.push(flags);
         assert_eq!(said.code, 0, "{}{}", said.out, said.err);
         said
     }
 
-    /// Method and path of each request, GUIDs as `:guid`, without logins and logs.
+    /// Method and path of each request, with GUIDs as `:guid`, without logins and logs.
     pub(crate) fn requests(&self) -> Vec<String> {
         let requests = self.mock.requests();
         self.mock.forget_requests();

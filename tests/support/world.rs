@@ -51,7 +51,8 @@ impl World {
         Self { builder, ..self }
     }
 
-    /// With all that can be around apps, but for what a foundation must have before.
+    /// With all kinds of supporting resources, except those that a foundation must
+    /// already have.
     pub(crate) fn declared() -> Self {
         Self::desired(Workflow::Manifest, declared_on(false)).on(declared::foundation)
     }

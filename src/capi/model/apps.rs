@@ -23,7 +23,7 @@ pub(crate) struct App {
     /// The GUID of the droplet that the app runs with. `None` if it has none, or
     /// where the foundation's lists of apps do not show it.
     pub(crate) current_droplet: Option<String>,
-    /// The GUID of the app that it is an unfinished clone of, if it is one.
+    /// The GUID of the source, if the app is an unfinished clone.
     pub(crate) clone_of: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct OrgApps {
     pub(crate) spaces: Vec<Space>,
 }
 
-/// The properties of an app that is to be created.
+/// The properties of an app to create.
 #[derive(Debug, Clone)]
 pub(crate) struct NewApp<'a> {
     pub(crate) name: &'a str,
@@ -48,7 +48,7 @@ pub(crate) struct NewApp<'a> {
     pub(crate) metadata: &'a Metadata,
 }
 
-/// The new scale of a process. `None` keeps a value.
+/// The new scale of a process. `None` keeps the current value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Scale {
     pub(crate) instances: Option<u32>,
@@ -72,13 +72,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// How many instances are in this state.
+    /// The number of instances in this state.
     pub(crate) fn count(&self, state: &InstanceState) -> usize {
         let actual = self.actual.iter();
         actual.filter(|instance| instance.state == *state).count()
     }
 
-    /// How many instances run.
+    /// The number of running instances.
     pub(crate) fn running(&self) -> usize {
         self.count(&InstanceState::Running)
     }
@@ -89,11 +89,11 @@ impl Process {
     }
 }
 
-/// What the summary of a space shows of one of its apps, in 2017.
+/// An app in the summary of a space, in 2017.
 #[derive(Debug, Clone)]
 pub(crate) struct Summary {
     pub(crate) env: Env,
-    /// The command of the web process, if it is its own.
+    /// The command of the web process, if it differs from the droplet's.
     pub(crate) command: Option<String>,
     /// Such as `port` or `http`.
     pub(crate) health_check_type: Option<String>,
@@ -110,8 +110,8 @@ pub(crate) struct Instance {
     pub(crate) state: InstanceState,
     /// The reason for the state, if the Cloud Controller gives one.
     pub(crate) details: Option<String>,
-    /// For how long it has been in that state, in seconds; or, if the number is
-    /// larger than any uptime, since which UNIX time.
+    /// For how many seconds the instance has been in that state. A number larger than any
+    /// uptime is a UNIX time.
     #[serde(default, alias = "uptime")]
     pub(crate) since: Option<f64>,
 }
@@ -147,11 +147,11 @@ pub(crate) struct HealthCheck<'a> {
     pub(crate) kind: Option<&'a str>,
     /// The path that an `http` check requests.
     pub(crate) endpoint: Option<&'a str>,
-    /// How many seconds one check may take.
+    /// The time in seconds that one check may take.
     pub(crate) invocation_timeout: Option<u64>,
 }
 
-/// A deployment that is to be created.
+/// The properties of a deployment to create.
 #[derive(Debug, Clone)]
 pub(crate) struct NewDeployment<'a> {
     /// The GUID of the app.
@@ -161,7 +161,7 @@ pub(crate) struct NewDeployment<'a> {
     pub(crate) options: DeploymentOptions<'a>,
 }
 
-/// How instances are replaced. The foundation decides what is `None`.
+/// How instances are replaced. For `None`, the foundation decides.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeploymentOptions<'a> {
     /// `rolling` or `canary`.
@@ -176,13 +176,13 @@ pub(crate) struct DeploymentOptions<'a> {
     pub(crate) log_rate_limit: Option<i64>,
 }
 
-/// A deployment: the instances of an app are replaced.
+/// A deployment, which replaces the instances of an app.
 #[derive(Debug, Clone)]
 pub(crate) struct Deployment {
     /// `ACTIVE` or `FINALIZED`.
     pub(crate) status: String,
-    /// Why it has that status, such as `DEPLOYING`, `PAUSED` or `DEPLOYED`.
+    /// The reason for the status, such as `DEPLOYING`, `PAUSED` or `DEPLOYED`.
     pub(crate) reason: String,
-    /// The GUID of the process that replaces the other.
+    /// The GUID of the process that replaces the old one.
     pub(crate) new_process: Option<String>,
 }

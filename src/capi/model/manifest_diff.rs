@@ -1,8 +1,8 @@
-//! The differences between a manifest and its apps.
+//! The differences between a manifest and its apps, as the Cloud Controller reports them.
 
 use serde_json::Value;
 
-/// One difference between a manifest and its apps, by the Cloud Controller.
+/// One difference between a manifest and its apps.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DiffEntry {
     pub(crate) op: DiffOp,
@@ -14,17 +14,17 @@ pub(crate) struct DiffEntry {
     pub(crate) value: ManifestValue,
 }
 
-/// What applying the manifest does to a property.
+/// The effect of the manifest on a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DiffOp {
     Add,
     Replace,
     Remove,
-    /// An item of a list has another position.
+    /// An item of a list moves to another position.
     Move,
 }
 
-/// A value of a manifest, as the Cloud Controller shows it.
+/// A value of a manifest, in the type that the Cloud Controller reports.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) enum ManifestValue {
     #[default]
@@ -34,7 +34,7 @@ pub(crate) enum ManifestValue {
     Float(f64),
     Text(String),
     List(Vec<Self>),
-    /// In the order in which the Cloud Controller shows them.
+    /// In the order that the Cloud Controller reports.
     Map(Vec<(String, Self)>),
 }
 

@@ -1,4 +1,5 @@
-//! The Cloud Controller's resources: one type each, the same for both dialects.
+//! The Cloud Controller's resources, with one type for each. Both dialects use the same
+//! types.
 
 mod apps;
 mod manifest_diff;
@@ -32,15 +33,16 @@ pub(crate) const MANAGED_BY_LABEL: &str = "managed-by";
 /// The value of that label, and of [`MANAGED_BY_VARIABLE`].
 pub(crate) const MANAGED_BY_VALUE: &str = "cf-pusher";
 
-/// The annotation with the prefix that something was created for.
+/// The annotation with the prefix of the configuration that created the resource.
 pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
 
-/// The annotation of a package, and of the droplet that was staged from it: the
-/// SHA-256 of its bits. A droplet that has it accounts for all packages of its app.
+/// The annotation of a package, and of the droplet that was staged from it, with the
+/// SHA-256 of the bits. A droplet with this annotation accounts for all packages of its
+/// app.
 pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
 
-/// The annotation of clones until a run of `clone` has finished all of them: the GUID of
-/// their source.
+/// The annotation of clones with the GUID of their source. It stays until a run of
+/// `clone` has finished all of them.
 pub(crate) const CLONE_ANNOTATION: &str = "cf-pusher-clone-of";
 
 /// In 2017, the environment variable that replaces the label.
@@ -52,7 +54,7 @@ pub(crate) const BITS_VARIABLE: &str = "CF_PUSHER_BITS_SHA256";
 /// The environment variables of an app.
 pub(crate) type Env = BTreeMap<String, String>;
 
-/// Labels or annotations. In a request, one without a value is removed.
+/// Labels or annotations. In a request, a key without a value is removed.
 pub(crate) type Labels = BTreeMap<String, Option<String>>;
 
 /// Labels and annotations.

@@ -15,7 +15,8 @@ pub(crate) struct Org {
     pub(crate) ownership: Ownership,
     /// The GUID of its quota.
     pub(crate) quota: Option<String>,
-    /// Whether its users may change nothing; not read in 2017.
+    /// Whether the org is suspended, so that its users cannot change anything. Not read
+    /// in 2017.
     pub(crate) is_suspended: bool,
     /// Empty in 2017.
     pub(crate) labels: Labels,
@@ -23,12 +24,12 @@ pub(crate) struct Org {
     pub(crate) annotations: Labels,
 }
 
-/// The limits of a quota by section and key; `None` is no limit. They are numbers, and
-/// only `paid_services_allowed` is a flag. Empty in 2017.
+/// The limits of a quota by section and key. `None` means no limit. All limits are
+/// numbers, except the flag `paid_services_allowed`. Empty in 2017.
 pub(crate) type Limits = BTreeMap<String, BTreeMap<String, Option<Value>>>;
 
-/// The quota that the Cloud Controller gives to orgs without one. It is the foundation's,
-/// even if there is only one org.
+/// The quota of orgs that were created without one. It belongs to the foundation, even if
+/// it has only one org.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
 
 /// A quota of orgs.
@@ -36,12 +37,12 @@ pub(crate) const DEFAULT_QUOTA: &str = "default";
 pub(crate) struct OrgQuota {
     pub(crate) guid: String,
     pub(crate) name: String,
-    /// The GUIDs of the orgs that it applies to, as far as the user sees them.
+    /// The GUIDs of the orgs that it applies to, if the user can see them.
     pub(crate) orgs: Vec<String>,
-    /// Whether it has no limit, as one that we create.
+    /// Whether it has no limits, like the quotas that we create.
     pub(crate) is_unlimited: bool,
     pub(crate) limits: Limits,
-    /// The memory that the apps of an org may take in all, in MB. `None` without a limit.
+    /// The memory in MB that the apps of an org may use in total. `None` means no limit.
     pub(crate) memory_mb: Option<u64>,
 }
 
@@ -58,9 +59,9 @@ pub(crate) struct SpaceQuota {
 /// A role of a user.
 #[derive(Debug, Clone)]
 pub(crate) struct Role {
-    /// Such as `organization_manager`.
+    /// The type, such as `organization_manager`.
     pub(crate) kind: String,
-    /// The user's name, or the GUID of a user without name, such as a UAA client.
+    /// The user's name, or the GUID of a user without a name, such as a UAA client.
     pub(crate) user: String,
     pub(crate) origin: Option<String>,
     /// The GUID of its org or space.
@@ -71,20 +72,20 @@ pub(crate) struct Role {
 #[derive(Debug, Clone)]
 pub(crate) struct User {
     pub(crate) guid: String,
-    /// `None` of a UAA client.
+    /// `None` for a UAA client.
     pub(crate) name: Option<String>,
     pub(crate) origin: Option<String>,
     pub(crate) ownership: Ownership,
 }
 
-/// An isolation segment: a part of the cells.
+/// An isolation segment: a group of cells.
 #[derive(Debug, Clone)]
 pub(crate) struct IsolationSegment {
     pub(crate) guid: String,
     pub(crate) name: String,
 }
 
-/// A feature of the foundation.
+/// A feature flag of the foundation.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct FeatureFlag {
     pub(crate) name: String,

@@ -7,9 +7,9 @@ use super::Ownership;
 pub(crate) struct Domain {
     pub(crate) guid: String,
     pub(crate) name: String,
-    /// Whether it can have HTTP routes that are reachable from outside the foundation.
+    /// Whether its HTTP routes can be reached from outside the foundation.
     pub(crate) is_for_apps: bool,
-    /// The GUID of the org that owns it; `None` for one that all orgs share.
+    /// The GUID of the org that owns it. `None` for a shared domain.
     pub(crate) owner: Option<String>,
     /// Unknown in 2017.
     pub(crate) ownership: Ownership,
@@ -21,7 +21,7 @@ pub(crate) struct Route {
     pub(crate) guid: String,
     /// The GUID of its space.
     pub(crate) space: String,
-    /// Empty for a route of a whole domain.
+    /// Empty for a route without a host.
     pub(crate) host: String,
     /// The GUID of its domain.
     pub(crate) domain: String,
@@ -34,16 +34,16 @@ pub(crate) struct Route {
     pub(crate) destinations: Vec<Destination>,
 }
 
-/// A route that is to be created.
+/// The properties of a route to create.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewRoute<'a> {
-    /// Empty for a route of a whole domain.
+    /// Empty for a route without a host.
     pub(crate) host: &'a str,
     /// The GUID of its domain.
     pub(crate) domain: &'a str,
     /// The GUID of its space.
     pub(crate) space: &'a str,
-    /// Beginning with `/`.
+    /// The path, which begins with `/`.
     pub(crate) path: Option<&'a str>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Destination {
     pub(crate) process_type: String,
     /// `None` for the app's default port.
     pub(crate) port: Option<u32>,
-    /// `http1`, `http2` or `tcp`; `None` in 2017 and for apps that never ran.
+    /// `http1`, `http2` or `tcp`. `None` in 2017 and for apps that never ran.
     pub(crate) protocol: Option<String>,
 }
 

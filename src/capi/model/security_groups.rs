@@ -25,7 +25,7 @@ impl SecurityGroup {
     }
 }
 
-/// A security group that is to be created.
+/// The properties of a security group to create.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct NewSecurityGroup<'a> {
     pub(crate) name: &'a str,
@@ -35,7 +35,8 @@ pub(crate) struct NewSecurityGroup<'a> {
     pub(crate) enabled: Enabled,
 }
 
-/// Whether a security group applies to all spaces, in a request. `None` keeps it.
+/// Whether a security group applies to all spaces, in a request. `None` keeps the current
+/// value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Enabled {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,17 +45,17 @@ pub(crate) struct Enabled {
     pub(crate) staging: Option<bool>,
 }
 
-/// One rule of a security group: what traffic it allows.
+/// A rule of a security group, which allows traffic.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Rule {
     pub(crate) protocol: String,
     pub(crate) destination: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ports: Option<String>,
-    /// The type of ICMP messages.
+    /// The ICMP type.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub(crate) icmp_type: Option<i64>,
-    /// The code of ICMP messages.
+    /// The ICMP code.
     #[serde(default, rename = "code", skip_serializing_if = "Option::is_none")]
     pub(crate) icmp_code: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

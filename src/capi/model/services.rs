@@ -21,12 +21,12 @@ pub(crate) struct ServiceInstance {
     pub(crate) route_service_url: Option<String>,
     /// The GUID of its service plan; `None` if it is user-provided.
     pub(crate) plan: Option<String>,
-    /// The last work of its broker and how it went, such as `create failed`; empty if
-    /// it is user-provided.
+    /// The last operation of its broker and the result, such as `create failed`. Empty
+    /// for a user-provided instance.
     pub(crate) last_operation: String,
 }
 
-/// A service instance that is to be created.
+/// The properties of a service instance to create.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewServiceInstance<'a> {
     pub(crate) name: &'a str,
@@ -36,7 +36,7 @@ pub(crate) struct NewServiceInstance<'a> {
     pub(crate) metadata: &'a Metadata,
 }
 
-/// The settings of a service instance. What is `None` keeps its value.
+/// The settings of a service instance. `None` keeps the current value.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ServiceSettings<'a> {
     pub(crate) tags: Option<&'a [String]>,
@@ -44,13 +44,13 @@ pub(crate) struct ServiceSettings<'a> {
     pub(crate) plan: Option<&'a str>,
     pub(crate) parameters: Option<&'a Map<String, Value>>,
     pub(crate) credentials: Option<&'a Map<String, Value>>,
-    /// `Some(None)` for none.
+    /// `Some(None)` removes the URL.
     pub(crate) syslog_drain_url: Option<Option<&'a str>>,
-    /// `Some(None)` for none.
+    /// `Some(None)` removes the URL.
     pub(crate) route_service_url: Option<Option<&'a str>>,
 }
 
-/// A service plan, with the names of what it is of.
+/// A service plan, with the names of its offering and broker.
 #[derive(Debug, Clone)]
 pub(crate) struct ServicePlan {
     pub(crate) guid: String,

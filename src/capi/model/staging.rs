@@ -1,4 +1,4 @@
-//! From bits to what an app runs with: files, packages, builds and droplets.
+//! Files, packages, builds and droplets: everything between the bits and a running app.
 
 use std::fmt;
 
@@ -10,16 +10,16 @@ use crate::capi::poll::Progress;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum ResourceState {
-    /// A package can be staged.
+    /// The package can be staged.
     Ready,
-    /// A build is done; an app can run with a droplet.
+    /// The build is finished, or an app can run with the droplet.
     Staged,
-    /// It is being staged; of builds, and in 2017 of droplets.
+    /// A build is in progress; in 2017, also the state of a droplet.
     #[serde(alias = "PENDING")]
     Staging,
     Failed,
     Expired,
-    /// It is being uploaded or copied.
+    /// Any other state, such as that of an upload or a copy.
     #[serde(untagged)]
     Other(String),
 }
@@ -57,9 +57,9 @@ pub(crate) struct Package {
     /// The GUID of its app.
     pub(crate) app: String,
     pub(crate) state: ResourceState,
-    /// The SHA-256 of its bits, where we annotated it.
+    /// The SHA-256 of its bits, if we annotated it.
     pub(crate) bits: Option<String>,
-    /// Why it failed.
+    /// The reason for a failure.
     pub(crate) error: Option<String>,
 }
 
@@ -89,11 +89,11 @@ pub(crate) struct DockerImage<'a> {
 pub(crate) struct Build {
     pub(crate) guid: String,
     pub(crate) state: ResourceState,
-    /// The GUID of the droplet. In 2017, the build and the droplet are one resource.
+    /// The GUID of the droplet. In 2017, a build and its droplet were one resource.
     pub(crate) droplet: Option<String>,
-    /// When it began, in nanoseconds since 1970 by the foundation's clock.
+    /// The start of the staging, in nanoseconds since 1970 by the foundation's clock.
     pub(crate) created_at: Option<i64>,
-    /// Why it failed.
+    /// The reason for a failure.
     pub(crate) error: Option<String>,
 }
 
@@ -112,16 +112,16 @@ pub(crate) struct Droplet {
     /// The GUID of its app.
     pub(crate) app: String,
     pub(crate) state: ResourceState,
-    /// The same for a droplet and its copies.
+    /// Equal for a droplet and its copies.
     pub(crate) checksum: Option<String>,
-    /// The SHA-256 of the bits that it was staged from, where we annotated it.
+    /// The SHA-256 of the bits that it was staged from, if we annotated it.
     pub(crate) bits: Option<String>,
-    /// Whether that is annotated on the droplet itself, or in 2017 on the app that
-    /// runs with it.
+    /// Whether the droplet itself has that annotation; in 2017, the app that runs with
+    /// it.
     pub(crate) annotated: bool,
-    /// The GUID of the package that it was staged from; none for a copy.
+    /// The GUID of the package that it was staged from. `None` for a copy.
     pub(crate) package: Option<String>,
-    /// Why it failed.
+    /// The reason for a failure.
     pub(crate) error: Option<String>,
 }
 
@@ -141,6 +141,6 @@ pub(crate) struct Resource<'a> {
     pub(crate) mode: u32,
     /// The SHA-1 of its content, in hexadecimal.
     pub(crate) sha1: String,
-    /// Bytes.
+    /// The size in bytes.
     pub(crate) size: u64,
 }

@@ -30,12 +30,13 @@ impl Client {
         in_dialect!(self, apps::get(app))
     }
 
-    /// Returns the GUID.
+    /// Creates an app; returns its GUID.
     pub(crate) async fn create_app(&self, app: &NewApp<'_>) -> Result<String, Error> {
         in_dialect!(self, apps::create(app))
     }
 
-    /// Sets labels and annotations, and removes those without a value. Others stay.
+    /// Sets labels and annotations, and removes those without a value. All others are
+    /// kept.
     pub(crate) async fn set_app_metadata(
         &self,
         app: &str,
@@ -44,7 +45,7 @@ impl Client {
         in_dialect!(self, apps::set_metadata(app, metadata))
     }
 
-    /// Sets the buildpacks for later stagings. Without any, they are detected.
+    /// Sets the buildpacks for later stagings. If the list is empty, they are detected.
     pub(crate) async fn set_buildpacks(
         &self,
         app: &str,
@@ -103,8 +104,8 @@ impl Client {
         in_dialect!(self, apps::delete(what, app))
     }
 
-    /// Applies a manifest to a space, and waits for the job. Without a response, it may
-    /// have taken effect.
+    /// Applies a manifest to a space, and waits for the job. If the response is lost, the
+    /// manifest may have taken effect.
     pub(crate) async fn apply_manifest(
         &self,
         what: &str,

@@ -1,4 +1,5 @@
-//! The operations for what is around apps: none of them was in the document of 2017.
+//! The operations for quotas of spaces, domains, feature flags, users, roles, isolation
+//! segments and service instances. The API of 2017 does not have them.
 
 use serde_json::{Map, Value};
 
@@ -9,14 +10,13 @@ use crate::capi::model::{
     ServiceInstance, ServicePlan, ServiceSettings, Space, SpaceQuota, User,
 };
 
-/// What is around apps, and was not in the document of 2017.
 impl Client {
-    /// The orgs with our label, whoever they were created for.
+    /// The orgs with our label, of any owner.
     pub(crate) async fn managed_orgs(&self) -> Result<Vec<Org>, Error> {
         in_v3!(self, "listing orgs by label", organizations::managed())
     }
 
-    /// The spaces with our label, whoever they were created for.
+    /// The spaces with our label, of any owner.
     pub(crate) async fn managed_spaces(&self) -> Result<Vec<Space>, Error> {
         in_v3!(self, "listing spaces by label", spaces::managed())
     }
@@ -68,7 +68,7 @@ impl Client {
         )
     }
 
-    /// Creates a quota with these limits, and no others; returns the GUID.
+    /// Creates a quota with these limits only; returns its GUID.
     pub(crate) async fn create_space_quota(
         &self,
         name: &str,
@@ -82,7 +82,7 @@ impl Client {
         )
     }
 
-    /// Sets limits of a quota. Others stay.
+    /// Sets limits of a quota. All others are kept.
     pub(crate) async fn set_space_quota_limits(
         &self,
         quota: &str,
@@ -103,7 +103,7 @@ impl Client {
         )
     }
 
-    /// Creates a domain that an org owns, or that all orgs share; returns the GUID.
+    /// Creates a domain of an org, or a shared one if `org` is `None`; returns its GUID.
     pub(crate) async fn create_domain(
         &self,
         name: &str,
@@ -117,7 +117,7 @@ impl Client {
         )
     }
 
-    /// As [`Client::set_org_metadata`].
+    /// See [`Client::set_org_metadata`].
     pub(crate) async fn set_domain_metadata(
         &self,
         domain: &str,
@@ -147,7 +147,7 @@ impl Client {
         )
     }
 
-    /// The users of these names, of all identity providers.
+    /// The users with these names, of all identity providers.
     pub(crate) async fn users_named(&self, names: &[&str]) -> Result<Vec<User>, Error> {
         in_v3!(self, "listing users", users::named(names))
     }
@@ -172,7 +172,7 @@ impl Client {
         in_v3!(self, "deleting a user", users::delete(what, user))
     }
 
-    /// The roles in some orgs themselves, not in their spaces.
+    /// The roles in some orgs, without the roles in their spaces.
     pub(crate) async fn roles_of_orgs(&self, orgs: &[&str]) -> Result<Vec<Role>, Error> {
         in_v3!(self, "listing roles", roles::of_orgs(orgs))
     }
@@ -181,8 +181,8 @@ impl Client {
         in_v3!(self, "listing roles", roles::of_spaces(spaces))
     }
 
-    /// Gives a user a role in an org or space, which `place` is the GUID of; returns the
-    /// GUID of the role.
+    /// Gives a user a role in the org or space with the GUID `place`; returns the GUID of
+    /// the role.
     pub(crate) async fn create_role(
         &self,
         kind: &str,
@@ -325,7 +325,7 @@ impl Client {
         )
     }
 
-    /// As [`Client::set_org_metadata`].
+    /// See [`Client::set_org_metadata`].
     pub(crate) async fn set_service_metadata(
         &self,
         what: &str,

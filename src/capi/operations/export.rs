@@ -1,5 +1,5 @@
-//! The operations that only an export needs: they read what exists without knowing its
-//! name. None of them was in the document of 2017.
+//! The operations that only an export needs: they list resources whose names are not
+//! known. The API of 2017 does not have them.
 
 use std::path::Path;
 
@@ -7,13 +7,12 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{IsolationSegment, OrgQuota, SecurityGroup, ServicePlan, SpaceQuota};
 
-/// What an export reads.
 impl Client {
     pub(crate) async fn quotas_by_guids(&self, guids: &[&str]) -> Result<Vec<OrgQuota>, Error> {
         in_v3!(self, "listing quotas", quotas::by_guids(guids))
     }
 
-    /// All quotas for spaces that some orgs have.
+    /// All space quotas of some orgs.
     pub(crate) async fn space_quotas_of_orgs(
         &self,
         orgs: &[&str],

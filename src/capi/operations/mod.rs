@@ -1,12 +1,13 @@
 //! Every operation of the Cloud Controller that cf-pusher uses, as a method of
-//! [`Client`](super::client::Client). Each calls a function of the same name and arguments
-//! in [`v3`](super::v3) or [`v2017`](super::v2017), depending on the client's dialect.
+//! [`Client`](super::client::Client). Each calls the function with the same name and
+//! arguments in [`v3`](super::v3) or [`v2017`](super::v2017), depending on the client's
+//! dialect.
 //!
 //! An argument that is named after a resource (`org`, `app`) is its GUID. `what` names
 //! background work in errors, such as `deleting the org scale-org`, and `expected` is how
 //! many resources a list may have, if that is known.
 
-// The macros must precede the modules that use them.
+// Modules can use only the macros that are defined before them.
 
 /// Calls a function of the client's dialect.
 macro_rules! in_dialect {
@@ -18,7 +19,8 @@ macro_rules! in_dialect {
     };
 }
 
-/// Calls a function of v3. The dialect of 2017 lacks the operation: nothing is sent.
+/// Calls a function of v3. In the dialect of 2017, the operation fails and no request is
+/// sent.
 macro_rules! in_v3 {
     ($client:expr, $what:literal, $resource:ident :: $operation:ident ( $($argument:expr),* )) => {
         match $client.dialect() {

@@ -9,12 +9,12 @@ impl Client {
         in_dialect!(self, organizations::named(names))
     }
 
-    /// The orgs of these GUIDs, with their labels; none in 2017.
+    /// The orgs with these GUIDs, with their labels. Empty in 2017.
     pub(crate) async fn orgs_by_guids(&self, guids: &[&str]) -> Result<Vec<Org>, Error> {
         in_dialect!(self, organizations::by_guids(guids))
     }
 
-    /// Returns the GUID. In 2017 orgs had no metadata.
+    /// Creates an org; returns its GUID. In 2017, orgs had no metadata.
     pub(crate) async fn create_org(
         &self,
         name: &str,
@@ -28,8 +28,8 @@ impl Client {
         in_dialect!(self, organizations::delete(what, org))
     }
 
-    /// Sets labels and annotations, and removes those without a value. Others stay. In
-    /// 2017, nothing is sent.
+    /// Sets labels and annotations, and removes those without a value. All others are
+    /// kept. In 2017, no request is sent.
     pub(crate) async fn set_org_metadata(
         &self,
         org: &str,
@@ -42,12 +42,12 @@ impl Client {
         in_dialect!(self, quotas::named(names))
     }
 
-    /// Creates a quota with these limits, and no others; returns the GUID.
+    /// Creates a quota with these limits only; returns its GUID.
     pub(crate) async fn create_quota(&self, name: &str, limits: &Limits) -> Result<String, Error> {
         in_dialect!(self, quotas::create(name, limits))
     }
 
-    /// Sets limits of a quota. Others stay.
+    /// Sets limits of a quota. All others are kept.
     pub(crate) async fn set_quota_limits(&self, quota: &str, limits: &Limits) -> Result<(), Error> {
         in_dialect!(self, quotas::set_limits(quota, limits))
     }

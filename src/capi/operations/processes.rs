@@ -27,7 +27,7 @@ impl Client {
         in_dialect!(self, processes::of_apps(apps))
     }
 
-    /// The apps of a space that have a web process; only in 2017.
+    /// The apps of a space that have a web process. Only in 2017.
     pub(crate) async fn summaries(&self, space: &str) -> Result<Vec<Summary>, Error> {
         in_dialect!(self, processes::summaries(space))
     }
@@ -37,8 +37,8 @@ impl Client {
         in_dialect!(self, processes::instances(process))
     }
 
-    /// Where the running instances of an app's web process are reached from outside of
-    /// the container network: addresses of cells with ports.
+    /// The addresses of an app's running web instances outside of the container network:
+    /// cells with ports.
     pub(crate) async fn cell_addresses(&self, app: &str) -> Result<Vec<String>, Error> {
         in_dialect!(self, processes::cell_addresses(app))
     }
@@ -48,7 +48,7 @@ impl Client {
         in_dialect!(self, processes::set_command(app, command))
     }
 
-    /// Changes the health check of an app's web process. `None` keeps a value.
+    /// Changes the health check of an app's web process. `None` keeps the current value.
     pub(crate) async fn set_health_check(
         &self,
         app: &str,
@@ -62,7 +62,7 @@ impl Client {
         in_dialect!(self, processes::scale(app, scale))
     }
 
-    /// Returns the GUID.
+    /// Creates a deployment; returns its GUID.
     pub(crate) async fn create_deployment(
         &self,
         deployment: &NewDeployment<'_>,

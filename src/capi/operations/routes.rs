@@ -13,7 +13,8 @@ impl Client {
         in_dialect!(self, routes::of_orgs(orgs, expected))
     }
 
-    /// In 2017 without their destinations: see [`Client::summaries`].
+    /// The routes of some spaces. In 2017, they have no destinations: see
+    /// [`Client::summaries`].
     pub(crate) async fn routes_of_spaces(&self, spaces: &[&str]) -> Result<Vec<Route>, Error> {
         in_dialect!(self, routes::of_spaces(spaces))
     }
@@ -36,7 +37,7 @@ impl Client {
         in_dialect!(self, routes::with_hosts(domains, hosts))
     }
 
-    /// Returns the GUID.
+    /// Creates a route; returns its GUID.
     pub(crate) async fn create_route(&self, route: &NewRoute<'_>) -> Result<String, Error> {
         in_dialect!(self, routes::create(route))
     }
@@ -46,7 +47,7 @@ impl Client {
         in_dialect!(self, routes::map(route, app))
     }
 
-    /// Makes these the only destinations of a route.
+    /// Replaces all destinations of a route by these.
     pub(crate) async fn set_destinations(
         &self,
         route: &str,

@@ -12,7 +12,7 @@ impl Client {
         in_dialect!(self, service_instances::of_orgs(orgs))
     }
 
-    /// Removes the bindings of an app to the services of these names.
+    /// Removes the bindings of an app to the services with these names.
     pub(crate) async fn unbind_services(
         &self,
         what: &str,

@@ -9,12 +9,12 @@ impl Client {
         in_dialect!(self, spaces::of_orgs(orgs))
     }
 
-    /// The spaces of these GUIDs, with their labels; none in 2017.
+    /// The spaces with these GUIDs, with their labels. Empty in 2017.
     pub(crate) async fn spaces_by_guids(&self, guids: &[&str]) -> Result<Vec<Space>, Error> {
         in_dialect!(self, spaces::by_guids(guids))
     }
 
-    /// As [`Client::set_org_metadata`].
+    /// See [`Client::set_org_metadata`].
     pub(crate) async fn set_space_metadata(
         &self,
         space: &str,
@@ -41,7 +41,7 @@ impl Client {
         in_dialect!(self, spaces::of_org_named(org, name))
     }
 
-    /// Returns the GUID. In 2017 spaces had no metadata.
+    /// Creates a space; returns its GUID. In 2017, spaces had no metadata.
     pub(crate) async fn create_space(
         &self,
         name: &str,
@@ -58,7 +58,7 @@ impl Client {
         in_dialect!(self, security_groups::named(names))
     }
 
-    /// Returns the GUID.
+    /// Creates a security group; returns its GUID.
     pub(crate) async fn create_security_group(
         &self,
         group: &NewSecurityGroup<'_>,
@@ -66,7 +66,7 @@ impl Client {
         in_dialect!(self, security_groups::create(group))
     }
 
-    /// Applies a security group to all spaces, or no longer.
+    /// Applies a security group to all spaces, or ends that.
     pub(crate) async fn enable_security_group(
         &self,
         group: &str,

@@ -15,7 +15,8 @@ impl Client {
         in_dialect!(self, packages::of_app(app))
     }
 
-    /// The packages of bits of some apps that can be staged, the newest of an app first.
+    /// The packages of some apps that have bits and can be staged, the newest of an app
+    /// first.
     pub(crate) async fn ready_packages(&self, apps: &[&str]) -> Result<Vec<Package>, Error> {
         in_dialect!(self, packages::ready_of_apps(apps))
     }
@@ -33,7 +34,7 @@ impl Client {
         in_dialect!(self, packages::create(app, bits))
     }
 
-    /// Returns the GUID.
+    /// Creates a package for a Docker image; returns its GUID.
     pub(crate) async fn create_docker_package(
         &self,
         app: &str,
@@ -73,8 +74,8 @@ impl Client {
         in_dialect!(self, builds::staging(app))
     }
 
-    /// Stages a package with these buildpacks, or with those of the app if `None`. An
-    /// empty list has them detected.
+    /// Stages a package with these buildpacks. `None` uses those of the app, and an empty
+    /// list detects them.
     pub(crate) async fn create_build(
         &self,
         package: &str,
@@ -108,7 +109,7 @@ impl Client {
         in_dialect!(self, droplets::create(app))
     }
 
-    /// Begins to copy a droplet to an app; returns the GUID of the copy.
+    /// Starts to copy a droplet to an app; returns the GUID of the copy.
     pub(crate) async fn copy_droplet(&self, droplet: &str, app: &str) -> Result<String, Error> {
         in_dialect!(self, droplets::copy(droplet, app))
     }
@@ -128,7 +129,7 @@ impl Client {
     }
 }
 
-/// Waiting for one thing.
+/// Waits for single resources.
 impl Client {
     /// Waits until a package can be staged.
     pub(crate) async fn wait_for_package(

@@ -1,4 +1,4 @@
-//! Every operation in both dialects, side by side.
+//! Shows the request of every operation in both dialects, side by side.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -17,6 +17,8 @@ use crate::capi::model::{
 use crate::capi::transport::{Credentials, Replay, Upload};
 use crate::events::Events;
 
+/// A foundation that refuses every request after the login, so that only the first
+/// request of each operation is seen.
 async fn refusing_foundation(dialect: Dialect) -> (MockServer, Client) {
     let server = MockServer::start().await;
     let uri = server.uri();

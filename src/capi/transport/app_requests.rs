@@ -25,7 +25,7 @@ const LONGEST_BODY: usize = 16 << 20;
 #[derive(Clone)]
 pub(crate) struct AppRequests {
     http: Arc<HttpClients>,
-    /// Where requests are sent if not to the apps' own hosts.
+    /// The address to send requests to, if it is not the host of the app.
     router: Option<Url>,
 }
 
@@ -35,12 +35,12 @@ pub(crate) struct AppResponse {
     /// The HTTP status, such as 200.
     pub(crate) status: u16,
     pub(crate) body: String,
-    /// Why the router responded instead of an app, such as `unknown_route`.
+    /// The reason why the router responded instead of an app, such as `unknown_route`.
     pub(crate) router_error: Option<String>,
 }
 
 impl AppResponse {
-    /// Whether it is a response of an app that was successful.
+    /// Whether an app sent the response, and it was successful.
     pub(crate) fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_router_that_is_not_there_is_named() {
+    async fn an_unreachable_router_is_named() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);

@@ -1,5 +1,5 @@
-//! Tokens of the UAA. All tasks share one, which is renewed before it expires and when
-//! the Cloud Controller refuses it.
+//! Tokens of the UAA. All tasks share one token. It is renewed before it expires, and
+//! when the Cloud Controller refuses it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ use crate::capi::error::Error;
 /// The OAuth client of the `cf` CLI, which every foundation has.
 const CF_CLIENT: &str = "cf";
 
-/// The longest time before its expiry that a token is renewed.
+/// A token is renewed this long before it expires, at most.
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// The credentials of a user or client. Secrets are never printed.
@@ -148,7 +148,7 @@ impl Auth {
         };
         match self.refresh(refresh).await {
             Ok(tokens) => Ok(tokens),
-            // A refresh token expires too. Then the credentials are needed again.
+            // A refresh token expires too. The credentials are needed again then.
             Err(error) if is_refusal(&error) => self.log_in().await,
             Err(error) => Err(error),
         }
@@ -216,7 +216,7 @@ impl Auth {
         secret: &SecretString,
         fields: Vec<(&'static str, SecretString)>,
     ) -> Result<Tokens, Error> {
-        // An unused token does no harm, so the request is retried if its response is lost.
+        // An unused token does no harm, so a request whose response was lost is retried.
         let request = Request::post("/oauth/token")
             .body(Body::Form(fields))
             .repeatable();
@@ -243,8 +243,8 @@ impl Auth {
     }
 }
 
-/// Has these secrets removed from the texts of servers. A password that is also the user
-/// name stays: it is no secret, and messages name the user.
+/// Has these secrets removed from texts that servers send. A password that equals the
+/// user name stays: it is not a secret, and messages name the user.
 fn keep_secrets(credentials: &Credentials, secrets: &Secrets) {
     match credentials {
         Credentials::Password { username, password } => {
@@ -270,7 +270,7 @@ fn keep_secrets(credentials: &Credentials, secrets: &Secrets) {
     }
 }
 
-/// Whether the UAA refused the credentials, as opposed to a failure of the UAA.
+/// Whether the UAA refused the credentials. False if the UAA itself failed.
 fn is_refusal(error: &Error) -> bool {
     let refusals = [
         StatusCode::BAD_REQUEST,
@@ -282,13 +282,13 @@ fn is_refusal(error: &Error) -> bool {
         .is_some_and(|status| refusals.contains(&status))
 }
 
-/// The time to renew a token with this lifetime, which is before it expires.
+/// The time to renew a token with this lifetime: shortly before it expires.
 fn renewal(lifetime: Option<Duration>) -> Option<Instant> {
     let lifetime = lifetime?;
     Instant::now().checked_add(lifetime.saturating_sub(MARGIN.min(lifetime / 10)))
 }
 
-/// What a JWT claims, as far as it matters.
+/// The claims of a JWT that cf-pusher uses.
 #[derive(Deserialize)]
 struct Claims {
     exp: Option<u64>,
@@ -306,7 +306,7 @@ fn user_of(token: &SecretString) -> Option<String> {
     claims_of(token)?.user_name
 }
 
-/// How long a JWT lives from now on, as its `exp` says.
+/// The remaining lifetime of a JWT, according to its `exp`.
 fn expiry_of(token: &SecretString) -> Option<Duration> {
     let expiry = UNIX_EPOCH.checked_add(Duration::from_secs(claims_of(token)?.exp?))?;
     Some(expiry.duration_since(SystemTime::now()).unwrap_or_default())

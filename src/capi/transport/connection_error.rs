@@ -1,4 +1,4 @@
-//! Why a request could not be sent, or its response not be read.
+//! The reason why a request could not be sent, or its response could not be read.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,7 +11,7 @@ use url::Url;
 use super::request::Request;
 use crate::capi::error::{ConnectionProblem, Error};
 
-/// The proxies that the environment selects, as the HTTP client reads it.
+/// The proxies that the environment selects, by the same rules as in the HTTP client.
 pub(super) struct Proxies {
     matcher: Matcher,
     /// Selects the URLs that any proxy is for.
@@ -171,8 +171,8 @@ fn innermost(error: &reqwest::Error) -> String {
     text.unwrap_or_default().to_owned()
 }
 
-/// The first error of a type in a chain of causes. An I/O error hides its own error from
-/// the chain.
+/// The first error of a type in a chain of causes. An I/O error hides its inner error
+/// from the chain.
 fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
     let mut cause = Some(error);
     while let Some(error) = cause {

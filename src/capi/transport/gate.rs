@@ -1,5 +1,5 @@
-//! The queue of requests that wait for one of the [`Limiter`]'s slots. The order is
-//! first come, first served, except that an endpoint cannot hold more than its share.
+//! The queue of requests that wait for one of the [`Limiter`]'s slots. Requests leave it
+//! in order, except that one endpoint cannot hold more than its share of the slots.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -54,8 +54,8 @@ impl Gate {
             state.queue.push_back(Waiter { endpoint, go });
         });
         self.admit();
-        // The queue keeps every waiter until its turn, so the channel never closes
-        // before; if it did, the request would go on without a slot.
+        // The queue keeps every waiter until its turn, so the channel is never closed
+        // before. If it were, the request would continue without a slot.
         turn.await.unwrap_or_else(|_| Slot {
             gate: Arc::clone(self),
             ticket: None,
@@ -69,7 +69,7 @@ impl Gate {
                 gate: Arc::clone(self),
                 ticket: Some(ticket),
             };
-            // If the waiter has just given up, dropping the slot frees it.
+            // If the waiter has just been dropped, dropping the slot frees it.
             let _ = waiter.go.send(slot);
         }
     }

@@ -1,4 +1,4 @@
-//! One HTTP exchange, and the loop that retries it if [`retry`] allows that.
+//! Sends requests and retries them if [`retry`] allows that.
 
 use std::future::Future;
 use std::path::Path;
@@ -58,7 +58,7 @@ impl Drop for UnderWay<'_> {
 
 /// How a request identifies its sender.
 pub(crate) enum Authorization<'a> {
-    Nobody,
+    None,
     Bearer(&'a SecretString),
     Basic(&'a str, &'a SecretString),
 }
@@ -68,12 +68,12 @@ tokio::task_local! {
     static DESPITE_INTERRUPT: ();
 }
 
-/// Does work that an interrupt does not stop.
+/// Runs work that an interrupt does not stop.
 pub(crate) async fn despite_interrupt<T>(work: impl Future<Output = T>) -> T {
     DESPITE_INTERRUPT.scope((), work).await
 }
 
-/// Sends requests: a limited number at a time, each with a deadline.
+/// Sends requests. Their number is limited, and each has a deadline.
 pub(crate) struct Transport {
     http: HttpClients,
     concurrency: usize,
@@ -112,22 +112,23 @@ impl Transport {
         self.http.check_proxy(base)
     }
 
-    /// Passwords and tokens, which are removed from the texts of servers.
+    /// The passwords and tokens that are removed from texts that servers send.
     pub(crate) fn secrets(&self) -> &Arc<Secrets> {
         &self.secrets
     }
 
-    /// The highest number of requests in flight.
+    /// The maximum number of requests in flight.
     pub(crate) fn concurrency(&self) -> usize {
         self.concurrency
     }
 
-    /// Requests to apps; `router` is where they are sent if not to the apps' own hosts.
+    /// Sends requests to apps. `router` is the address to use instead of the apps' own
+    /// hosts.
     pub(crate) fn app_requests(&self, router: Option<Url>) -> Result<AppRequests, Error> {
         AppRequests::new(&self.http, router)
     }
 
-    /// The longest time that a wait may take.
+    /// The longest duration of a wait.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -158,7 +159,7 @@ impl Transport {
                 _ if !self.reached.load(Ordering::Relaxed) => None,
                 Verdict::GiveUp => None,
                 Verdict::Retry => pauses.next(),
-                // Never immediately, whatever the response asks for.
+                // Never at once, whatever the response asks for.
                 Verdict::RetryAfter(asked) => {
                     let pause = floors.next().map(|floor| asked.max(floor));
                     pause.map(retry::spread)
@@ -166,7 +167,8 @@ impl Transport {
             };
             let Some(pause) = pause else {
                 if matches!(error, Error::Unreachable { .. }) {
-                    // The queued requests need not find out one by one.
+                    // Queued requests should fail at once, instead of each trying to
+                    // connect.
                     self.reached.store(false, Ordering::Relaxed);
                 }
                 return Err(error);
@@ -200,7 +202,7 @@ impl Transport {
         self.interrupt.is_cancelled()
     }
 
-    /// Waits for an interrupt, forever in work that it does not stop.
+    /// Waits for an interrupt. In work that an interrupt does not stop, waits forever.
     async fn interrupted(&self) {
         match DESPITE_INTERRUPT.try_with(|()| ()) {
             Ok(()) => std::future::pending().await,
@@ -234,7 +236,7 @@ impl Transport {
         let proxy = self.http.proxy_of(&url);
         let builder = self.http.of(&url).request(request.method.clone(), url);
         let builder = match authorization {
-            Authorization::Nobody => builder,
+            Authorization::None => builder,
             Authorization::Bearer(token) => builder.bearer_auth(token.expose_secret()),
             Authorization::Basic(id, secret) => {
                 builder.basic_auth(id, Some(secret.expose_secret()))
@@ -288,8 +290,8 @@ impl Transport {
         outcome.map(|(_, response)| response)
     }
 
-    /// After an interrupt, running requests finish, but even an upload gets no more time
-    /// than any other request.
+    /// After an interrupt, running requests may finish, but even an upload gets no more
+    /// time than other requests.
     async fn cut(&self) -> Error {
         self.interrupted().await;
         tokio::time::sleep(ANSWER_TIMEOUT.min(self.timeout)).await;
@@ -322,7 +324,7 @@ impl Transport {
         })
     }
 
-    /// Sends a request and reads its response, into a file if there is one.
+    /// Sends a request and reads its response, into `file` if there is one.
     async fn receive(
         &self,
         builder: reqwest::RequestBuilder,
@@ -415,7 +417,7 @@ impl Transport {
         Ok((status, response))
     }
 
-    /// Cloud Controller's warnings: a list, each URL-encoded.
+    /// Emits the Cloud Controller's warnings, a list of URL-encoded texts.
     fn pass_on_warnings(&self, headers: &HeaderMap) {
         for header in headers.get_all("x-cf-warnings") {
             let Ok(list) = header.to_str() else { continue };
@@ -431,8 +433,8 @@ impl Transport {
     }
 }
 
-/// What a response says about the load of the foundation. The time of an upload depends on
-/// its size, and a refusal may be quick.
+/// The load of the foundation according to a response. The duration of an upload depends
+/// on its size, and a refusal may be quick, so these are not measured.
 fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration) -> Answer {
     const OVERLOADED: [StatusCode; 3] = [
         StatusCode::TOO_MANY_REQUESTS,
@@ -449,7 +451,7 @@ fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration
     }
 }
 
-/// Logs method, path and status, but no header and no body that may contain secrets.
+/// Logs method, path and status, but no headers and no bodies that may contain secrets.
 fn log(request: &Request, outcome: &Result<(StatusCode, Response), Error>, took: Duration) {
     let (method, path) = (&request.method, &request.path);
     match outcome {

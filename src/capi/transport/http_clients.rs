@@ -81,8 +81,8 @@ impl HttpClients {
         }
     }
 
-    /// The client for a URL. As in Go's HTTP client, and so in the `cf` CLI, requests
-    /// to loopback addresses never use a proxy.
+    /// The client for a URL. Requests to loopback addresses never use a proxy, as in Go's
+    /// HTTP client and therefore in the `cf` CLI.
     pub(super) fn of(&self, url: &Url) -> &reqwest::Client {
         match is_loopback(url) {
             true => &self.direct,

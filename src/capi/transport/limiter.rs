@@ -1,5 +1,5 @@
-//! Adapts the number of concurrent requests to how fast the foundation answers, as
-//! TCP congestion control adapts to a network.
+//! Adapts the number of concurrent requests to the foundation's response times, as TCP
+//! congestion control adapts to a network.
 //!
 //! The limit starts low. Each answer that is as fast as usual for its endpoint raises
 //! it by one, so it doubles in a round trip. After the first overload, it grows by one
@@ -23,8 +23,8 @@ const FIRST: usize = 4;
 /// this much.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// With each answer at the lowest limit, the shortest time moves towards it by this
-/// fraction of the difference, because an endpoint can become slower for good. At a
+/// With each answer at the lowest limit, the shortest time moves towards its time by this
+/// fraction of the difference, because an endpoint can become permanently slower. At a
 /// higher limit, answers are slow because requests queue.
 const FORGOTTEN: u32 = 1000;
 
@@ -33,7 +33,7 @@ const FORGOTTEN: u32 = 1000;
 pub(crate) enum Answer {
     /// The request was processed in this time.
     Good(Duration),
-    /// The request was processed or refused, but its time says nothing about load.
+    /// The request was processed or refused, but its duration does not indicate the load.
     Unmeasured,
     /// The foundation reported overload, or did not answer.
     Overloaded,
@@ -209,7 +209,7 @@ impl Limiter {
         }
     }
 
-    /// Frees the slot of a request that was cancelled.
+    /// Frees the slot of a cancelled request.
     pub(crate) fn on_gone(&mut self, ticket: &Ticket) {
         let endpoint = self.endpoints.get_mut(ticket.endpoint.0);
         let there = endpoint.and_then(|it| it.in_flight.remove(&ticket.number));

@@ -1,6 +1,6 @@
-//! How requests travel: connections, tokens, retries, limits on concurrency and
-//! rate, uploads, and the record of exchanges. Knows no operation of the API.
-//! [`app_requests`] sends requests to apps instead.
+//! Sends requests: connections, tokens, retries, limits on concurrency and rate, uploads,
+//! and recorded exchanges. This module does not know the operations of the API.
+//! [`app_requests`] sends requests to apps.
 
 mod app_requests;
 mod auth;

@@ -1,10 +1,10 @@
 //! Spreads a rate limit over its window, so that requests are not refused.
 //!
-//! With each answer, the Cloud Controller sends how many requests the user may send in
-//! a window of time, about how many remain, and when the next window starts. Requests
-//! are delayed only when less than a fifth remains: that fifth is spread evenly over the
-//! rest of the window. So a run that needs more continues slowly, is not refused, and
-//! leaves some requests to other clients of the same user.
+//! Each answer of the Cloud Controller contains the number of requests that the user may
+//! send in a window of time, about how many remain, and the start of the next window.
+//! Requests are delayed only when less than a fifth remains: that fifth is spread evenly
+//! over the rest of the window. A run that needs more requests continues slowly, is not
+//! refused, and leaves some requests to other clients of the same user.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as Turn, Notify};
 use super::retry;
 use crate::events::{Event, Events};
 
-/// Times in headers are whole seconds, so the real time may be this much later.
+/// Times in headers are whole seconds, so the real time may be up to this much later.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The rate limit according to one answer.
@@ -48,8 +48,8 @@ impl Allowance {
         })
     }
 
-    /// The most requests that may remain: the Cloud Controller rounds down to tenths of
-    /// the limit.
+    /// The highest possible number of remaining requests: the Cloud Controller rounds
+    /// down to tenths of the limit.
     fn most(&self) -> u64 {
         let tenth = self.limit / 10;
         match tenth > 0 && self.remaining.is_multiple_of(tenth) {
@@ -59,7 +59,7 @@ impl Allowance {
     }
 }
 
-/// What is known of the current window.
+/// The current window, as far as it is known.
 #[derive(Debug)]
 struct Window {
     limit: u64,
@@ -93,7 +93,7 @@ struct Pace {
     window: Option<Window>,
     in_flight: u64,
     last: Option<Instant>,
-    /// The time before which nothing is sent, as a 429 asked.
+    /// The time before which no request is sent, because of a 429.
     not_before: Option<Instant>,
 }
 
@@ -238,7 +238,7 @@ impl Pacer {
         }
     }
 
-    /// Delays all requests by this time.
+    /// Delays all requests by this duration.
     pub(crate) fn hold_back(&self, pause: Duration) {
         let moment = Instant::now().checked_add(pause);
         self.with(|pace| pace.not_before = pace.not_before.max(moment));

@@ -1,9 +1,10 @@
-//! Makes exchanges that can be stored: without secrets, and with long bodies cut.
+//! Records exchanges in a form that can be stored: without secrets, and with long bodies
+//! cut.
 //!
 //! The values of tokens, passwords, credentials, cookies and environment variables are
-//! removed, and so are requests to the UAA and log lines. A body that is neither JSON
-//! nor YAML cannot be searched for secrets, so it is removed too, except for the text
-//! of error pages. URLs that cf-pusher sends contain no secrets.
+//! removed, as are requests to the UAA and log lines. A body that is neither JSON nor
+//! YAML cannot be searched for secrets, so it is removed too, except for the text of
+//! error pages. URLs that cf-pusher sends contain no secrets.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::Value;
@@ -20,7 +21,7 @@ const REMOVED: &str = "[removed]";
 /// The longest body that is not cut, in bytes.
 const LONGEST: usize = 16 * 1024;
 
-/// A key whose name contains one of these has a secret value.
+/// A key that contains one of these has a secret value.
 const SECRET_PARTS: [&str; 7] = [
     "authorization",
     "cookie",
@@ -48,7 +49,7 @@ const SECRET_KEYS: [&str; 12] = [
     "var",
 ];
 
-/// A request and its response, if there was one, without the secrets of the run.
+/// A request and its response, if any, without the secrets of the run.
 pub(super) fn exchange(
     url: String,
     request: &Request,
@@ -84,7 +85,7 @@ fn sent(body: &Body) -> Option<Content> {
     Some(content(mime.to_owned(), None, text))
 }
 
-/// The parts of a form, without the file's content.
+/// The parts of a form, without the content of the file.
 fn form(upload: &Upload) -> String {
     let resources = upload.resources.as_deref().unwrap_or("none");
     let bits = upload.bits.as_ref().map_or("none", |_| "a file");

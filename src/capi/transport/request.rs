@@ -1,4 +1,4 @@
-//! A request to the API.
+//! Requests to the Cloud Controller's API.
 
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,11 @@ pub(crate) struct Request {
 pub(crate) enum Body {
     Empty,
     Json(Value),
-    /// A manifest. JSON is YAML too.
+    /// A manifest in YAML, or in JSON, which is YAML too.
     Yaml(String),
     /// A form with a file.
     Upload(Upload),
-    /// Fields of a login.
+    /// The form of a login.
     Form(Vec<(&'static str, SecretString)>),
 }
 
@@ -75,13 +75,13 @@ impl Request {
         self
     }
 
-    /// Has the response's body written to a file, which is created or replaced.
+    /// Writes the response's body to a file, which is created or replaced.
     pub(crate) fn into_file(mut self, file: &Path) -> Self {
         self.file = Some(file.to_owned());
         self
     }
 
-    /// Marks a `POST` that leads to the same state however often it is sent.
+    /// Marks a `POST` that has the same effect when it is sent again.
     pub(crate) fn repeatable(mut self) -> Self {
         self.replay = Replay::Safe;
         self
@@ -92,7 +92,7 @@ impl Request {
         self
     }
 
-    /// Whether the Cloud Controller's rate limit counts it.
+    /// Whether the Cloud Controller's rate limit counts the request.
     pub(super) fn is_counted(&self) -> bool {
         ["/v2/", "/v3/"].iter().any(|it| self.path.starts_with(it))
     }

@@ -1,4 +1,4 @@
-//! A response: read with a limit, then a success or a refusal.
+//! Responses of the Cloud Controller's API, and the errors of refused requests.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::capi::error::{CcError, Error};
 /// The header with the Cloud Controller's ID of a request.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-vcap-request-id");
 
-/// The time that the server took, in seconds.
+/// The time that the server needed for the request, in seconds.
 const RUNTIME: HeaderName = HeaderName::from_static("x-runtime");
 
 /// A successful response.
@@ -44,7 +44,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The `Location` header: the URL of an accepted request's job.
+    /// The `Location` header: the URL of the job that the request started.
     pub(crate) fn location(&self) -> Option<&str> {
         self.headers.get(LOCATION)?.to_str().ok()
     }
@@ -59,7 +59,7 @@ impl Response {
     }
 }
 
-/// Why a response could not be read.
+/// The reason why a response could not be read.
 pub(super) enum ReadError {
     Transport(reqwest::Error),
     TooLong,
@@ -79,7 +79,7 @@ impl From<reqwest::Error> for ReadError {
     }
 }
 
-/// A response as it arrived.
+/// A response as received.
 pub(super) struct Received {
     pub(super) status: StatusCode,
     pub(super) version: Version,
@@ -145,7 +145,7 @@ pub(super) fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
-/// The time that a response says the server took for it.
+/// The time that the server needed for the request, according to the response.
 pub(super) fn server_time(headers: &HeaderMap) -> Option<Duration> {
     let seconds: f64 = text_of(headers, RUNTIME)?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()

@@ -1,10 +1,10 @@
 //! Decides whether a failed request is sent again. No other code does.
 //!
-//! Reads and idempotent writes are sent again after every failure that may be
-//! temporary. Other writes are sent again only if they were certainly not processed:
-//! no connection was made, or the Cloud Controller refused to process them (429, or 503
-//! with `Retry-After`). After any other failure, the next observation of the foundation
-//! shows whether the write took effect.
+//! Reads and idempotent writes are sent again after every failure that may be temporary.
+//! Other writes are sent again only if they were certainly not processed: no connection
+//! was made, or the Cloud Controller refused to process them (429, or 503 with
+//! `Retry-After`). After any other failure, the next observation of the foundation shows
+//! whether the write took effect.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use crate::capi::error::Error;
 /// seconds.
 const FIRST_UNIX_TIME: u64 = 1_000_000_000;
 
-/// How often a request is sent again after failures other than rate limits.
+/// The number of retries after failures other than rate limits.
 const TRIES: usize = 5;
 
 /// Whether a request may be sent twice.
@@ -30,7 +30,7 @@ pub(crate) enum Replay {
     Unsafe,
 }
 
-/// What to do after a failure.
+/// The decision about a failed request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GiveUp,
@@ -77,19 +77,19 @@ pub(crate) fn backoff() -> ExponentialBackoff {
         .build()
 }
 
-/// The given pause and up to a tenth more, so that requests that were held back
-/// together are not sent again together, and none too early.
+/// The given pause and up to a tenth more, so that requests that were delayed together
+/// are not sent again at the same moment, and none too early.
 pub(crate) fn spread(pause: Duration) -> Duration {
     const MOST: Duration = Duration::from_secs(10);
     pause.saturating_add((pause / 10).min(MOST).mul_f64(fastrand::f64()))
 }
 
-/// The time that an answer asks to wait.
+/// The time to wait according to a response.
 ///
 /// `Retry-After` is a number of seconds or a date. From 2016 to 2021, the Cloud
-/// Controller's rate limiter put the UNIX time of the reset there instead, so a number
-/// that large is a point in time. A 429 without `Retry-After` waits until
-/// `X-RateLimit-Reset`, a UNIX time in seconds.
+/// Controller's rate limiter sent the UNIX time of the reset instead, so a large number
+/// is a point in time. A 429 without `Retry-After` waits until `X-RateLimit-Reset`, a
+/// UNIX time in seconds.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let time_until = |time: SystemTime| time.duration_since(now(headers)).unwrap_or_default();
@@ -111,7 +111,7 @@ fn unix_time(seconds: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// The time of an answer by the server's clock, which may differ from ours.
+/// The time of a response by the server's clock, which may differ from ours.
 pub(crate) fn now(headers: &HeaderMap) -> SystemTime {
     let date = headers.get(DATE).and_then(|value| value.to_str().ok());
     let date = date.and_then(|date| httpdate::parse_http_date(date).ok());

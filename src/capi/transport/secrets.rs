@@ -1,4 +1,4 @@
-//! The secrets that cf-pusher sends, which servers may repeat in their responses.
+//! The secrets that cf-pusher sends, and that servers may repeat in their responses.
 
 use std::sync::Mutex;
 
@@ -7,13 +7,14 @@ use secrecy::{ExposeSecret, SecretString};
 /// Replaces a secret.
 const REMOVED: &str = "[removed]";
 
-/// The shortest secret that is removed: replacing shorter ones garbles every text.
+/// The length of the shortest secret that is removed. Replacing shorter ones would garble
+/// every text.
 const SHORTEST: usize = 4;
 
-/// How many secrets are kept. A long run renews its tokens many times.
+/// The number of secrets that are kept. A long run renews its tokens many times.
 const MOST: usize = 64;
 
-/// Passwords and tokens, to be removed from every text of a server.
+/// Passwords and tokens that are removed from texts that servers send.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets(Mutex<Vec<SecretString>>);
 

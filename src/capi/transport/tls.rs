@@ -1,9 +1,9 @@
-//! TLS: which server certificates are trusted.
+//! TLS: decides which server certificates are trusted.
 //!
-//! Trusted are the system's certificates, or those of `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR`, and those of a file that the caller names. As in curl and Go, a
-//! self-signed certificate in one of these files is trusted for its own server, even if
-//! it is marked as the certificate of an authority. rustls alone refuses that.
+//! These are the system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`,
+//! and those of a file that the caller names. As in curl and Go, a self-signed
+//! certificate in one of these files is trusted for its own server, even if it is marked
+//! as the certificate of an authority. rustls alone refuses that.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -67,7 +67,8 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(certificates)
 }
 
-/// Verifies a certificate as WebPKI does, and accepts those that are trusted themselves.
+/// Verifies a certificate as WebPKI does, and also accepts certificates that are trusted
+/// themselves.
 #[derive(Debug)]
 struct Verifier {
     algorithms: WebPkiSupportedAlgorithms,
@@ -154,7 +155,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the certificate is valid except that no authority vouches for it.
+/// Whether the only problem of the certificate is that no authority vouches for it.
 /// `CaUsedAsEndEntity` of WebPKI is an `Other` error.
 fn is_about_issuer(error: &rustls::Error) -> bool {
     use rustls::Error::InvalidCertificate;

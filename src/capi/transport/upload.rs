@@ -1,5 +1,5 @@
-//! A multipart form with a file, which is sent while it is read. The length is sent
-//! first, and the progress is reported.
+//! A multipart form with a file, which is read while it is sent. The length is known
+//! before, and progress is reported.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use crate::capi::error::Error;
 use crate::events::{Event, Events};
 
-/// The bytes of a file that are in memory at once.
+/// The number of bytes of the file that are in memory at a time.
 const PIECE: usize = 64 * 1024;
 
 /// The shortest time between two progress events.
@@ -31,7 +31,8 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Makes the form, and opens the file again: a form can be sent only once.
+    /// Creates the form and opens the file. A form can be sent only once, so each attempt
+    /// creates one.
     pub(super) async fn form(&self, events: &Events) -> Result<multipart::Form, Error> {
         let mut form = multipart::Form::new();
         if let Some(resources) = &self.resources {

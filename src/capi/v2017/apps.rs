@@ -91,7 +91,7 @@ pub(in crate::capi) async fn create(client: &Client, app: &NewApp<'_>) -> Result
     client.create(&Request::post("/v3/apps").json(body)).await
 }
 
-/// Sets the variable that replaces the label, if the metadata has the label.
+/// Sets the environment variable that replaces the label, if the metadata has the label.
 pub(in crate::capi) async fn set_metadata(
     client: &Client,
     app: &str,

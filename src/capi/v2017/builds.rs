@@ -21,8 +21,8 @@ pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<B
     list(client, "app_guids", &[app], "&states=PENDING,STAGING").await
 }
 
-/// Stages a package with these buildpacks, or with those of the app if `None`. An empty
-/// list has them detected.
+/// Stages a package with these buildpacks. `None` uses those of the app, and an empty
+/// list detects them.
 pub(in crate::capi) async fn create(
     client: &Client,
     package: &str,

@@ -51,7 +51,7 @@ impl From<WireDroplet> for Droplet {
     }
 }
 
-/// A droplet and its build were one resource.
+/// In 2017, a droplet and its build were one resource.
 impl From<WireDroplet> for Build {
     fn from(droplet: WireDroplet) -> Self {
         Self {
@@ -103,12 +103,13 @@ pub(in crate::capi) async fn by_guids(
     list(client, "guids", guids, "").await
 }
 
-/// Droplets were only staged or copied.
+/// In 2017, droplets could only be staged or copied.
 pub(in crate::capi) async fn create(_client: &Client, _app: &str) -> Result<String, Error> {
     Err(missing("uploading a droplet"))
 }
 
-/// Begins to copy a droplet to an app. Returns the GUID of the copy, which is not ready yet.
+/// Starts to copy a droplet to an app. Returns the GUID of the copy, which is not ready
+/// yet.
 pub(in crate::capi) async fn copy(
     client: &Client,
     droplet: &str,

@@ -20,7 +20,7 @@ pub(in crate::capi) async fn poll(
     path: &str,
 ) -> Result<Progress<()>, Error> {
     let job: V2<Job> = match client.get(path).await {
-        // v2 forgets a job once it is done.
+        // v2 deletes a job when it is done.
         Err(error) if error.is_not_found() => return Ok(Progress::Done(())),
         outcome => outcome?,
     };

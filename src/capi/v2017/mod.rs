@@ -1,7 +1,7 @@
-//! The API as the document of 2017 describes it, v2 beside an early v3: the same
-//! operations as [`super::v3`], as far as they existed.
+//! The API of 2017, v2 together with an early v3. It has the same operations as
+//! [`super::v3`], except those that did not exist.
 //!
-//! Environment variables of the apps replace the labels and annotations of today.
+//! Environment variables of the apps replace the labels and annotations of today's API.
 
 pub(super) mod apps;
 pub(super) mod builds;
@@ -60,8 +60,8 @@ impl Links {
     }
 }
 
-/// The resources of v2 that have one of these names, with the names; each name has
-/// a request of its own. `list` is the path and the query so far.
+/// The resources of v2 with one of these names, together with the names. Each name has a
+/// request of its own. `list` is the path and the query up to the name.
 async fn named<T: DeserializeOwned>(
     client: &Client,
     list: &str,

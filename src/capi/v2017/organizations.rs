@@ -28,7 +28,7 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
     Ok(orgs.collect())
 }
 
-/// Orgs had no label, so nothing more is known of these.
+/// Orgs had no labels, so there is nothing to read.
 pub(in crate::capi) async fn by_guids(
     _client: &Client,
     _guids: &[&str],
@@ -55,7 +55,7 @@ pub(in crate::capi) async fn create(
     client.create(&request).await
 }
 
-/// Orgs had no metadata.
+/// Orgs had no metadata, so no request is sent.
 pub(in crate::capi) async fn set_metadata(
     _client: &Client,
     _org: &str,

@@ -58,7 +58,8 @@ pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Pa
     list(client, "app_guids", &[app], "").await
 }
 
-/// The packages of bits of some apps that can be staged, the newest of an app first.
+/// The packages of some apps that have bits and can be staged, the newest of an app
+/// first.
 pub(in crate::capi) async fn ready_of_apps(
     client: &Client,
     apps: &[&str],
@@ -79,7 +80,8 @@ pub(in crate::capi) async fn get(client: &Client, package: &str) -> Result<Packa
     Ok(package.into())
 }
 
-/// A package that bits can be uploaded to. It cannot say which they are.
+/// Creates a package that bits can be uploaded to. Packages of 2017 have no annotation
+/// for the hash of the bits.
 pub(in crate::capi) async fn create(
     client: &Client,
     app: &str,

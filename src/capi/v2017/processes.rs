@@ -21,12 +21,12 @@ struct WireSummary {
     apps: Vec<WireApp>,
 }
 
-/// An app is in its space's summary only once it has a web process.
+/// An app in the summary of a space. Apps without a web process are missing.
 #[derive(Deserialize)]
 struct WireApp {
     guid: String,
     instances: u32,
-    /// Negative if the foundation does not know it.
+    /// Negative if the foundation does not know the number.
     running_instances: Option<i64>,
     memory: u64,
     disk_quota: u64,
@@ -46,7 +46,7 @@ struct WireRoute {
 impl From<WireApp> for Summary {
     fn from(app: WireApp) -> Self {
         let env = app.environment_json.unwrap_or_default().into_iter();
-        // The summary counts instances that start and that run as one.
+        // The summary counts starting instances as running.
         let running = app.running_instances.unwrap_or_default();
         let running = u64::try_from(running).unwrap_or_default();
         let actual = (0..running).map(|index| Instance {
@@ -84,7 +84,7 @@ pub(in crate::capi) async fn summaries(
     Ok(summary.apps.into_iter().map(Summary::from).collect())
 }
 
-/// Only spaces had a summary.
+/// Only spaces had summaries, so this list is empty.
 pub(in crate::capi) async fn web_of_orgs(
     _client: &Client,
     _orgs: &[&str],
@@ -133,7 +133,7 @@ pub(in crate::capi) async fn set_command(
     Ok(())
 }
 
-/// Changes the health check of the web process. `None` keeps a value.
+/// Changes the health check of the web process. `None` keeps the current value.
 pub(in crate::capi) async fn set_health_check(
     client: &Client,
     app: &str,

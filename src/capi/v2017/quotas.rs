@@ -10,7 +10,7 @@ use crate::capi::model::{Limits, OrgQuota};
 use crate::capi::parallel;
 use crate::capi::transport::Request;
 
-/// More memory than any foundation has, in MB: v2 knows no "unlimited".
+/// More memory than any foundation has, in MB: v2 has no value for "unlimited".
 const MEMORY_LIMIT: u64 = 1_000_000_000;
 
 pub(in crate::capi) async fn named(
@@ -43,7 +43,7 @@ struct WireQuota {
 }
 
 impl WireQuota {
-    /// Whether it is as [`create`] makes one.
+    /// Whether it has the limits that [`create`] sets.
     fn is_unlimited(&self) -> bool {
         let limits = [
             Some(self.total_services),
@@ -58,7 +58,7 @@ impl WireQuota {
     }
 }
 
-/// A quota without a limit.
+/// Creates a quota without limits.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

@@ -4,7 +4,7 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::Resource;
 
-/// No files, so everything is uploaded.
+/// Returns no files, so everything is uploaded.
 pub(in crate::capi) async fn known(
     _client: &Client,
     _resources: &[Resource<'_>],

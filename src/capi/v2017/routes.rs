@@ -49,8 +49,8 @@ pub(in crate::capi) async fn of_orgs(
     Err(missing("listing the routes of an org"))
 }
 
-/// The routes of some spaces without their destinations, which the summaries of the
-/// spaces show.
+/// The routes of some spaces, without destinations. The summaries of the spaces contain
+/// those.
 pub(in crate::capi) async fn of_spaces(
     client: &Client,
     spaces: &[&str],
@@ -109,7 +109,7 @@ pub(in crate::capi) async fn map(client: &Client, route: &str, app: &str) -> Res
     Ok(())
 }
 
-/// Mappings were created and deleted one by one.
+/// Mappings were created and deleted one by one, so this is not possible.
 pub(in crate::capi) async fn set_destinations(
     _client: &Client,
     _route: &str,

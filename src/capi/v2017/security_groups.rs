@@ -11,7 +11,7 @@ use crate::capi::model::{Enabled, NewSecurityGroup, Rule, SecurityGroup};
 use crate::capi::parallel;
 use crate::capi::transport::Request;
 
-/// What 2017 needs requests of its own for, which are not sent.
+/// An operation that would need other requests in 2017. They are not sent.
 const ENABLING: &str = "enabling a security group globally";
 
 #[derive(Deserialize)]

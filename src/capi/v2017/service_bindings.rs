@@ -1,4 +1,4 @@
-//! Bindings to services are not managed in 2017.
+//! cf-pusher does not manage bindings to services in the API of 2017.
 
 use super::missing;
 use crate::capi::client::Client;

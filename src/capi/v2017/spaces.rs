@@ -38,7 +38,7 @@ pub(in crate::capi) async fn named(
     Ok(spaces)
 }
 
-/// Spaces had no label, so nothing more is known of these.
+/// Spaces had no labels, so there is nothing to read.
 pub(in crate::capi) async fn by_guids(
     _client: &Client,
     _guids: &[&str],
@@ -66,7 +66,7 @@ pub(in crate::capi) async fn create(
     client.create(&Request::post("/v2/spaces").json(body)).await
 }
 
-/// Spaces had no metadata.
+/// Spaces had no metadata, so no request is sent.
 pub(in crate::capi) async fn set_metadata(
     _client: &Client,
     _space: &str,

@@ -29,7 +29,7 @@ struct WireApp {
 #[derive(Deserialize)]
 struct Relationships {
     space: ToOne,
-    /// Older foundations show it for one app at a time only.
+    /// `None` on older foundations, which show it only for single apps.
     current_droplet: Option<ToOne>,
 }
 
@@ -172,7 +172,7 @@ pub(in crate::capi) async fn set_env(
     Ok(())
 }
 
-/// The droplet that an app runs with, if it has one.
+/// The GUID of the droplet that an app runs with, if any.
 pub(in crate::capi) async fn current_droplet(
     client: &Client,
     app: &str,

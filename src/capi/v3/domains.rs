@@ -48,7 +48,7 @@ pub(in crate::capi) async fn all(client: &Client) -> Result<Vec<Domain>, Error> 
     Ok(into_all(client.list::<WireDomain>(&path).await?))
 }
 
-/// A domain that an org owns, or that all orgs share.
+/// Creates a domain of an org, or a shared one if `org` is `None`.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

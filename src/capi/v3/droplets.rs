@@ -88,7 +88,7 @@ pub(in crate::capi) async fn by_guids(
     list(client, "guids", guids, 0).await
 }
 
-/// A droplet that a file can be uploaded to.
+/// Creates a droplet that a file can be uploaded to.
 pub(in crate::capi) async fn create(client: &Client, app: &str) -> Result<String, Error> {
     let body = json!({"relationships": {"app": to_one(app)}});
     client
@@ -96,7 +96,8 @@ pub(in crate::capi) async fn create(client: &Client, app: &str) -> Result<String
         .await
 }
 
-/// Begins to copy a droplet to an app. Returns the GUID of the copy, which is not ready yet.
+/// Starts to copy a droplet to an app. Returns the GUID of the copy, which is not ready
+/// yet.
 pub(in crate::capi) async fn copy(
     client: &Client,
     droplet: &str,

@@ -1,4 +1,4 @@
-//! Today's API v3: the request of each operation, and its response.
+//! Today's API v3: sends the request of each operation and reads its response.
 
 pub(super) mod apps;
 pub(super) mod builds;
@@ -38,9 +38,9 @@ use super::error::Error;
 use super::model::{MANAGED_BY_LABEL, MANAGED_BY_VALUE, Ownership};
 use pages::{LARGEST_PAGE, Pages};
 
-/// Every resource of a list that is filtered by any number of values, in as few
-/// requests as URLs allow. The values must be encoded; `rest` is the rest of the
-/// query, beginning with `&`.
+/// Every resource of a list that is filtered by any number of values, in as few requests
+/// as the length of URLs allows. The values must be encoded. `rest` is the rest of the
+/// query and begins with `&`.
 pub(super) async fn list_by<T: DeserializeOwned>(
     client: &Client,
     list: &str,
@@ -89,12 +89,12 @@ async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
     Ok((resources, included))
 }
 
-/// Names as [`list_by`] takes them.
+/// Names in the form that [`list_by`] takes.
 fn list_items(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| list_item(name)).collect()
 }
 
-/// Wire resources as those of the model.
+/// Converts resources of the wire to those of the model.
 pub(super) fn into_all<W, R: From<W>>(resources: Vec<W>) -> Vec<R> {
     resources.into_iter().map(R::from).collect()
 }
@@ -104,7 +104,7 @@ pub(super) struct Guid {
     pub(super) guid: Option<String>,
 }
 
-/// A relationship to one other resource, or none.
+/// A relationship to one other resource, or to none.
 #[derive(Deserialize, Default)]
 pub(super) struct ToOne {
     data: Option<Guid>,
@@ -159,8 +159,8 @@ impl Lifecycle {
     }
 }
 
-/// The labels and annotations that cf-pusher needs. There may be many apps, packages and
-/// droplets, and all of their metadata would take much memory.
+/// The labels and annotations that cf-pusher needs. Keeping all metadata of thousands of
+/// apps, packages and droplets would take much memory.
 #[derive(Deserialize, Default)]
 struct OurMetadata {
     #[serde(default)]
@@ -201,15 +201,15 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The GUID that it ends in.
+    /// The GUID at its end.
     pub(super) fn guid(&self) -> Option<String> {
         let (_, last) = self.href.rsplit_once('/')?;
         Some(last.to_owned())
     }
 }
 
-/// A value in a list of values in a query: the Cloud Controller splits the list at
-/// its commas and decodes each value once more.
+/// Encodes a value for a list in a query: the Cloud Controller splits the list at its
+/// commas and decodes each value once more.
 fn list_item(value: &str) -> String {
     encoded(&value.replace('%', "%25").replace(',', "%2C"))
 }
@@ -224,12 +224,12 @@ fn managed_by_us() -> String {
     format!("label_selector={MANAGED_BY_LABEL}%3D{MANAGED_BY_VALUE}")
 }
 
-/// A relationship to one resource, as a body.
+/// A relationship to one resource, for the body of a request.
 fn to_one(guid: &str) -> Value {
     json!({"data": {"guid": guid}})
 }
 
-/// A relationship to resources, as a body.
+/// A relationship to several resources, for the body of a request.
 fn to_many(guids: &[&str]) -> Value {
     let data: Vec<Value> = guids.iter().map(|guid| json!({"guid": guid})).collect();
     json!({ "data": data })

@@ -46,7 +46,7 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
     Ok(into_all(orgs))
 }
 
-/// Those of these GUIDs that exist.
+/// The orgs with these GUIDs. Those that do not exist are missing.
 pub(in crate::capi) async fn by_guids(client: &Client, guids: &[&str]) -> Result<Vec<Org>, Error> {
     let orgs = list_by::<WireOrg>(client, "/v3/organizations", "guids", guids, "").await?;
     Ok(into_all(orgs))
@@ -87,7 +87,7 @@ pub(in crate::capi) async fn set_suspended(
     Ok(())
 }
 
-/// Those with our label, whoever they were created for.
+/// The orgs with our label, of any owner.
 pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<Org>, Error> {
     let path = format!("/v3/organizations?{}&{LARGEST_PAGE}", managed_by_us());
     Ok(into_all(client.list::<WireOrg>(&path).await?))

@@ -57,7 +57,8 @@ pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Pa
     list(client, "app_guids", &[app], "").await
 }
 
-/// The packages of bits of some apps that can be staged, the newest of an app first.
+/// The packages of some apps that have bits and can be staged, the newest of an app
+/// first.
 pub(in crate::capi) async fn ready_of_apps(
     client: &Client,
     apps: &[&str],
@@ -78,7 +79,7 @@ pub(in crate::capi) async fn get(client: &Client, package: &str) -> Result<Packa
     Ok(package.into())
 }
 
-/// A package that bits can be uploaded to; `bits` is their SHA-256.
+/// Creates a package that bits can be uploaded to. `bits` is their SHA-256.
 pub(in crate::capi) async fn create(
     client: &Client,
     app: &str,

@@ -38,8 +38,9 @@ impl From<WireProcess> for Process {
     }
 }
 
-/// Processes with their instances. Old foundations cannot embed the instances and refuse
-/// the parameter. Then each process needs a request of its own.
+/// Processes with their instances. Old foundations cannot embed the instances in lists,
+/// and refuse the parameter. The instances of each process need a request of their own
+/// then.
 async fn list(
     client: &Client,
     filter: &str,
@@ -118,7 +119,7 @@ pub(in crate::capi) async fn instances(
     }
 }
 
-/// The addresses of cells, and the ports there that lead to the running instances.
+/// The cells of the running instances, with the ports that lead to the instances.
 pub(in crate::capi) async fn cell_addresses(
     client: &Client,
     app: &str,
@@ -162,7 +163,7 @@ pub(in crate::capi) async fn set_command(
     Ok(())
 }
 
-/// Changes the health check of the web process. `None` keeps a value.
+/// Changes the health check of the web process. `None` keeps the current value.
 pub(in crate::capi) async fn set_health_check(
     client: &Client,
     app: &str,
@@ -197,7 +198,7 @@ pub(in crate::capi) async fn scale(client: &Client, app: &str, scale: Scale) -> 
     Ok(())
 }
 
-/// The fields that are to change.
+/// The fields to change.
 pub(in crate::capi) fn scale_body(scale: Scale) -> BTreeMap<&'static str, u64> {
     let fields = [
         ("instances", scale.instances.map(u64::from)),

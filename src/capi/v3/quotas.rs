@@ -33,7 +33,7 @@ pub(super) struct WireLimits {
     domains: Section,
 }
 
-/// Limits by their names: none, or numbers; only `paid_services_allowed` is a flag.
+/// Limits by name: numbers, or `None` for no limit. `paid_services_allowed` is a flag.
 type Section = BTreeMap<String, Option<Value>>;
 
 impl WireLimits {
@@ -50,7 +50,7 @@ impl WireLimits {
     }
 }
 
-/// Whether all limits are those that a quota has if none is asked for.
+/// Whether all limits have the values of a quota that was created without limits.
 fn is_unlimited(limits: &Limits) -> bool {
     let mut limits = limits.values().flat_map(BTreeMap::values);
     limits.all(|limit| limit.is_none() || *limit == Some(Value::Bool(true)))
@@ -100,7 +100,7 @@ pub(in crate::capi) async fn by_guids(
     Ok(into_all(quotas))
 }
 
-/// A quota with these limits, and no others.
+/// Creates a quota with these limits only.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

@@ -8,7 +8,7 @@ use crate::capi::error::Error;
 use crate::capi::model::Resource;
 use crate::capi::transport::Request;
 
-/// How many files one request may ask about.
+/// The maximum number of files in one request.
 const LARGEST_REQUEST: usize = 5000;
 
 #[derive(Deserialize)]
@@ -45,7 +45,7 @@ pub(in crate::capi) async fn known(
 }
 
 impl Resource<'_> {
-    /// The part `resources` of the form of an upload.
+    /// The part `resources` of an upload's form.
     pub(crate) fn form_part(resources: &[Self]) -> String {
         let resources: Vec<Value> = resources.iter().map(body_of).collect();
         Value::from(resources).to_string()

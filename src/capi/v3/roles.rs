@@ -74,7 +74,7 @@ impl WireRole {
     }
 }
 
-/// Gives a user a role in an org or, by a role of spaces, in a space.
+/// Gives a user a role in an org, or in a space if the role is one of spaces.
 pub(in crate::capi) async fn create(
     client: &Client,
     kind: &str,

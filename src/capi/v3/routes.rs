@@ -50,7 +50,7 @@ struct DestinationProcess {
 }
 
 impl WireDestination {
-    /// A destination without an app has no effect.
+    /// The destination. `None` if it has no app, and so no effect.
     fn destination(self) -> Option<Destination> {
         let process = self.app.process;
         Some(Destination {
@@ -148,7 +148,7 @@ pub(in crate::capi) async fn map(client: &Client, route: &str, app: &str) -> Res
     Ok(())
 }
 
-/// Makes these the only destinations of a route.
+/// Replaces all destinations of a route by these.
 pub(in crate::capi) async fn set_destinations(
     client: &Client,
     route: &str,

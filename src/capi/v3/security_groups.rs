@@ -59,8 +59,8 @@ pub(in crate::capi) async fn named(
     Ok(into_all(groups))
 }
 
-/// The groups that are bound to some spaces, for running apps. One that is bound to
-/// several may be listed more than once.
+/// The security groups that apply to running apps of some spaces. One that applies to
+/// several spaces may be listed more than once.
 pub(in crate::capi) async fn of_spaces(
     client: &Client,
     spaces: &[&str],

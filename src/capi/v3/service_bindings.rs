@@ -7,7 +7,7 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::transport::Request;
 
-/// Removes the bindings of an app to the services of these names.
+/// Removes the bindings of an app to the services with these names.
 pub(in crate::capi) async fn unbind(
     client: &Client,
     what: &str,

@@ -62,7 +62,7 @@ pub(in crate::capi) async fn of_orgs(
     Ok(into_all(quotas))
 }
 
-/// A quota with these limits, and no others.
+/// Creates a quota with these limits only.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,
@@ -88,7 +88,7 @@ pub(in crate::capi) async fn set_limits(
     Ok(())
 }
 
-/// Applies it to one more space.
+/// Applies a quota to one more space.
 pub(in crate::capi) async fn apply(client: &Client, quota: &str, space: &str) -> Result<(), Error> {
     let path = format!("/v3/space_quotas/{quota}/relationships/spaces");
     let request = Request::post(path).json(to_many(&[space])).repeatable();

@@ -51,7 +51,7 @@ impl From<WireSpace> for Space {
     }
 }
 
-/// Those of these GUIDs that exist.
+/// The spaces with these GUIDs. Those that do not exist are missing.
 pub(in crate::capi) async fn by_guids(
     client: &Client,
     guids: &[&str],
@@ -83,7 +83,8 @@ pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<V
     Ok(into_all(spaces))
 }
 
-/// One request finds the spaces of that name in all orgs, and their orgs.
+/// Finds a space by the names of its org and itself. One request lists the spaces with
+/// that name in all orgs, together with the orgs.
 pub(in crate::capi) async fn of_org_named(
     client: &Client,
     org: &str,
@@ -129,7 +130,7 @@ pub(in crate::capi) async fn set_metadata(
     Ok(())
 }
 
-/// Those with our label, whoever they were created for.
+/// The spaces with our label, of any owner.
 pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<Space>, Error> {
     let path = format!("/v3/spaces?{}&{LARGEST_PAGE}", managed_by_us());
     Ok(into_all(client.list::<WireSpace>(&path).await?))

@@ -29,14 +29,14 @@ impl From<WireUser> for User {
     }
 }
 
-/// The users of these names, of all identity providers.
+/// The users with these names, of all identity providers.
 pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Vec<User>, Error> {
     let names = list_items(names);
     let users = list_by::<WireUser>(client, "/v3/users", "usernames", &names, "").await?;
     Ok(into_all(users))
 }
 
-/// A user of an identity provider other than the UAA itself.
+/// Creates a user of an identity provider other than the UAA itself.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

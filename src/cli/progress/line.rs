@@ -1,4 +1,4 @@
-//! The text of live lines. Pure, so that it can be looked at without a terminal.
+//! The text of live lines. These functions are pure, so tests need no terminal.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use cf_pusher::events::StepContext;
 
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
-/// The width of a terminal from which on bars are longer.
+/// On a terminal of at least this width, bars are longer.
 const WIDE: usize = 100;
 
 /// The columns between two parts of a line.
@@ -18,7 +18,7 @@ const GAP: usize = 2;
 /// The fewest columns in which a cut description says anything.
 const SHORTEST_WHAT: usize = 8;
 
-/// A phase that is going on.
+/// A phase in progress.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PhaseLine<'a> {
     /// The number of the frame.
@@ -27,9 +27,9 @@ pub(super) struct PhaseLine<'a> {
     pub(super) total: usize,
     pub(super) done: usize,
     pub(super) failed: usize,
-    /// Steps or resources per second; `None` as long as that is not known.
+    /// Steps or resources per second. `None` until it is known.
     pub(super) rate: Option<f64>,
-    /// What has taken longest so far, and for how long.
+    /// The step that has taken longest so far, and its duration.
     pub(super) waiting: Option<(String, Duration)>,
 }
 
@@ -66,7 +66,7 @@ impl PhaseLine<'_> {
     }
 }
 
-/// The run as a whole.
+/// The state of the run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct StatusLine {
     pub(super) frame: usize,
@@ -77,7 +77,7 @@ pub(super) struct StatusLine {
 }
 
 impl StatusLine {
-    /// The line at the bottom: what happens also between phases.
+    /// The line at the bottom, which is shown between phases too.
     pub(super) fn text(&self, width: usize) -> String {
         let mut text = format!(
             "{} {}, {} requests",
@@ -106,7 +106,7 @@ pub(super) fn upload(name: &str, sent: u64, total: u64, width: usize) -> String 
     )
 }
 
-/// The last line about a phase. It says how many were done, not how many ended.
+/// The last line of a phase, with the number of steps that succeeded and failed.
 pub(super) fn ended(name: &str, total: usize, done: usize, failed: usize) -> String {
     let mut text = match done == total {
         true => format!("{name}: {total} done"),
@@ -119,7 +119,7 @@ pub(super) fn ended(name: &str, total: usize, done: usize, failed: usize) -> Str
     text
 }
 
-/// What a step does, with the name of its target: `staging scale-tick-0`.
+/// The activity of a step, with the name of its target: `staging scale-tick-0`.
 pub(super) fn doing(context: &StepContext) -> String {
     const KINDS: [&str; 4] = ["org", "space", "quota", "security group"];
     let StepContext { target, step, .. } = context;
@@ -133,7 +133,8 @@ pub(super) fn doing(context: &StepContext) -> String {
         (None, Some(kind)) => (*kind, format!("the {target}")),
         (None, None) => return format!("{step} of {target}"),
     };
-    // The kind is said once: "creating the app" of "app a" is "creating a".
+    // Avoids a repetition of the kind: "creating the app" of "app a" becomes "creating
+    // a".
     match step.split_once(&format!("the {kind}")) {
         Some((before, after)) => format!("{before}{subject}{after}"),
         None if step.contains(' ') => format!("{step} of {subject}"),
@@ -141,7 +142,7 @@ pub(super) fn doing(context: &StepContext) -> String {
     }
 }
 
-/// A time in the two largest units, such as `12 s` or `2 min 5 s`.
+/// A duration in its two largest units, such as `12 s` or `2 min 5 s`.
 pub(super) fn time(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -176,14 +177,14 @@ fn rate_text(rate: f64) -> String {
     }
 }
 
-/// The time that the rest takes at this rate.
+/// The time that the remaining steps take at this rate.
 fn left(rest: usize, rate: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let seconds = (rest as f64 / rate).clamp(0.0, 1e6);
     Duration::from_secs_f64(seconds)
 }
 
-/// Cuts a line that is wider than the terminal. The last column stays free: some
+/// Cuts a line that is wider than the terminal. The last column is not used, because some
 /// terminals wrap a line that fills it.
 fn fit(text: &str, width: usize) -> String {
     let most = width.saturating_sub(1);
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_said_with_the_name_of_their_target() {
+    fn steps_are_shown_with_the_name_of_their_target() {
         let doing = [
             ("app scale-tick-0", "staging"),
             ("app scale-tick-0", "creating the app"),
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_says_what_is_unusual() {
+    fn the_status_shows_unusual_events() {
         let status = StatusLine {
             frame: 2,
             elapsed: Duration::from_secs(75),

@@ -22,10 +22,10 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The time over which the rate of a phase is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// The time after which a rate means something.
+/// The shortest time from which a rate is computed.
 const RATE_AFTER: Duration = Duration::from_secs(1);
 
-/// The maximum number of failures that are shown as they happen. The end of the run
+/// The maximum number of failures that are shown immediately. The summary of the run
 /// lists all of them.
 const MOST_SHOWN: usize = 10;
 
@@ -40,30 +40,30 @@ pub(super) struct Progress {
 struct State {
     began: Instant,
     frame: usize,
-    /// Whether nothing more is shown.
+    /// Whether the progress has been stopped.
     is_stopped: bool,
     phases: BTreeMap<Phase, Shown>,
-    /// Bytes sent and in all, by the name of the app.
+    /// Sent and total bytes, by the name of the app.
     uploads: BTreeMap<String, (u64, u64)>,
-    /// What `push` does to each app, and since when.
+    /// The current step of `push` for each app, and its start.
     pushing: HashMap<String, (PushStep, Instant)>,
     upload_lines: Vec<ProgressBar>,
     status_line: Option<ProgressBar>,
     status: StatusLine,
-    /// The end of the last pause for a rate limit that was reported.
+    /// The end of the last reported pause for a rate limit.
     limited_until: Option<Instant>,
     warned: HashSet<String>,
-    /// The failures that were shown, without what differs from app to app.
+    /// The failures that were shown, without the parts that differ from app to app.
     failures: HashSet<(String, String)>,
 }
 
-/// A phase that is going on.
+/// A phase in progress.
 struct Shown {
     total: usize,
     done: usize,
     failed: usize,
     began: Instant,
-    /// The last tenth that was printed, without a terminal.
+    /// The last tenth that was printed, if there is no terminal.
     tenth: usize,
     /// The number of ended steps at some points in time.
     samples: VecDeque<(Instant, usize)>,
@@ -72,8 +72,8 @@ struct Shown {
 }
 
 impl Progress {
-    /// Starts to show progress. On a terminal, lines are redrawn until the result is
-    /// dropped or [`Progress::stop`] is called.
+    /// Starts to show progress. On a terminal, lines are redrawn until the returned value
+    /// is dropped or [`Progress::stop`] is called.
     pub(super) fn start() -> Arc<Self> {
         let state = State {
             began: Instant::now(),
@@ -107,8 +107,8 @@ impl Progress {
         progress
     }
 
-    /// Ends all live lines, for what is printed at the end of a run. A phase that has
-    /// not ended leaves a line that says how far it got.
+    /// Ends all live lines before the summary of a run is printed. A phase that has not
+    /// ended leaves a line with its progress.
     pub(super) fn stop(&self) {
         self.state().stop();
     }
@@ -173,7 +173,7 @@ impl State {
             line: None,
         };
         self.phases.insert(phase, shown);
-        // A push has a line for each step of each app.
+        // A push prints a line for each step of each app.
         if !screen::is_live() && phase != Phase::Push {
             screen::line(&format!("{}: {total} to do", phase.name()));
         }
@@ -239,8 +239,8 @@ impl State {
         }
     }
 
-    /// Shows a failure on a terminal, unless a similar one was shown: the rest of them
-    /// is counted in the line of the phase.
+    /// Shows a failure on a terminal, unless a similar one was shown. The line of the
+    /// phase counts the others.
     fn fail(&mut self, context: &StepContext, error: &str) {
         let is_interrupt = error == Error::Interrupted.to_string();
         if is_interrupt || !screen::is_live() || self.failures.len() >= MOST_SHOWN {
@@ -260,7 +260,7 @@ impl State {
         }
     }
 
-    /// Prints a warning, once.
+    /// Prints a warning once.
     fn warn(&mut self, text: &str) {
         if self.warned.insert(text.to_owned()) {
             let warning = style("warning:").for_stderr().yellow();
@@ -271,7 +271,7 @@ impl State {
     fn push(&mut self, app: &str, step: PushStep, now: Instant) {
         self.pushing.insert(app.to_owned(), (step, now));
         let is_news = !matches!(step, PushStep::Stage | PushStep::Stop | PushStep::Start);
-        // What takes time is in the live line.
+        // Steps that take time are in the live line.
         if is_news || !screen::is_live() {
             screen::line(&format!("{app}: {}", describe(step)));
         }
@@ -284,7 +284,7 @@ impl State {
         };
     }
 
-    /// Reports a pause for a rate limit once, not for each request that waits.
+    /// Reports a pause for a rate limit once, and not for each waiting request.
     fn retry(&mut self, endpoint: &str, rate_limited: bool, after: Duration, now: Instant) {
         self.status.retries += 1;
         self.status.rate_limited += u64::from(rate_limited);
@@ -328,7 +328,7 @@ impl State {
         let is_staging = self.phases.contains_key(&Phase::Prototypes);
         for (phase, shown) in &mut self.phases {
             let mut line = shown.line_at(now, self.frame, *phase, &self.pushing);
-            // Clones cannot go on without the droplet of their prototype.
+            // Clones cannot continue without the droplet of their prototype.
             let has_rest = line.done + line.failed < line.total;
             if line.waiting.is_none() && *phase == Phase::Clones && is_staging && has_rest {
                 line.waiting = Some(("waiting for prototypes".to_owned(), now - shown.began));
@@ -362,7 +362,7 @@ impl State {
 }
 
 impl Shown {
-    /// Keeps the number of ended steps, to measure the rate.
+    /// Records the number of ended steps, to measure the rate.
     fn sample(&mut self, now: Instant) {
         let is_old = |(at, _): &(Instant, usize)| now.saturating_duration_since(*at) > RATE_WINDOW;
         while self.samples.front().is_some_and(is_old) {
@@ -411,8 +411,8 @@ impl Shown {
     }
 }
 
-/// An error without what differs between alike errors: the app's name, GUIDs and the
-/// request's ID.
+/// An error without the parts that differ between similar errors: the app's name, GUIDs
+/// and the request's ID.
 fn alike(error: &str, name: &str) -> String {
     let is_guid = |part: &str| part.len() == 36 && part.matches('-').count() == 4;
     let error = error.split(" [request ").next().unwrap_or_default();
@@ -422,7 +422,7 @@ fn alike(error: &str, name: &str) -> String {
     parts.join(" ")
 }
 
-/// A line about a step that starts.
+/// The line of a step that starts.
 fn describe(step: PushStep) -> String {
     match step {
         PushStep::Upload { bytes: None } => {
@@ -435,7 +435,7 @@ fn describe(step: PushStep) -> String {
     }
 }
 
-/// What a step does, before the name of an app.
+/// The activity of a step, to be followed by the name of an app.
 fn verb(step: PushStep) -> &'static str {
     match step {
         PushStep::Upload { .. } => "uploading",
@@ -472,7 +472,7 @@ mod tests {
         let at = |seconds| began + Duration::from_secs(seconds);
         let mut shown = shown(1000, began);
         assert_eq!(shown.rate(at(0)), None);
-        // One a second for half a minute, then ten a second.
+        // One step per second for half a minute, then ten per second.
         for second in 1..=30 {
             shown.done += 1;
             shown.sample(at(second));

@@ -65,7 +65,7 @@ pub(super) fn latency(name: &str, latency: &Percentiles) -> String {
     format!("{name}: p50 {p50:.1} ms, p95 {p95:.1} ms, max {max:.1} ms ({count} measured)")
 }
 
-/// What to do about the first failure.
+/// The help for the first failure.
 pub(super) fn help(tested: &TestOutcome) -> Option<String> {
     if !tested.registry.ok {
         return Some(match &tested.registry.error {

@@ -1,4 +1,4 @@
-//! Carries out the steps of what is around the apps: feature flags, users, domains, roles,
+//! Carries out the steps of supporting resources: feature flags, users, domains, roles,
 //! quotas of spaces, isolation segments, service instances and network policies.
 
 use std::collections::HashMap;
@@ -95,7 +95,7 @@ impl Foundation<'_> {
                 client.delete_service(&what, self.guid(target)?).await?;
             }
             Step::Delete { guid } => self.delete(target, guid).await?,
-            // All others are steps of apps.
+            // The other steps are those of apps.
             _ => {}
         }
         Ok(None)
@@ -263,7 +263,7 @@ impl Foundation<'_> {
         self.client.update_service(&what, guid, &settings).await
     }
 
-    /// Waits until the broker is done. What it fails at is planned again.
+    /// Waits until the broker is done. The next round plans a failed operation again.
     async fn await_service(&self, target: &Target) -> Result<(), Error> {
         let guid = self.guid(target)?;
         let what = format!("the work on the service instance {}", target.name());
@@ -281,7 +281,7 @@ impl Foundation<'_> {
             .await
     }
 
-    /// Creates the policies of all plans together, as far as their apps exist.
+    /// Creates the policies of all plans together, if their apps exist.
     pub(super) async fn allow_traffic(
         &self,
         plans: &[Work<'_>],
@@ -358,7 +358,7 @@ impl Foundation<'_> {
     }
 }
 
-/// Limits as the Cloud Controller takes them.
+/// Limits in the Cloud Controller's form.
 pub(super) fn limits_of(limits: Option<&Limits>) -> WireLimits {
     let mut wire = WireLimits::new();
     for (section, key, limit) in limits.into_iter().flat_map(Limits::each) {

@@ -1,8 +1,8 @@
 //! Applies manifests with many apps.
 //!
-//! The Cloud Controller refuses a manifest as a whole, and a job ends at the first app that
-//! fails. So a manifest that fails is applied again in halves, until only the app that is
-//! to blame fails, with its own error.
+//! The Cloud Controller refuses a manifest as a whole, and its job ends at the first app
+//! that fails. So a manifest that fails is applied again in halves, until only the faulty
+//! app fails, with its own error.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::converge::plan::{Action, ResourcePlan, Step};
 use crate::events::{AppMilestone, Event, StepContext};
 use crate::manifest::entry::{ManifestEntry, Purpose};
 
-/// How long a list of apps may lag behind their creation.
+/// The longest time that a list of apps may lag behind their creation.
 const LAG: Duration = Duration::from_secs(3);
 
 /// The state of an app after its batch.
@@ -29,8 +29,8 @@ pub(super) type Beginning<'p> = (&'p ResourcePlan, Result<Begun<'p>, Box<Failure
 type Entry<'p> = (&'p ResourcePlan, &'p ManifestEntry);
 
 impl Apply<'_> {
-    /// Carries out the steps of some apps of a space up to their manifests, and applies the
-    /// manifests together. Apps without a manifest wait.
+    /// Carries out the steps of some apps of a space up to their manifests, and applies
+    /// the manifests together. Apps without a manifest wait.
     pub(super) async fn begin<'p>(&self, plans: &[&'p ResourcePlan]) -> Vec<Beginning<'p>> {
         let prepared: Vec<_> = plans.iter().map(|plan| self.prepared(plan)).collect();
         let mut begun: Vec<Beginning<'p>> = join_all(prepared).await;
@@ -96,7 +96,7 @@ impl Apply<'_> {
         (plan, self.prepare(plan).await)
     }
 
-    /// Carries out the steps before the manifest, if there is one.
+    /// Carries out the steps before the manifest, if there are any.
     async fn prepare<'p>(&self, plan: &'p ResourcePlan) -> Result<Begun<'p>, Box<Failure>> {
         let is_manifest = |step: &Step| matches!(step, Step::ApplyManifest { .. });
         let before = plan.steps.iter().position(is_manifest).unwrap_or(0);
@@ -143,8 +143,8 @@ impl Apply<'_> {
         refused
     }
 
-    /// The GUIDs of apps that a manifest created, by name. The list may lag behind
-    /// their creation.
+    /// The GUIDs of apps that a manifest created, by name. The list of apps may lag
+    /// behind their creation.
     async fn guids(
         &self,
         plans: &[&ResourcePlan],
@@ -186,7 +186,7 @@ fn failed<'p>(apps: &[Entry<'p>], error: &Error) -> HashMap<&'p str, Error> {
     names.map(|name| (name, error.clone())).collect()
 }
 
-/// A name for several apps.
+/// A name for several apps in messages.
 fn together(apps: &[Entry<'_>]) -> String {
     match apps {
         [(plan, _)] => format!("app {}", plan.name()),

@@ -1,4 +1,4 @@
-//! Carries out the plans of everything but apps, in parallel where they do not depend on
+//! Carries out the plans of all resources except apps, in parallel unless they depend on
 //! each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -28,20 +28,20 @@ pub(super) struct Foundation<'a> {
     pub(super) failures: Vec<Failure>,
 }
 
-/// A resource and its steps of one wave, in order.
+/// A resource and its steps in one wave, in order.
 pub(super) type Work<'p> = (&'p ResourcePlan, Vec<&'p Step>);
 
-/// The waves before the apps are worked on.
+/// The number of waves before the apps.
 const WAVES_BEFORE_APPS: usize = 3;
 
-/// The wave of the bindings of security groups, and of groups that are created with
-/// theirs, while apps are worked on: they start once it has ended.
+/// The wave that binds security groups, and creates those that are bound at their
+/// creation. It runs in parallel to the work on apps, which start after it.
 const BINDINGS: usize = 3;
 
 /// The wave after the apps.
 const AFTER_APPS: usize = 4;
 
-/// The wave of a step. Steps that others need come first.
+/// The wave of a step. Steps that others depend on come first.
 fn wave(resource: &ResourcePlan, step: &Step) -> usize {
     match (step, &resource.target) {
         (Step::CreateSecurityGroup { spaces }, _) if !spaces.is_empty() => BINDINGS,
@@ -131,7 +131,7 @@ impl<'a> Foundation<'a> {
         }
     }
 
-    /// Carries out what apps need, wave by wave.
+    /// Carries out the steps that apps depend on, wave by wave.
     pub(super) async fn prepare(&mut self, plan: &Plan) {
         let before = |wave| wave < WAVES_BEFORE_APPS;
         let all = work(plan, before);
@@ -155,7 +155,7 @@ impl<'a> Foundation<'a> {
         self.take_quietly(&steps).await
     }
 
-    /// Carries out what needs the apps, whose GUIDs are given.
+    /// Carries out the steps that depend on apps. `apps` has their GUIDs.
     pub(super) async fn finish(&self, plan: &Plan, apps: &HashMap<Target, String>) -> Vec<Failure> {
         let is_policy = |work: &Work<'_>| matches!(work.0.target, Target::NetworkPolicy { .. });
         let steps = work(plan, |wave| wave == AFTER_APPS);
@@ -173,8 +173,8 @@ impl<'a> Foundation<'a> {
         outcomes.filter_map(|(_, outcome)| outcome.err()).collect()
     }
 
-    /// The GUIDs of the spaces by their places among all; of those whose org or
-    /// security group is not as it should be, what failed.
+    /// The GUIDs of the spaces by their index among all spaces. For a space whose org,
+    /// quota or security group failed, the resource that failed.
     pub(super) fn spaces(&self) -> HashMap<usize, Result<String, Target>> {
         let failed: HashSet<&Target> = self.failures.iter().map(|it| &it.target).collect();
         let mut spaces = HashMap::new();
@@ -206,7 +206,7 @@ impl<'a> Foundation<'a> {
                 placed.id,
                 match failed {
                     Some(failed) => Err(failed),
-                    // Its org failed, which may be for want of its quota.
+                    // Its org failed, perhaps because its quota did.
                     None => guid.ok_or_else(|| placed.target()),
                 },
             );
@@ -214,7 +214,7 @@ impl<'a> Foundation<'a> {
         spaces
     }
 
-    /// Carries out the steps of each resource in their order, and resources in parallel.
+    /// Carries out the steps of each resource in order, and the resources in parallel.
     async fn take_all(
         &self,
         work: &[Work<'_>],
@@ -227,8 +227,8 @@ impl<'a> Foundation<'a> {
         join_all(taken).await.into_iter().flatten().collect()
     }
 
-    /// Carries out steps of a resource until one fails. The GUID of a resource that is
-    /// created is among the results.
+    /// Carries out the steps of a resource until one fails. The GUID of a created
+    /// resource is among the results.
     async fn take_each(
         &self,
         resource: &ResourcePlan,
@@ -250,7 +250,8 @@ impl<'a> Foundation<'a> {
         outcomes
     }
 
-    /// Whether the resources that a step needs exist. If not, their steps have failed.
+    /// Whether the resources that a step depends on exist. If they do not, their own
+    /// steps have failed.
     fn is_possible(&self, resource: &ResourcePlan, step: &Step) -> bool {
         let known = |target: &Target| self.guids.contains_key(target);
         let quota = |name: &String| Target::Quota { name: name.clone() };
@@ -361,7 +362,7 @@ impl<'a> Foundation<'a> {
                 }
                 return Ok(Some(guid));
             }
-            // The creation of the space included it.
+            // The request that created the space included the metadata.
             Step::SetMetadata { .. } if !self.guids.contains_key(target) => return Ok(None),
             Step::SetMetadata {
                 labels,
@@ -463,7 +464,7 @@ impl<'a> Foundation<'a> {
     }
 }
 
-/// The steps of the resources other than apps, in the wanted waves.
+/// The steps of all resources except apps in the selected waves.
 fn work(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<Work<'_>> {
     let resources = plan.resources.iter().filter(|it| !it.target.is_app());
     let work = resources.map(|resource| {

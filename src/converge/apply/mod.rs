@@ -1,5 +1,5 @@
-//! Carries out a plan. Each step is a request, or a request and the wait for the work
-//! that it starts. A failure ends the plan of its app; the others go on.
+//! Carries out a plan. Each step is a request, or a request and a wait for the work that
+//! it starts. A failure ends the plan of its app; other apps continue.
 
 mod around;
 mod batches;
@@ -31,20 +31,22 @@ use crate::capi::poll;
 use crate::desired::Desired;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
 
-/// How many manifests are applied at once. Each is a job that changes many apps.
+/// The number of manifests that are applied in parallel. Each is a job that changes many
+/// apps.
 const MANIFESTS_AT_ONCE: usize = 4;
 
-/// The number of clones between the copy of their droplet and their end. The limit lets
-/// apps finish one after another, instead of all at the end.
+/// The number of clones that are in progress at a time, from the copy of their droplet to
+/// their last step. The limit lets apps finish one after another, instead of all at the
+/// end.
 const CLONES_AT_ONCE: usize = 1000;
 
 /// The result of carrying out a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
-    /// The apps whose steps were all carried out.
+    /// The apps with all steps carried out.
     pub(crate) done: Vec<Target>,
     pub(crate) failures: Vec<Failure>,
-    /// The apps that could not go on, and what kept them from it.
+    /// The apps that could not continue, each with the resource that blocked it.
     pub(crate) blocked: Vec<(Target, Target)>,
 }
 
@@ -90,7 +92,7 @@ pub(crate) async fn apply(
     };
     let bind = async {
         let failures = foundation.bind(plan).await;
-        // No other code sets it.
+        // It is set in no other place.
         let failed = failures.first().map(|failure| failure.target.clone());
         let _ = apply.bound.set(failed);
         failures
@@ -133,7 +135,7 @@ fn existing(desired: &Desired, observed: &Observed) -> HashMap<Target, String> {
     apps.collect()
 }
 
-/// The prototypes of the groups, by the groups' places.
+/// The prototypes, by the index of their group.
 fn prototypes(plan: &Plan) -> HashMap<usize, Target> {
     let prototypes = plan
         .apps()
@@ -142,7 +144,7 @@ fn prototypes(plan: &Plan) -> HashMap<usize, Target> {
     placed.collect()
 }
 
-/// The error for a GUID that no earlier step gave.
+/// The error if no earlier step provided the GUID.
 fn unknown(what: &str) -> Error {
     let reason = format!("the plan has no step that gives the {what}");
     Error::impossible("carrying out the plan", reason)
@@ -152,43 +154,43 @@ struct Apply<'a> {
     client: &'a Client,
     owner: &'a str,
     observed: &'a Observed,
-    /// The GUIDs of the spaces whose apps are worked on, or what failed that those of
-    /// the others need, by the places of the spaces.
+    /// The GUIDs of the spaces by their index. For a space whose apps cannot be worked
+    /// on, the resource that failed.
     spaces: HashMap<usize, Result<String, Target>>,
     prototypes: HashMap<usize, Target>,
     bits: &'a [GroupBits],
     batch: usize,
     builds: BatchPoll<Builds>,
     copies: BatchPoll<Droplets>,
-    /// A clone holds one during a step.
+    /// A clone holds a permit during a step.
     app_permits: Semaphore,
-    /// A clone holds one from the copy of its droplet to its end.
+    /// A clone holds a permit from the copy of its droplet to its last step.
     copy_permits: Semaphore,
-    /// A batch holds one while its manifest is applied.
+    /// A batch holds a permit while its manifest is applied.
     manifest_permits: Semaphore,
     /// The droplet of each group's prototype.
     staged: Vec<Staged>,
-    /// The security group that could not be bound, or none, once that is known. No
-    /// app starts before.
+    /// The security group that could not be bound, or `None` if all are bound. No app
+    /// starts before it is set.
     bound: SetOnce<Option<Target>>,
-    /// The GUIDs of the desired apps that exist by now.
+    /// The GUIDs of the desired apps that exist so far.
     created: Mutex<HashMap<Target, String>>,
-    /// Whether the foundation accepts deployments, as far as is known.
+    /// Whether the foundation accepts deployments. True until it refuses one.
     deploys: AtomicBool,
 }
 
-/// The droplet that a group's prototype gets in this run. It is unset until the droplet is
-/// staged, and `None` if there will be none.
+/// The droplet that a group's prototype gets in this run. Unset until the droplet is
+/// staged, and `None` if the prototype gets no droplet.
 type Staged = SetOnce<Option<String>>;
 
-/// How an app's plan ended.
+/// The end of an app's plan.
 type Outcome = Result<End, Box<Failure>>;
 
-/// How an app's plan ended without a failure of its own.
+/// The end of an app's plan without a failure of its own.
 enum End {
-    /// All steps were taken.
+    /// All steps were carried out.
     Done,
-    /// It cannot go on: this resource has failed, such as its prototype.
+    /// The app cannot continue, because this resource failed, such as its prototype.
     Blocked(Target),
 }
 
@@ -200,8 +202,9 @@ struct Begun<'p> {
 }
 
 impl Apply<'_> {
-    /// Deletes surplus apps first, because their quota or routes may be needed. Then works
-    /// on all others at once: clones are created while prototypes are staged.
+    /// Deletes surplus apps first, because others may need their quota or routes. Then
+    /// works on all other apps in parallel: clones are created while prototypes are
+    /// staged.
     async fn apps(&self, plan: &Plan) -> Applied {
         let to_do = |role: Role| -> Vec<&ResourcePlan> {
             let apps = plan.apps().filter(|app| app.role() == Some(role));
@@ -229,7 +232,8 @@ impl Apply<'_> {
             applied
         };
         let (prototypes, clones) = join!(prototypes, self.carry_out(clones, &cloning));
-        // If no prototype got a droplet, both end at once. This one ends last.
+        // If no prototype got a droplet, both phases end at the same time. The phase of
+        // clones ends last.
         cloning.end();
         applied.add(prototypes);
         applied.add(clones);
@@ -237,8 +241,8 @@ impl Apply<'_> {
         applied
     }
 
-    /// Carries out the plans of some apps: in batches up to the manifests that they share,
-    /// then each app on its own.
+    /// Carries out the plans of some apps: in batches up to the manifests that they
+    /// share, then each app separately.
     async fn carry_out(&self, plans: Vec<&ResourcePlan>, progress: &Progress<'_>) -> Applied {
         let mut by_space: BTreeMap<usize, Vec<&ResourcePlan>> = BTreeMap::new();
         for plan in &plans {
@@ -277,7 +281,7 @@ impl Apply<'_> {
         applied
     }
 
-    /// Carries out the remaining steps of each app as soon as its batch was begun.
+    /// Carries out the remaining steps of each app as soon as its batch has been applied.
     async fn finish_all<'p>(
         &self,
         mut begun: UnboundedReceiver<Beginning<'p>>,
@@ -313,8 +317,8 @@ impl Apply<'_> {
         (&plan.target, outcome)
     }
 
-    /// Tells clones that there will be no new droplet of the groups whose prototypes are not
-    /// worked on.
+    /// Marks the groups whose prototypes are not part of this run as having no new
+    /// droplet.
     fn end_without(&self, prototypes: &[&ResourcePlan]) {
         let groups = prototypes
             .iter()
@@ -322,15 +326,15 @@ impl Apply<'_> {
         let groups: HashSet<usize> = groups.collect();
         let others = self.staged.iter().enumerate();
         for (_, staged) in others.filter(|(group, _)| !groups.contains(group)) {
-            // Nothing else sets it.
+            // It is set in no other place.
             let _ = staged.set(None);
         }
     }
 
-    /// Tells the clones of a prototype that it got no droplet, if that is so.
+    /// Marks a prototype's group as having no droplet, if the prototype got none.
     fn end_of(&self, plan: &ResourcePlan) {
         if plan.role() == Some(Role::Prototype) {
-            // It has no effect if there is a droplet.
+            // This has no effect if there is a droplet.
             let _ = self.staged(plan).set(None);
         }
     }
@@ -359,8 +363,8 @@ impl Apply<'_> {
         Ok(End::Done)
     }
 
-    /// Carries out one step once there is a permit. The request is built only then, so
-    /// waiting apps need little memory.
+    /// Carries out one step when there is a permit for it. The request is built only
+    /// then, so waiting apps need little memory.
     async fn take(
         &self,
         plan: &ResourcePlan,
@@ -383,15 +387,16 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Keeps the GUID of an app for what comes after the apps.
+    /// Records the GUID of an app for the steps that depend on apps.
     fn note_created(&self, plan: &ResourcePlan, progress: &AppProgress) {
         if let (Some(guid), Ok(mut created)) = (&progress.app, self.created.lock()) {
             created.insert(plan.target.clone(), guid.clone());
         }
     }
 
-    /// Clones have as many permits as there are concurrent requests, so the requests that
-    /// they depend on, of prototypes and copies, never queue behind those of clones.
+    /// Clones have as many permits as there are concurrent requests. So requests of
+    /// prototypes and copies, which clones depend on, never queue behind requests of
+    /// clones.
     async fn permit(&self, plan: &ResourcePlan, step: &Step) -> Option<SemaphorePermit<'_>> {
         if plan.role() != Some(Role::Clone) || *step == Step::AwaitDroplet {
             return None;

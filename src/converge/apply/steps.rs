@@ -223,8 +223,8 @@ impl Apply<'_> {
                 let what = format!("deleting {name}");
                 client.delete_app(&what, &app).await?;
             }
-            // Manifests are applied in batches, apps are created above, and the others
-            // are not steps of apps.
+            // Manifests are applied in batches, apps are created above, and the other
+            // steps are not steps of apps.
             Step::ApplyManifest { .. }
             | Step::CreateApp { .. }
             | Step::CreateQuota
@@ -258,7 +258,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Creates a route in the domain that it names.
+    /// Creates a route in the domain that its URL names.
     async fn create_route(&self, plan: &ResourcePlan, route: &str) -> Result<String, Error> {
         let (host, path) = match route.split_once('/') {
             Some((host, path)) => (host, Some(format!("/{path}"))),

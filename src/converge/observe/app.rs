@@ -1,4 +1,4 @@
-//! What is known of an app and all that belongs to it.
+//! The state of an app and of the resources that belong to it.
 
 use std::collections::HashMap;
 
@@ -16,15 +16,15 @@ pub(crate) struct App {
     /// Whether its desired state is STARTED.
     pub(crate) started: bool,
     pub(crate) ownership: Ownership,
-    /// The buildpacks that it is staged with; none where they are detected.
+    /// The buildpacks that it is staged with. Empty if they are detected.
     pub(crate) buildpacks: Vec<String>,
     pub(crate) current_droplet: Option<String>,
     /// All droplets of the app.
     pub(crate) droplets: Vec<Droplet>,
-    /// All packages of the app; none where its droplet accounts for them.
+    /// All packages of the app. Empty if its droplet accounts for them.
     pub(crate) packages: Vec<Package>,
     pub(crate) web: Option<Process>,
-    /// The app as a manifest has it, where it was read by itself.
+    /// The app's own manifest, if it was read.
     pub(crate) manifest: Option<Map<String, Value>>,
 }
 
@@ -50,8 +50,8 @@ impl App {
         self.droplets.iter().find(|droplet| droplet.guid == current)
     }
 
-    /// Takes its own of the packages of many apps, which show the bits of the
-    /// droplets that were staged from them.
+    /// Takes the packages of this app from those of many apps. A package contains the
+    /// hash of the bits of the droplets that were staged from it.
     pub(crate) fn take_packages(&mut self, by_app: &mut HashMap<String, Vec<Package>>) {
         self.packages = by_app.remove(&self.guid).unwrap_or_default();
         for droplet in self.droplets.iter_mut().filter(|it| it.bits.is_none()) {
@@ -62,20 +62,20 @@ impl App {
         }
     }
 
-    /// Whether it looks like an app that a killed run of ours created and did not
-    /// get to label: it has nothing to run.
+    /// Whether it looks like an app that an interrupted run of ours created but did not
+    /// label: it has no droplet and no package, and is stopped.
     pub(crate) fn is_unlabelled_and_empty(&self) -> bool {
         let has_nothing = self.droplets.is_empty() && self.packages.is_empty();
         !self.ownership.managed && !self.started && has_nothing
     }
 
-    /// The same by a name that begins with ours.
+    /// The same for an app with a name that begins with `owner`.
     pub(crate) fn may_be_leftover_of(&self, owner: &str) -> bool {
         !owner.is_empty() && self.name.starts_with(owner) && self.is_unlabelled_and_empty()
     }
 
-    /// Whether the droplet that it runs with accounts for all of its packages: it
-    /// is a copy or annotated, and no other was staged since.
+    /// Whether its current droplet accounts for all of its packages: the droplet is a
+    /// copy or annotated, and no other droplet was staged from a package.
     pub(crate) fn accounts_for_packages(&self) -> bool {
         let Some(current) = self.current() else {
             return false;
@@ -85,7 +85,7 @@ impl App {
     }
 }
 
-/// Resources by the GUID of their app.
+/// Groups resources by the GUID of their app.
 pub(super) fn by_app<T>(resources: Vec<T>, app_of: impl Fn(&T) -> &str) -> HashMap<String, Vec<T>> {
     let mut by_app: HashMap<String, Vec<T>> = HashMap::new();
     for resource in resources {

@@ -1,6 +1,6 @@
-//! Observes what is around the apps: flags, users, roles, space quotas, isolation
-//! segments, features of spaces, service instances and network policies. Only what the
-//! desired state names is read, most of it by lists of all orgs or spaces.
+//! Observes supporting resources: feature flags, users, roles, space quotas, isolation
+//! segments, features of spaces, service instances and network policies. Reads only
+//! resources that the desired state names, most of them in lists of all orgs or spaces.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::capi::network_policies::NetworkPolicy;
 use crate::capi::parallel;
 use crate::desired::{self, Desired, ServiceKind};
 
-/// What is around the apps of a desired state.
+/// The existing supporting resources of a desired state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Around {
     /// Whether features are enabled, by name.
@@ -36,7 +36,7 @@ pub(crate) struct Around {
     pub(crate) services: HashMap<(String, String), Service>,
     /// The plans of the desired offerings.
     pub(crate) service_plans: Vec<ServicePlan>,
-    /// The policies of the apps that have desired ones.
+    /// The policies of the apps for which policies are desired.
     pub(crate) policies: BTreeSet<NetworkPolicy>,
 }
 
@@ -52,14 +52,14 @@ pub(crate) struct Segment {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Service {
     pub(crate) instance: ServiceInstance,
-    /// Read if credentials are desired.
+    /// Read only if credentials are desired.
     pub(crate) credentials: Option<Map<String, Value>>,
 }
 
 /// A service instance and the GUID of its space.
 type Wanted<'d> = (&'d str, &'d desired::ServiceInstance);
 
-/// Observes what is around the apps. The orgs, spaces and apps are known.
+/// Observes supporting resources. `observed` has the orgs, spaces and apps.
 pub(super) async fn observe(
     client: &Client,
     desired: &Desired,
@@ -110,8 +110,8 @@ async fn users(client: &Client, desired: &Desired) -> Result<Vec<User>, Error> {
     }
 }
 
-/// The roles of the orgs whose own roles or those of whose spaces are desired, and of
-/// those spaces.
+/// The roles in the orgs and spaces for which roles are desired. A role in a space
+/// requires the roles of its org.
 async fn roles(
     client: &Client,
     desired: &Desired,
@@ -156,7 +156,7 @@ async fn space_quotas(
         .collect())
 }
 
-/// The desired isolation segments, which must exist.
+/// The desired isolation segments. They must exist.
 async fn segments(client: &Client, desired: &Desired) -> Result<HashMap<String, Segment>, Error> {
     let names = desired.isolation_segments();
     let found = unless_empty(&names, client.isolation_segments_named(&names)).await?;
@@ -280,7 +280,7 @@ async fn service_plans(client: &Client, desired: &Desired) -> Result<Vec<Service
     unless_empty(&offerings, client.service_plans(&offerings)).await
 }
 
-/// The policies of the apps that exist and are to send traffic.
+/// The policies of the existing apps that should send traffic.
 async fn policies(
     client: &Client,
     desired: &Desired,
@@ -301,7 +301,7 @@ async fn policies(
     }
 }
 
-/// The GUIDs of the desired spaces that exist and are of interest.
+/// The GUIDs of the existing desired spaces that `is_wanted` selects.
 fn placed_spaces<'o>(
     desired: &'o Desired,
     observed: &'o Observed,
@@ -312,7 +312,7 @@ fn placed_spaces<'o>(
     spaces.filter_map(|(placed, found)| Some((found.space.as_ref()?.guid.as_str(), placed.space)))
 }
 
-/// The result of a request about some names or GUIDs; without any, nothing is sent.
+/// The result of a request about names or GUIDs. If there are none, no request is sent.
 async fn unless_empty<T, N>(
     names: &[N],
     request: impl Future<Output = Result<Vec<T>, Error>>,

@@ -1,4 +1,4 @@
-//! Assigns what was listed to the desired orgs and spaces.
+//! Assigns listed resources to the desired orgs and spaces.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -16,7 +16,7 @@ impl Observed {
         spaces.all(|(placed, space)| {
             let names: HashSet<String> = names_in(&placed).collect();
             let owner = desired.owner();
-            // What looks like a leftover of ours has no package.
+            // An app that looks like a leftover of ours has no package.
             let is_ours = |app: &&App| names.contains(&app.name) || app.may_be_leftover_of(owner);
             let mut apps = space.apps.iter().filter(is_ours);
             apps.all(App::accounts_for_packages)
@@ -88,7 +88,7 @@ impl Observed {
     /// The domain of the apps of an org: the desired one, the first shared domain, or the
     /// org's own.
     fn domain_of(&self, desired: &Desired, org: Option<&Org>) -> Result<String, Error> {
-        // One that is desired may not exist yet.
+        // A desired domain may not exist yet.
         if let Some(name) = desired
             .apps_domain()
             .filter(|name| desired.has_domain(name))

@@ -1,8 +1,8 @@
-//! Compares the existing apps with their desired entries.
+//! Compares existing apps with their desired entries.
 //!
-//! The Cloud Controller compares: it gets the desired entry of every app, and answers with
-//! the differences. If it cannot compare, or reports no difference where there must be one,
-//! the manifest of each app is read and compared here.
+//! The Cloud Controller does the comparison: it gets the desired entry of every app, and
+//! returns the differences. If it cannot compare, or does not report a difference that
+//! must exist, cf-pusher reads the manifest of each app and compares it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +23,7 @@ use crate::manifest::yaml;
 /// The largest manifest that the Cloud Controller accepts.
 const MOST_BYTES: usize = 1024 * 1024;
 
-/// The number of concurrent diffs. Each is long work for the Cloud Controller.
+/// The number of concurrent diffs. Each takes the Cloud Controller a long time.
 const DIFFS_AT_ONCE: usize = 2;
 
 /// No app has this name, so a diff must report that it would be created.
@@ -108,7 +108,7 @@ fn claims(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<Claim> {
     claims
 }
 
-/// The entries in parts, each small enough for a manifest.
+/// Splits the entries into parts that are each small enough for a manifest.
 fn batches(claims: &[Claim]) -> Vec<&[Claim]> {
     let mut batches = Vec::new();
     let mut rest = claims;
@@ -139,7 +139,7 @@ fn sizes(claims: &[Claim]) -> Vec<usize> {
     sizes
 }
 
-/// The entries as a manifest, with one more for an app that does not exist.
+/// A manifest with the entries, and with one more for an app that does not exist.
 fn manifest(claims: &[Claim]) -> String {
     let mut manifest = String::from("applications:\n");
     manifest.extend(claims.iter().map(|claim| claim.yaml.as_str()));
@@ -147,8 +147,8 @@ fn manifest(claims: &[Claim]) -> String {
     manifest
 }
 
-/// The differences from some entries, with their positions. They are requested in halves
-/// if the Cloud Controller cannot process all at once. `None` if it cannot compare.
+/// The differences of some entries, with their positions. If the Cloud Controller cannot
+/// process all entries, they are sent again in halves. `None` if it cannot compare.
 async fn diff(
     client: &Client,
     space: &str,
@@ -159,7 +159,7 @@ async fn diff(
     };
     let parts = halves::run(claims.len(), can_halve, |part| async move {
         let some = claims.get(part).unwrap_or_default();
-        // A request for many apps is not retried, but halved.
+        // A request for many apps is not retried, but sent again in halves.
         let replay = match some {
             [_] => Replay::Safe,
             _ => Replay::Unsafe,
@@ -181,8 +181,8 @@ async fn diff(
     Ok(Some(all))
 }
 
-/// The differences in a response. `None` if it does not report that the probe would be
-/// created: then it reports nothing.
+/// The differences in a response. `None` if the response does not report that the probe
+/// would be created, because then it reports nothing at all.
 fn placed_differences(
     count: usize,
     answer: Vec<DiffEntry>,
@@ -201,7 +201,7 @@ fn placed_differences(
     is_known.then_some(differences)
 }
 
-/// The slower way: reads the manifest of each app, and compares it here.
+/// Reads the manifest of each app and compares it. This is slower than a diff.
 async fn read_one_by_one(
     client: &Client,
     placed: &PlacedSpace<'_>,
@@ -219,7 +219,8 @@ async fn read_one_by_one(
     Ok(compared_here(placed, domain, &read))
 }
 
-/// The properties of an app in its own manifest, including those of its web process.
+/// The properties of an app in its own manifest, with those of its web process at the
+/// top.
 async fn current_manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
     let text = client.app_manifest(app).await?;
     let manifest = yaml::Value::parse(&text).map_err(|error| {
@@ -247,7 +248,7 @@ pub(super) fn names_in(placed: &PlacedSpace<'_>) -> impl Iterator<Item = String>
     placed.space.groups.iter().flat_map(Group::app_names)
 }
 
-/// The differences of apps whose manifests were read.
+/// The differences of apps that have their manifests.
 pub(super) fn compared_here(
     placed: &PlacedSpace<'_>,
     domain: &str,
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_yaml_and_fit_into_manifests() {
+    fn entries_are_yaml_and_fit_into_manifests() {
         let desired = desired(10_000);
         let placed = desired.spaces().next().unwrap();
         let apps: Vec<App> = placed.space.groups[0].app_names().map(app).collect();
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_the_probe_knows_nothing() {
+    fn a_diff_without_the_probe_is_not_trusted() {
         let entry = |op, path: &str, was, value| DiffEntry {
             op,
             path: path.split('/').map(str::to_owned).collect(),

@@ -1,9 +1,7 @@
 //! Observes the resources of a desired state on the foundation.
 //!
-//! Most properties come from lists. The Cloud Controller itself compares the others, such
-//! as the environment, the start command and health checks: it gets the desired entry of
-//! every app, and answers with the differences. If it cannot compare, or reports no
-//! difference where there must be one, the manifest of each app is read instead.
+//! Most properties come from lists. The Cloud Controller itself compares others, such as
+//! the environment, the start command and health checks (see [`differences`]).
 
 mod app;
 mod around;
@@ -29,7 +27,7 @@ use app::web_by_app;
 pub(crate) use around::{Around, Service};
 pub(crate) use prune::Surplus;
 
-/// The number of apps whose instances are read one by one.
+/// The maximum number of apps whose instances are read by separate requests.
 const STATES_AT_ONCE: usize = 20;
 
 /// The number of apps whose instances are read by their GUIDs, which fit into one URL.
@@ -44,16 +42,16 @@ pub(crate) struct Observed {
     /// The security groups, by name.
     pub(crate) security_groups: HashMap<String, SecurityGroup>,
     pub(crate) domains: Vec<Domain>,
-    /// Whether the processes and ports of destinations are known.
+    /// Whether the processes and ports of routes' destinations are known.
     pub(crate) knows_destinations: bool,
     /// Whether orgs and spaces can be labelled.
     pub(crate) has_labels: bool,
-    /// The GUIDs of the orgs and spaces that are ours: the desired ones, and others
-    /// that a quota or security group applies to.
+    /// The GUIDs of our orgs and spaces: the desired ones, and others that a quota or
+    /// security group applies to.
     pub(crate) managed: HashSet<String>,
-    /// What is around the apps.
+    /// The supporting resources.
     pub(crate) around: Around,
-    /// What is ours and not desired any more, if that is to be deleted.
+    /// Our resources that are not desired any more, if they should be deleted.
     pub(crate) surplus: Surplus,
     /// In the order of the desired orgs.
     pub(crate) orgs: Vec<ObservedOrg>,
@@ -75,7 +73,7 @@ pub(crate) struct ObservedOrg {
 #[derive(Debug, Clone)]
 pub(crate) struct OtherApp {
     pub(crate) name: String,
-    /// The name of its space; empty where that is not known.
+    /// The name of its space. Empty if it is not known.
     pub(crate) space: String,
     /// Not known in 2017.
     pub(crate) ownership: Ownership,
@@ -100,7 +98,7 @@ impl Observed {
     }
 }
 
-/// Observes what is ours and not desired any more.
+/// Adds our resources that are not desired any more.
 pub(crate) async fn add_surplus(
     client: &Client,
     desired: &Desired,
@@ -153,8 +151,8 @@ pub(crate) async fn refresh_instances(
     Ok(())
 }
 
-/// Reads the states of the instances of some apps that do not all run: the summaries
-/// of 2017 show only how many do.
+/// Reads the states of the instances of some apps that do not all run. The summaries of
+/// 2017 contain only the number of running instances.
 async fn add_states(client: &Client, observed: &mut Observed) -> Result<(), Error> {
     let apps = observed.spaces.iter_mut().flat_map(|space| &mut space.apps);
     let webs = apps
@@ -170,7 +168,7 @@ async fn add_states(client: &Client, observed: &mut Observed) -> Result<(), Erro
     Ok(())
 }
 
-/// The names to look for.
+/// The names of the desired orgs, quotas and security groups.
 struct Names<'d> {
     orgs: Vec<&'d str>,
     quotas: Vec<&'d str>,
@@ -196,7 +194,7 @@ impl Observed {
     }
 }
 
-/// Resources, each once: a list that changes while it is read may repeat some.
+/// Removes duplicates: a list that changes while it is read may contain a resource twice.
 pub(super) fn unique<T>(resources: &mut Vec<T>, guid: impl Fn(&T) -> &str) {
     let mut seen = HashSet::new();
     resources.retain(|resource| seen.insert(guid(resource).to_owned()));

@@ -1,4 +1,4 @@
-//! Which orgs and spaces are ours.
+//! Determines which orgs and spaces are ours.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,8 +10,8 @@ use crate::capi::error::Error;
 use crate::desired::Desired;
 
 impl Observed {
-    /// An org has no label in 2017: it is ours if it has our quota, or no app that is
-    /// not ours. Its spaces are ours then.
+    /// In 2017, orgs had no labels. An org is ours if it has our quota, or if all of its
+    /// apps are ours. Its spaces are ours if it is.
     pub(super) fn infer_ownership(&mut self, desired: &Desired) {
         for (id, wanted) in desired.orgs().iter().enumerate() {
             let spaces = desired.spaces().zip(&self.spaces);
@@ -40,8 +40,8 @@ impl Observed {
         }
     }
 
-    /// Notes which orgs and spaces are ours, also of those that the quotas and
-    /// security groups apply to without being desired.
+    /// Records which orgs and spaces are ours, including those that are not desired but
+    /// that a desired quota or security group applies to.
     pub(super) async fn find_managed(&mut self, client: &Client) -> Result<(), Error> {
         let orgs = self.orgs.iter().filter_map(|it| it.org.as_ref());
         let spaces = self.spaces.iter().filter_map(|it| it.space.as_ref());
@@ -73,7 +73,7 @@ impl Observed {
     }
 }
 
-/// The GUIDs that are not known, each once, in order.
+/// The GUIDs that are not in `known`, each once and in order.
 fn unknown<'a>(
     guids: impl Iterator<Item = &'a String>,
     known: &HashMap<&str, bool>,

@@ -1,8 +1,8 @@
-//! Finds what a desired state was responsible for and does not name any more.
+//! Finds resources that a desired state declared earlier and does not declare any more.
 //!
-//! Orgs, spaces, apps, service instances and domains carry our label and their owner, so
-//! what is found by both is ours for certain. Quotas, security groups and roles carry
-//! neither, and stay. A network policy is ours if both of its apps are.
+//! Orgs, spaces, apps, service instances and domains have our label and their owner, so
+//! we know which of them are ours. Quotas, security groups and roles have neither, and
+//! are kept. A network policy is ours if both of its apps are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -16,12 +16,12 @@ use crate::capi::network_policies::NetworkPolicy;
 use crate::converge::target::Target;
 use crate::desired::{self, Desired};
 
-/// What is ours and not desired any more.
+/// Our resources that are not desired any more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surplus {
-    /// Orgs and spaces with all that is in them, service instances, and domains.
+    /// Orgs and spaces with their contents, service instances, and domains.
     pub(crate) resources: Vec<SurplusResource>,
-    /// Policies between our apps, and the names of those.
+    /// Policies between our apps, with their targets.
     pub(crate) policies: Vec<(Target, NetworkPolicy)>,
 }
 
@@ -30,9 +30,9 @@ pub(crate) struct Surplus {
 pub(crate) struct SurplusResource {
     pub(crate) target: Target,
     pub(crate) guid: String,
-    /// What is in it and is not ours.
+    /// Its contents that are not ours.
     pub(crate) unmanaged: Vec<Target>,
-    /// What is in it and is ours.
+    /// Its contents that are ours.
     pub(crate) content: Vec<Target>,
 }
 
@@ -41,7 +41,7 @@ fn is_of(ownership: &Ownership, owner: &str) -> bool {
     ownership.managed && ownership.owner.as_deref() == Some(owner)
 }
 
-/// Finds what is ours and not desired. The desired orgs and spaces are known.
+/// Finds our resources that are not desired. `observed` has the desired orgs and spaces.
 pub(super) async fn observe(
     client: &Client,
     desired: &Desired,
@@ -66,7 +66,8 @@ pub(super) async fn observe(
     let spaces = spaces.into_iter();
     let spaces = spaces.filter(|space| is_of(&space.ownership, owner));
     let spaces = spaces.filter(|space| !wanted_spaces.contains(&space.guid.as_str()));
-    // Those of other orgs are deleted with them, or are not of this foundation's part.
+    // Spaces of other orgs are deleted with their org, or do not belong to this desired
+    // state.
     let spaces: Vec<Space> = spaces
         .filter(|space| known.contains_key(space.org.as_str()))
         .collect();
@@ -107,7 +108,7 @@ pub(super) async fn observe(
     Ok(surplus)
 }
 
-/// An org with what is in it.
+/// An org with its contents.
 fn org_of<'s>(
     org: &Org,
     spaces: &[&Space],
@@ -151,7 +152,7 @@ fn org_of<'s>(
     SurplusResource::of(Target::Org { name }, &org.guid, content)
 }
 
-/// A space with what is in it.
+/// A space with its contents.
 fn space_of<'s>(
     org: &str,
     space: &Space,
@@ -182,7 +183,7 @@ fn space_of<'s>(
 }
 
 impl SurplusResource {
-    /// A resource with its content, which is ours or not.
+    /// A resource with its contents, and whether each of them is ours.
     fn of(target: Target, guid: &str, content: impl Iterator<Item = (Target, bool)>) -> Self {
         let (content, unmanaged): (Vec<_>, Vec<_>) = content.partition(|(_, is_ours)| *is_ours);
         let targets = |all: Vec<(Target, bool)>| all.into_iter().map(|(target, _)| target);
@@ -195,7 +196,7 @@ impl SurplusResource {
     }
 }
 
-/// Our service instances in desired spaces that are not desired.
+/// Our service instances in desired spaces that are not desired themselves.
 fn services_of(
     desired: &Desired,
     observed: &Observed,
@@ -225,7 +226,7 @@ fn services_of(
     surplus
 }
 
-/// Our domains that are not desired, but those of orgs that are deleted.
+/// Our domains that are not desired, except those of orgs that are deleted.
 fn domains_of(
     desired: &Desired,
     observed: &Observed,
@@ -246,10 +247,10 @@ fn domains_of(
         .collect()
 }
 
-/// An app of ours: where it is, and its name.
+/// An app of ours: its org, its space and its name.
 type OurApp<'o> = (&'o str, &'o str, &'o str);
 
-/// The policies between desired apps of ours that are not desired.
+/// The policies between our desired apps that are not desired themselves.
 async fn policies_of(
     client: &Client,
     desired: &Desired,

@@ -114,7 +114,7 @@ async fn add_details(
     Ok(routes)
 }
 
-/// Adds URLs and destinations, which the list of routes does not show.
+/// Adds URLs and destinations, which the list of routes does not contain.
 fn complete(routes: &mut [Route], domains: &[Domain], summaries: &[Summary]) {
     let mut destinations: HashMap<&str, Vec<Destination>> = HashMap::new();
     for summary in summaries {
@@ -182,7 +182,8 @@ async fn add_app_details(
     Ok(())
 }
 
-/// Reads the variables that replace labels and annotations, and removes them.
+/// Reads the variables that replace labels and annotations, and removes them from the
+/// environment.
 fn take_marks(app: &mut App, env: &mut Env) {
     app.ownership.managed = env.remove(MANAGED_BY_VARIABLE).as_deref() == Some(MANAGED_BY_VALUE);
     let bits = env.remove(BITS_VARIABLE);
@@ -195,7 +196,7 @@ fn take_marks(app: &mut App, env: &mut Env) {
     }
 }
 
-/// Adds their routes to the manifests of the apps.
+/// Adds routes to the manifests of their apps.
 fn add_routes(apps: &mut [App], routes: &[Route]) {
     let mut urls: HashMap<&str, Vec<Value>> = HashMap::new();
     for route in routes {

@@ -67,7 +67,7 @@ pub(super) async fn observe(
     let (mut packages, differences, around) = try_join!(
         client.packages_of_spaces(of_packages),
         differences(client, desired, &observed),
-        // Boxed, as it is large and most of it is rarely needed.
+        // Boxed, because it is large and most of it is rarely needed.
         Box::pin(around::observe(client, desired, &observed)),
     )?;
     observed.around = around;

@@ -1,5 +1,5 @@
-//! Turns the differences between an app and its entry into changes to show, properties
-//! that a manifest repairs, and values that need requests of their own.
+//! Sorts the differences between an app and its entry: changes to show, properties that a
+//! manifest repairs, and values that need requests of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,22 +10,22 @@ use crate::converge::compare::EntryDifference;
 use crate::desired::Group;
 use crate::manifest::entry::{ManifestEntry, scalar, text_of};
 
-/// Properties that take effect without a restart, or with the app's droplet.
+/// Properties that take effect without a restart, or together with the app's droplet.
 const WITHOUT_RESTART: [&str; 5] = ["routes", "no-route", "metadata", "buildpacks", "stack"];
 
 /// The drift of an app from its entry.
 #[derive(Debug, Default)]
 pub(super) struct EntryDrift {
     pub(super) changes: Vec<Change>,
-    /// The properties that differ in a way that the manifest repairs.
+    /// The properties whose differences the manifest repairs.
     pub(super) properties: BTreeSet<String>,
-    /// Environment variables with their new values. `None` removes one.
+    /// Environment variables with their new values. `None` removes a variable.
     pub(super) env: BTreeMap<String, Option<String>>,
-    /// Services that the app is bound to and should not be.
+    /// Services that the app is bound to but should not be.
     pub(super) unbind: Vec<String>,
-    /// Labels that the app has and should not.
+    /// Labels that the app has but should not have.
     pub(super) labels: Vec<String>,
-    /// Annotations that the app has and should not.
+    /// Annotations that the app has but should not have.
     pub(super) annotations: Vec<String>,
 }
 
@@ -45,21 +45,21 @@ impl EntryDrift {
         drift
     }
 
-    /// Whether a change takes effect only after a restart.
+    /// Whether a difference takes effect only after a restart.
     pub(super) fn needs_restart(&self) -> bool {
         let mut properties = self.properties.iter();
         let is_needed = |property: &String| !WITHOUT_RESTART.contains(&property.as_str());
         !self.env.is_empty() || !self.unbind.is_empty() || properties.any(is_needed)
     }
 
-    /// Whether a manifest repairs some of it.
+    /// Whether the manifest repairs any difference.
     pub(super) fn is_for_manifest(&self) -> bool {
         !self.properties.is_empty() || self.env.values().any(Option::is_some)
     }
 
     fn read(&mut self, entry: &ManifestEntry, path: &[&str], was: &Value, value: &Value) {
         match path {
-            // An app that does not exist is created.
+            // A missing app is created.
             ["name"] => {}
             ["env"] => {
                 let names = [was, value].into_iter().filter_map(Value::as_object);
@@ -86,7 +86,8 @@ impl EntryDrift {
                 self.metadata(entry, part, key, there(was), there(value));
             }
             ["services", ..] => self.services(entry, was, value),
-            // A manifest removes no process, sidecar or route, and no field of one.
+            // A manifest does not remove a process, sidecar or route, or one of its
+            // fields.
             ["processes" | "sidecars" | "routes", ..] if value.is_null() => {}
             ["routes"] => {
                 for route in value.as_array().into_iter().flatten() {
@@ -134,7 +135,7 @@ impl EntryDrift {
     }
 
     /// The only process or sidecar of an entry with this value in a field. The positions
-    /// in a diff are those of another list.
+    /// in a diff are those of the app's list, not of the entry's.
     fn item_name(
         &self,
         entry: &ManifestEntry,
@@ -201,7 +202,7 @@ impl EntryDrift {
             && !key.starts_with("cf-pusher")
             && key != "managed-by"
         {
-            // A field is removed only from items that the entry names.
+            // A field is removed only from items that the entry contains.
             let gone = if part == "labels" {
                 &mut self.labels
             } else {
@@ -235,7 +236,7 @@ impl EntryDrift {
         }
     }
 
-    /// Values that the group does not show may be secrets.
+    /// Values of variables that the group does not show may be secret.
     fn show_env(&mut self, group: &Group, differences: &[EntryDifference]) {
         let mut old: BTreeMap<&str, &Value> = BTreeMap::new();
         for difference in differences
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn every_difference_is_shown_and_sorted_by_what_repairs_it() {
+    fn every_difference_is_shown_and_sorted_by_its_repair() {
         let drift = drift(
             "{env: {SHOWN: '1', SECRET: s}, metadata: {labels: {team: a}}, services: [db], stack: new, processes: [{type: worker, instances: 2}]}",
             &[

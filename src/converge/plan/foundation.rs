@@ -45,8 +45,8 @@ pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<Resource
     plans
 }
 
-/// Creates a missing quota. Limits of an existing one that are not named are an operator's
-/// decision and stay.
+/// Creates a missing quota. Limits of an existing one that the desired state does not
+/// contain are an operator's decision, and are kept.
 fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePlan {
     let target = Target::Quota {
         name: name.to_owned(),
@@ -59,7 +59,7 @@ fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePla
         (Some(found), Some(wanted)) => plan.change_limits(wanted, &found.limits),
         (Some(_), None) => {}
     }
-    // The foundation's own quota is anyone's to use, as long as it is not changed.
+    // Any org may use the foundation's own quota, as long as it is not changed.
     let is_foundations = name == DEFAULT_QUOTA && wanted.is_none();
     let is_in_use = plan.action == Action::Unchanged && has_quota(name, desired, observed);
     plan.unmanaged = found.is_some_and(|quota| {
@@ -68,8 +68,8 @@ fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePla
     plan
 }
 
-/// Whether the orgs that are to have the quota exist, are ours and have it: others may
-/// have it too.
+/// Whether the orgs that should have the quota exist, are ours and have it. Other orgs
+/// may have it too.
 fn has_quota(name: &str, desired: &Desired, observed: &Observed) -> bool {
     let guid = observed.quotas.get(name).map(|quota| &quota.guid);
     let orgs = desired.orgs().iter().zip(&observed.orgs);
@@ -114,7 +114,7 @@ fn plan_org(org_id: usize, org: &Org, observed: &Observed, owner: &str) -> Resou
     plan
 }
 
-/// An org is entitled to the isolation segments that it and its spaces name.
+/// Entitles an org to the isolation segments of itself and its spaces.
 fn plan_isolation_of_org(
     plan: &mut ResourcePlan,
     org: &Org,
@@ -142,7 +142,7 @@ fn plan_isolation_of_org(
     plan_isolation(plan, org.isolation_segment.as_deref(), guid, observed);
 }
 
-/// The isolation segment of an org or space.
+/// Plans the isolation segment of an org or space.
 fn plan_isolation(
     plan: &mut ResourcePlan,
     wanted: Option<&str>,
@@ -236,7 +236,7 @@ fn plan_security_group(
     let mut plan = ResourcePlan::new(target, found.is_some());
     let Some(found) = found else {
         let spaces: Vec<Target> = spaces.iter().map(PlacedSpace::target).collect();
-        // The document of 2017 binds it later.
+        // In 2017, the group is bound later.
         let (at_once, later) = match observed.has_labels {
             true => (spaces, Vec::new()),
             false => (Vec::new(), spaces),
@@ -283,7 +283,7 @@ fn plan_security_group(
     plan
 }
 
-/// Whether the group applies to all spaces.
+/// Plans whether the group applies to all spaces.
 fn plan_globally_enabled(plan: &mut ResourcePlan, group: &SecurityGroup, found: &FoundGroup) {
     let wanted = group.globally_enabled;
     let differs = |wanted: Option<bool>, found: bool| wanted.filter(|wanted| *wanted != found);
@@ -303,8 +303,8 @@ fn plan_globally_enabled(plan: &mut ResourcePlan, group: &SecurityGroup, found: 
 }
 
 impl Observed {
-    /// Whether a quota is ours: all orgs that it applies to are, or it applies to none
-    /// and is as it would be created with the wanted limits.
+    /// Whether a quota is ours: all orgs that have it are ours, or no org has it and its
+    /// limits are those that we would create it with.
     pub(crate) fn is_our_quota(&self, quota: &OrgQuota, wanted: Option<&Limits>) -> bool {
         let is_wanted = || {
             let mut plan = ResourcePlan::new(
@@ -324,9 +324,9 @@ impl Observed {
         }
     }
 
-    /// Whether a security group is ours: all spaces that it applies to are, or it
-    /// applies to none and has the rules that it would be created with. One for all
-    /// spaces is ours if it should be, and has those rules or a name that begins as ours.
+    /// Whether a security group is ours: all spaces that it applies to are ours, or it
+    /// applies to none and has the rules that we would create it with. A group for all
+    /// spaces is ours if it should be one, and has those rules or a name with our prefix.
     pub(crate) fn is_our_group(
         &self,
         found: &FoundGroup,
@@ -349,7 +349,8 @@ impl Observed {
     }
 }
 
-/// Whether rules allow the same traffic. Only desired properties of a rule are compared.
+/// Whether two lists of rules allow the same traffic. Only the desired properties of a
+/// rule are compared.
 fn are_equal(found: &[FoundRule], wanted: &[Rule]) -> bool {
     let mut found: Vec<&FoundRule> = found.iter().collect();
     let mut wanted: Vec<&Rule> = wanted.iter().collect();
@@ -369,7 +370,7 @@ fn are_equal(found: &[FoundRule], wanted: &[Rule]) -> bool {
 }
 
 impl PlacedSpace<'_> {
-    /// The space as a plan names it.
+    /// The space as a target.
     pub(crate) fn target(&self) -> Target {
         Target::Space {
             org: self.org.name.clone(),
@@ -401,7 +402,7 @@ impl ResourcePlan {
         self.steps.push(step);
     }
 
-    /// A step of a resource that is created, or a change of one that exists.
+    /// Adds a step for a resource to create, or a change of an existing one.
     fn step_or_change(&mut self, guid: Option<&str>, change: impl FnOnce() -> Change, step: Step) {
         match guid {
             None => self.steps.push(step),
@@ -409,8 +410,8 @@ impl ResourcePlan {
         }
     }
 
-    /// Notes whether an org or space that exists is ours; one that is not gets our
-    /// label with its metadata, where there are labels.
+    /// Records whether an existing org or space is ours. If it is not, it gets our label,
+    /// provided that there are labels.
     pub(super) fn adopted(
         &mut self,
         metadata: &Metadata,
@@ -438,7 +439,7 @@ impl ResourcePlan {
         }
     }
 
-    /// Sets labels and annotations that differ; others are left alone.
+    /// Sets labels and annotations that differ. All others are kept.
     pub(super) fn change_metadata(
         &mut self,
         metadata: &Metadata,

@@ -1,5 +1,5 @@
-//! Plans the steps from the observed to the desired state. It does no I/O, and the same
-//! input gives the same plan.
+//! Plans the steps from the observed to the desired state. Planning does no I/O, and the
+//! same input gives the same plan.
 
 mod app;
 pub(super) mod around;
@@ -27,7 +27,7 @@ use crate::converge::observe::App;
 use crate::desired::{Desired, PlacedGroup, PlacedSpace};
 use crate::manifest::entry::ManifestEntry;
 
-/// What the plan does to a resource.
+/// The action of a plan on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -42,7 +42,7 @@ pub enum Action {
     Unchanged,
 }
 
-/// A property of a resource that differs from what is desired.
+/// A property that differs from the desired state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Change {
@@ -70,47 +70,48 @@ impl fmt::Display for Change {
     }
 }
 
-/// What a convergence would do, resource by resource.
+/// The changes that a convergence would make, resource by resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
-    /// What the apps of each org take in all.
+    /// The total size of the apps of each org.
     pub orgs: Vec<OrgTotals>,
-    /// Every desired resource and every resource to delete, in the order of the work.
+    /// Every desired resource and every resource to delete, in the order in which they
+    /// are processed.
     pub resources: Vec<ResourcePlan>,
 }
 
-/// What a convergence would do to one resource.
+/// The changes that a convergence would make to one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ResourcePlan {
     /// The resource.
     pub target: Target,
-    /// What the plan does to it.
+    /// The action.
     pub action: Action,
-    /// Its drift. Empty for a resource that does not exist.
+    /// The drift. Empty for a resource that does not exist.
     pub changes: Vec<Change>,
-    /// Whether it exists without being ours: a convergence that does not
+    /// Whether it exists but is not ours. A convergence that does not
     /// [adopt](crate::Converger::adopt) it is refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unmanaged: bool,
     /// The steps, in order.
     pub steps: Vec<Step>,
-    /// What is in an org or space that is deleted, and is deleted with it.
+    /// The contents of an org or space to delete, which are deleted with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub content: Vec<Target>,
     #[serde(skip)]
     pub(crate) app: Option<PlannedApp>,
 }
 
-/// Where an app belongs, for its steps.
+/// The space, group and size of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlannedApp {
-    /// The position of its space among all spaces.
+    /// The index of its space.
     pub(crate) space: usize,
-    /// The position of its group among all groups. `None` for an app to delete.
+    /// The index of its group. `None` for an app to delete.
     pub(crate) group: Option<usize>,
-    /// The position of the group whose prototype's droplet the app gets. `None` for an app
+    /// The index of the group whose prototype's droplet the app gets. `None` for an app
     /// to delete.
     pub(crate) droplet_of: Option<usize>,
     pub(crate) role: Role,
@@ -120,7 +121,7 @@ pub(crate) struct PlannedApp {
     pub(crate) size: Option<PlannedSize>,
 }
 
-/// How many instances an app gets, and how large each is.
+/// The number and the size of the instances of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PlannedSize {
     instances: u32,
@@ -144,17 +145,18 @@ pub(crate) enum Role {
     Surplus,
 }
 
-/// How apps are created, scaled, routed, given their environment and started.
+/// The way in which apps are created, scaled, routed, given their environment and
+/// started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Workflow {
-    /// Many at once by a manifest, then each by a deployment.
+    /// Many apps together by a manifest, then each by a deployment.
     Manifest,
-    /// Each by requests of its own, as the document of 2017 describes it.
+    /// Each app by requests of its own, as in the API of 2017.
     PerApp,
 }
 
 /// Plans the steps from the observed to the desired state. `bits` are the hashes of the
-/// groups' bits, in the order of the groups.
+/// groups' bits, in order.
 pub(crate) fn plan(
     desired: &Desired,
     bits: &[String],
@@ -212,7 +214,7 @@ pub(crate) fn plan(
     }
 }
 
-/// How the prototype of a group gets its droplet.
+/// The droplet that the prototype of a group needs.
 fn own_need<'a>(placed: &PlacedGroup<'a>, bits: &[String], spaces: &[Space<'a>]) -> app::Need<'a> {
     let Some(space) = spaces.get(placed.space.id) else {
         return app::Need::Keep;
@@ -223,7 +225,7 @@ fn own_need<'a>(placed: &PlacedGroup<'a>, bits: &[String], spaces: &[Space<'a>])
     app::prototype_need(placed.group, bits, prototype, space)
 }
 
-/// The state of a space that the plans of its apps need.
+/// The state of a space that the plans of its apps depend on.
 struct Space<'a> {
     placed: PlacedSpace<'a>,
     observed: &'a ObservedSpace,
@@ -274,7 +276,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// The apps that may have a route, beside one app.
+    /// The other apps that should have a route too.
     fn others_of(&self, route: &str) -> &[&'a str] {
         self.shared
             .get(route)
@@ -282,7 +284,7 @@ impl<'a> Space<'a> {
             .unwrap_or_default()
     }
 
-    /// Plans that delete managed apps that are not desired, with their routes.
+    /// Plans the deletion of managed apps that are not desired, with their routes.
     fn surplus(&self) -> Vec<ResourcePlan> {
         let wanted: HashSet<String> = self
             .placed
@@ -303,7 +305,7 @@ impl<'a> Space<'a> {
     }
 
     fn delete(&self, app: &App) -> ResourcePlan {
-        // Routes first: a later run finds them through the app.
+        // Routes are deleted first, because a later run finds them through the app.
         let own = format!("{}.{}", app.name.to_lowercase(), self.domain);
         let is_own = |route: &&Route| {
             let mut destinations = route.destinations.iter();
@@ -335,8 +337,8 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Whether an app beyond the desired ones is one that an interrupted run of ours
-    /// has only just begun.
+    /// Whether an app that is not desired is one that an interrupted run of ours has just
+    /// created.
     fn is_begun(&self, app: &App) -> bool {
         self.is_ours() && app.may_be_leftover_of(self.owner)
     }
@@ -346,7 +348,7 @@ impl<'a> Space<'a> {
         space.is_some_and(|space| space.ownership.managed)
     }
 
-    /// Whether a desired app exists and is not ours.
+    /// Whether a desired app exists but is not ours.
     fn is_unmanaged(&self, app: &App) -> bool {
         let is_leftover = self.is_ours() && app.is_unlabelled_and_empty();
         !app.ownership.is_of(self.owner) && !is_leftover
@@ -391,19 +393,20 @@ impl Plan {
         resources.filter(|resource| resource.target.is_app())
     }
 
-    /// The resources that exist by a name of the desired state without being ours.
+    /// The resources that exist with the name of a desired one but are not ours.
     pub fn unmanaged(&self) -> impl Iterator<Item = &Target> {
         let resources = self.resources.iter();
         let unmanaged = resources.filter(|resource| resource.unmanaged);
         unmanaged.map(|resource| &resource.target)
     }
 
-    /// How many apps have this action.
+    /// The number of apps with this action.
     pub fn count(&self, action: Action) -> usize {
         self.apps().filter(|app| app.action == action).count()
     }
 
-    /// Whether the droplet of an app no longer accounts for its packages.
+    /// Whether the plan removes the hash of the bits from a droplet, so that it does not
+    /// account for the app's packages any more.
     pub(crate) fn removes_bits_hash(&self) -> bool {
         let mut steps = self.apps().flat_map(|app| &app.steps);
         steps.any(|step| matches!(step, Step::RemoveBitsHash { .. }))

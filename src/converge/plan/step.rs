@@ -15,7 +15,7 @@ use crate::manifest::entry::{ManifestEntry, REDACTED};
 #[serde(tag = "step", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Step {
-    /// Enables or disables the feature of the foundation.
+    /// Enables or disables a feature flag of the foundation.
     SetFeatureFlag {
         /// Whether it is enabled.
         enabled: bool,
@@ -24,17 +24,17 @@ pub enum Step {
     CreateUser,
     /// Creates the domain.
     CreateDomain {
-        /// The name of the org that owns it; none if all orgs share it.
+        /// The name of the org that owns it. `None` for a shared domain.
         org: Option<String>,
     },
-    /// Creates the quota with its desired limits, and no others.
+    /// Creates the quota with its desired limits only.
     CreateQuota,
-    /// Sets limits of the quota; others stay.
+    /// Sets limits of the quota. All others are kept.
     SetLimits {
         /// The limits.
         limits: Limits,
     },
-    /// Suspends the org, or ends that.
+    /// Suspends the org, or ends the suspension.
     SetSuspended {
         /// Whether it is suspended.
         suspended: bool,
@@ -67,7 +67,7 @@ pub enum Step {
     AssignRole,
     /// Creates the service instance, and waits for its broker.
     CreateService,
-    /// Waits for the work of the service instance's broker.
+    /// Waits for the broker of the service instance.
     AwaitService,
     /// Changes settings of the service instance, and waits for its broker.
     UpdateService {
@@ -76,16 +76,16 @@ pub enum Step {
     },
     /// Deletes the service instance, and waits for its broker.
     DeleteService,
-    /// Deletes the org or space with all that is in it, the service instance or the domain.
+    /// Deletes the org or space with its contents, the service instance or the domain.
     Delete {
         /// Its GUID.
         guid: String,
     },
     /// Deletes the network policy.
     DeletePolicy,
-    /// Lets apps send traffic to others.
+    /// Allows apps to send traffic to others.
     AllowTraffic {
-        /// The pairs of apps that lack the policy.
+        /// The pairs of apps that the policy does not cover yet.
         pairs: Vec<(Target, Target)>,
         /// `tcp` or `udp`.
         protocol: String,
@@ -110,14 +110,14 @@ pub enum Step {
     },
     /// Creates the security group.
     CreateSecurityGroup {
-        /// The spaces whose running apps it applies to at once.
+        /// The spaces whose running apps it applies to.
         spaces: Vec<Target>,
     },
-    /// Applies the security group to all spaces, or no longer.
+    /// Applies the security group to all spaces, or ends that.
     EnableSecurityGroup {
-        /// Whether it applies to all running apps; none stays as it is.
+        /// Whether it applies to all running apps. `None` keeps the current value.
         running: Option<bool>,
-        /// Whether it applies to all stagings; none stays as it is.
+        /// Whether it applies to all stagings. `None` keeps the current value.
         staging: Option<bool>,
     },
     /// Sets the rules of the security group.
@@ -135,14 +135,14 @@ pub enum Step {
         /// The buildpacks. Empty if they are detected.
         buildpacks: Vec<String>,
     },
-    /// Applies a manifest with this entry, together with those of other apps. It
-    /// creates an app that does not exist.
+    /// Applies a manifest with this entry, together with those of other apps. A missing
+    /// app is created.
     ApplyManifest {
         /// The entry.
         #[serde(serialize_with = "redacted_entry")]
         entry: Box<ManifestEntry>,
     },
-    /// Removes the annotation of a droplet, which stands for the app's packages.
+    /// Removes the annotation with which a droplet accounts for the app's packages.
     RemoveBitsHash {
         /// The droplet's GUID.
         droplet: String,
@@ -160,7 +160,7 @@ pub enum Step {
     Stage {
         /// The package.
         package: PackageRef,
-        /// The buildpacks to stage with, where they are not the app's yet.
+        /// The buildpacks to stage with, if they differ from the app's.
         buildpacks: Option<Vec<String>>,
     },
     /// Copies the droplet of the prototype.
@@ -177,8 +177,8 @@ pub enum Step {
         /// The droplet.
         droplet: DropletRef,
     },
-    /// Sets the droplet and starts the app, by a deployment where the foundation
-    /// allows those.
+    /// Sets the droplet and starts the app, with a deployment if the foundation allows
+    /// those.
     Deploy {
         /// The droplet.
         droplet: DropletRef,
@@ -245,10 +245,10 @@ pub enum Step {
         route: String,
         /// The GUIDs of the apps.
         apps: Vec<String>,
-        /// The protocol, where the entry names one.
+        /// The protocol, if the entry has one.
         protocol: Option<String>,
     },
-    /// Scales the web process; what is none stays as it is.
+    /// Scales the web process. `None` keeps the current value.
     Scale {
         /// The number of instances.
         instances: Option<u32>,
@@ -275,7 +275,7 @@ pub enum Step {
     DeleteApp,
 }
 
-/// A plan that is printed or stored shows no values of environment variables.
+/// Replaces the values of environment variables in a plan that is printed or stored.
 fn redacted_env<S: Serializer>(
     env: &Arc<BTreeMap<String, String>>,
     serializer: S,
@@ -295,43 +295,43 @@ fn redacted_variables<S: Serializer>(
     serializer.collect_map(shown.map(|(name, value)| (name, value.as_ref().map(|_| REDACTED))))
 }
 
-/// The package that a step is about.
+/// The package of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PackageRef {
-    /// One that exists, by its GUID.
+    /// An existing package, by its GUID.
     Existing(String),
-    /// The one that [`Step::PushBits`] of the same app creates.
+    /// The package that [`Step::PushBits`] of the same app creates.
     Pushed,
 }
 
-/// The droplet that a step is about.
+/// The droplet of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropletRef {
-    /// One that the app has, by its GUID.
+    /// An existing droplet of the app, by its GUID.
     Existing(String),
-    /// The one that [`Step::Stage`] or [`Step::CopyDroplet`] of the same app makes.
+    /// The droplet that [`Step::Stage`] or [`Step::CopyDroplet`] of the same app creates.
     New,
 }
 
-/// The droplet that is copied.
+/// The droplet to copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceDroplet {
-    /// One that the prototype has, by its GUID.
+    /// An existing droplet of the prototype, by its GUID.
     Existing(String),
-    /// The one that [`Step::Stage`] of the group's prototype makes.
+    /// The droplet that [`Step::Stage`] of the group's prototype creates.
     Staged,
 }
 
-/// The route that a step is about.
+/// The route of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteRef {
-    /// One that exists, by its GUID.
+    /// An existing route, by its GUID.
     Existing(String),
-    /// The one that the [`Step::CreateRoute`] before it creates.
+    /// The route that the preceding [`Step::CreateRoute`] creates.
     Created,
 }
 
@@ -342,7 +342,7 @@ impl Step {
         matches!(self, Self::CopyDroplet { from: it } if *it == from)
     }
 
-    /// Whether an app runs afterwards.
+    /// Whether it starts the app.
     pub(crate) fn starts(&self) -> bool {
         matches!(self, Self::Start | Self::Restart | Self::Deploy { .. })
     }

@@ -1,4 +1,4 @@
-//! Plans as text: resources that are alike share a line.
+//! Displays plans: similar resources share a line.
 
 use std::fmt;
 
@@ -13,8 +13,8 @@ const COUNTED: [(Action, &str); 4] = [
     (Action::Unchanged, "unchanged"),
 ];
 
-/// `{}` shows the changes, `{:#}` also the resources that are up to date. Apps of a
-/// space that are alike share a line. The last lines count every kind of resource.
+/// `{}` shows the changes, `{:#}` also the resources that are up to date. Similar apps of
+/// a space share a line. The last lines have the number of resources of every kind.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = self.resources.iter();
@@ -29,7 +29,7 @@ impl fmt::Display for Plan {
 }
 
 impl Plan {
-    /// Whether the names of apps may not be unique.
+    /// Whether the names of apps may be ambiguous.
     fn names_places(&self) -> bool {
         let place = |target: &Target| match target {
             Target::App { org, space, .. } => Some((org.clone(), space.clone())),
@@ -40,7 +40,7 @@ impl Plan {
         places.any(|it| Some(&it) != first.as_ref())
     }
 
-    /// A line of counts for each kind of resource, the apps' last.
+    /// A line of counts for each kind of resource, apps last.
     fn counts(&self) -> Vec<String> {
         let mut kinds: Vec<&'static str> = Vec::new();
         for resource in &self.resources {
@@ -64,11 +64,11 @@ impl Plan {
     }
 }
 
-/// What distinguishes the lines of a plan.
+/// The properties that distinguish the lines of a plan.
 #[derive(PartialEq)]
-struct Alike<'p> {
+struct LineKey<'p> {
     kind: &'static str,
-    /// The type of a user's role.
+    /// The type of a role.
     role: Option<&'p str>,
     place: Option<(&'p str, &'p str)>,
     action: Action,
@@ -78,16 +78,16 @@ struct Alike<'p> {
 }
 
 struct Line<'p> {
-    alike: Alike<'p>,
+    alike: LineKey<'p>,
     targets: Vec<&'p Target>,
 }
 
-/// Resources that are alike as one line, where the first of them stands.
+/// Joins similar resources in one line, at the place of the first one.
 fn lines<'p>(resources: impl Iterator<Item = &'p ResourcePlan>) -> Vec<Line<'p>> {
     let mut lines: Vec<Line<'p>> = Vec::new();
     for resource in resources {
-        let alike = Alike::of(resource);
-        // Those that are alike come in a row, or nearly so.
+        let alike = LineKey::of(resource);
+        // Similar resources follow one another, or nearly so.
         match lines
             .iter_mut()
             .rev()
@@ -104,11 +104,11 @@ fn lines<'p>(resources: impl Iterator<Item = &'p ResourcePlan>) -> Vec<Line<'p>>
     lines
 }
 
-/// How many lines back an app can be alike, so that a plan of apps that all differ
-/// takes linear time.
+/// The number of previous lines that are searched for similar resources. The limit makes
+/// printing take linear time even if all apps differ.
 const LOOK_BACK: usize = 100;
 
-impl<'p> Alike<'p> {
+impl<'p> LineKey<'p> {
     fn of(resource: &'p ResourcePlan) -> Self {
         let place = match &resource.target {
             Target::App { org, space, .. }
@@ -135,8 +135,8 @@ impl<'p> Alike<'p> {
     }
 }
 
-impl<'p> Alike<'p> {
-    /// The roles of one kind in one org or space are alike.
+impl<'p> LineKey<'p> {
+    /// The roles of one type in one org or space are similar.
     fn of_role(resource: &'p ResourcePlan, role: &'p str, place: (&'p str, &'p str)) -> Self {
         Self {
             kind: "role",

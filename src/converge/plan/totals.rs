@@ -1,4 +1,4 @@
-//! What the apps of an org take in all, against its quota.
+//! Adds up the sizes of the apps of an org, and shows them against its quota.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ const DEFAULT_MEMORY_MB: u64 = 1024;
 
 const MB_PER_GB: u64 = 1024;
 
-/// What the desired apps of an org take in all.
+/// The total size of the desired apps of an org.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OrgTotals {
@@ -25,11 +25,11 @@ pub struct OrgTotals {
     /// The number of instances.
     pub instances: u64,
     /// The memory of all instances, in MB. An instance without a size of its own counts
-    /// with 1024 MB, the Cloud Controller's default.
+    /// as 1024 MB, the Cloud Controller's default.
     pub memory_mb: u64,
     /// The org's quota, if the desired state names one.
     pub quota: Option<String>,
-    /// The memory that the quota allows, in MB. `None` without a limit.
+    /// The memory that the quota allows, in MB. `None` means no limit.
     pub quota_memory_mb: Option<u64>,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Display for OrgTotals {
     }
 }
 
-/// A size in MB, from 10 GB on in GB.
+/// A size in MB, or in GB if it is at least 10 GB.
 fn size(mb: u64) -> String {
     match mb {
         0..10_240 => format!("{mb} MB"),

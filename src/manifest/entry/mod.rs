@@ -1,9 +1,9 @@
-//! One application of a manifest, as normalised data.
+//! One application of a manifest, as normalized data.
 //!
-//! The Cloud Controller's diff compares values as they are written: it reports `1`
-//! and `"1"` as different, `buildpack` and `buildpacks`, and `1G` and `1024M` where
-//! it does not convert units. So an entry has one form only, the one that the Cloud
-//! Controller shows. The diff of an entry that is up to date is empty then.
+//! The Cloud Controller's diff compares values in their written form: it reports `1` and
+//! `"1"`, `buildpack` and `buildpacks`, and `1G` and `1024M` as different. So an entry
+//! always has the form that the Cloud Controller shows. The diff of an entry that is up
+//! to date is then empty.
 
 mod normal;
 mod placeholders;
@@ -65,7 +65,7 @@ pub struct ManifestEntry {
     env: Arc<BTreeMap<String, String>>,
     /// `None` if the entry does not set routes.
     routes: Option<Vec<EntryRoute>>,
-    /// Whether an app gets the route of its name if the entry sets no routes.
+    /// Whether an app gets a route with its own name if the entry sets no routes.
     default_route: bool,
     /// All other properties. Those of the web process are not in `processes`.
     properties: Arc<BTreeMap<String, Value>>,
@@ -80,7 +80,7 @@ pub(crate) struct EntryRoute {
     pub(crate) options: Option<Value>,
 }
 
-/// Why a manifest entry cannot be used.
+/// The reason why a manifest entry cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", message(.property, .reason))]
 pub struct EntryError {
@@ -103,7 +103,7 @@ impl EntryError {
         }
     }
 
-    /// The invalid property; empty if the entry as a whole is invalid.
+    /// The invalid property. Empty if the entry as a whole is invalid.
     pub fn property(&self) -> &str {
         &self.property
     }
@@ -117,7 +117,7 @@ impl TryFrom<Value> for ManifestEntry {
     }
 }
 
-/// As an entry of `applications`, without a name.
+/// Serializes as an entry of `applications`, without a name.
 impl Serialize for ManifestEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.application(Purpose::Create).serialize(serializer)
@@ -125,7 +125,7 @@ impl Serialize for ManifestEntry {
 }
 
 impl ManifestEntry {
-    /// A property in its normalised form; `env` and `routes` are read by
+    /// A property in its normalized form. For `env` and `routes`, use
     /// [`ManifestEntry::env`] and [`ManifestEntry::routes`].
     pub fn get(&self, property: &str) -> Option<&Value> {
         self.properties.get(property)
@@ -140,8 +140,8 @@ impl ManifestEntry {
         &self.env
     }
 
-    /// The routes, each with host, domain and path or port; `None` if the entry does
-    /// not set routes.
+    /// The routes, each with host, domain and path or port. `None` if the entry does not
+    /// set routes.
     pub fn routes(&self) -> Option<impl Iterator<Item = &str>> {
         let routes = self.routes.as_ref()?.iter();
         Some(routes.map(|route| route.route.as_str()))
@@ -151,7 +151,7 @@ impl ManifestEntry {
         self.routes.as_deref().unwrap_or_default()
     }
 
-    /// Whether an app gets the route of its name.
+    /// Whether an app gets a route with its own name.
     pub(crate) fn has_default_route(&self) -> bool {
         self.default_route && self.routes.is_none()
     }
@@ -180,12 +180,12 @@ impl ManifestEntry {
         size::megabytes(self.get(property)?.as_str()?).ok()
     }
 
-    /// The start command of the web process; `None` leaves it to the droplet.
+    /// The start command of the web process. `None` uses the droplet's.
     pub fn command(&self) -> Option<&str> {
         self.get("command")?.as_str()
     }
 
-    /// The buildpacks; if there are none, they are detected.
+    /// The buildpacks. If there are none, they are detected.
     pub fn buildpacks(&self) -> Vec<String> {
         let list = self.get("buildpacks").and_then(Value::as_array);
         let list = list.into_iter().flatten().filter_map(Value::as_str);
@@ -216,7 +216,7 @@ impl ManifestEntry {
         self.get("metadata")?.get(part)?.as_object()
     }
 
-    /// Returns the entry with a property, which must be normalised.
+    /// Returns the entry with a property, which must be normalized.
     pub(crate) fn with(mut self, property: &str, value: Value) -> Self {
         Arc::make_mut(&mut self.properties).insert(property.to_owned(), value);
         self
@@ -228,7 +228,7 @@ impl ManifestEntry {
         self
     }
 
-    /// The properties that separate requests for each app cannot set, if there are any.
+    /// The properties that separate requests for each app cannot set, if any.
     pub(crate) fn beyond_requests(&self) -> Option<Self> {
         let mut rest = self.clone();
         rest.env = Arc::default();

@@ -1,4 +1,4 @@
-//! The known properties of an app and their normal form: the one that the Cloud
+//! The known properties of an app and their normal form, which is the form that the Cloud
 //! Controller shows.
 
 use serde_json::{Map, Value, json};
@@ -7,7 +7,8 @@ use super::EntryError;
 use super::routes::route_text;
 use crate::manifest::size;
 
-/// The properties of a process; at the top of an entry, those of the web process.
+/// The properties of a process. At the top of an entry, they are those of the web
+/// process.
 pub(super) const PROCESS: [(&str, Kind); 15] = [
     ("command", Kind::Command),
     ("disk_quota", Kind::Size),
@@ -62,9 +63,9 @@ pub(super) enum Kind {
     Size,
     /// Bytes per second, as the Cloud Controller shows them.
     Rate,
-    /// `port`, `process` or `http`.
+    /// A type of health check: `port`, `process` or `http`.
     HealthCheck,
-    /// A string; without it, the droplet's command is used.
+    /// A string. Without it, the droplet's command is used.
     Command,
     Map,
     Features,
@@ -81,8 +82,8 @@ pub(super) fn of(properties: &[(&str, Kind)], name: &str) -> Option<Kind> {
         .map(|(_, kind)| *kind)
 }
 
-/// A value in the form that the Cloud Controller shows; `None` for a value that means
-/// the default.
+/// A value in the form that the Cloud Controller shows. `None` for a value that means the
+/// default.
 pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value>, EntryError> {
     if matches!(kind, Kind::Texts) {
         return texts(key, value).map(|texts| Some(json!(texts)));
@@ -140,14 +141,13 @@ pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value
         Kind::Metadata => metadata(key, value)?,
         Kind::Services => services(key, value)?,
         Kind::Sidecars => sidecars(key, value)?,
-        // These are read elsewhere.
+        // Other functions read these.
         Kind::Texts | Kind::Processes => value,
     }))
 }
 
-/// A value in the form in which equal values are equal; `None` for a value that means
-/// the default. `path` leads from the app to the value, such as `processes`, `0`,
-/// `memory`.
+/// A value in a form in which equal values are equal. `None` for a value that means the
+/// default. `path` leads from the app to the value, such as `processes`, `0`, `memory`.
 pub(crate) fn normalized(path: &[&str], value: &Value) -> Option<Value> {
     let (key, kind) = match path {
         ["env", _] => return Some(json!(text_of(value))),
@@ -168,19 +168,19 @@ pub(crate) fn normalized(path: &[&str], value: &Value) -> Option<Value> {
     match normal(key, kind, value.clone()) {
         Ok(Some(Value::Array(list))) if list.is_empty() => None,
         Ok(normal) => normal,
-        // The Cloud Controller reports what is wrong with it.
+        // The Cloud Controller reports the error.
         Err(_) => Some(value.clone()),
     }
 }
 
-/// The name of a property that has two.
+/// The name of a property that has two names.
 pub(super) fn renamed(key: &str) -> &str {
     let mut names = SECOND_NAMES.iter();
     let found = names.find(|(second, _)| *second == key);
     found.map_or(key, |(_, name)| name)
 }
 
-/// Whether a property belongs to the web process, wherever a manifest has it.
+/// Whether a property belongs to the web process, at any place in a manifest.
 pub(crate) fn is_of_process(key: &str) -> bool {
     of(&PROCESS, renamed(key)).is_some()
 }
@@ -196,14 +196,14 @@ fn sorted(value: &Value) -> Value {
     json!(list)
 }
 
-/// The memory of a sidecar, of which a plain number is one of MB.
+/// The memory of a sidecar. A plain number is in MB.
 fn sidecar_memory(value: &Value) -> Option<Value> {
     let text = scalar(value)?;
     let megabytes = text.parse().or_else(|_| size::megabytes(&text)).ok()?;
     Some(json!(format!("{megabytes}M")))
 }
 
-/// The value of an environment variable in the app.
+/// The value of an environment variable as the app sees it.
 pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -295,7 +295,7 @@ fn texts(key: &str, value: Value) -> Result<Vec<String>, EntryError> {
             .iter()
             .map(|item| scalar(item).ok_or_else(wrong))
             .collect(),
-        // As `buildpack` has it.
+        // `buildpack` has the same special values.
         Value::String(text) if text == "default" || text == "null" => Ok(Vec::new()),
         Value::String(text) => Ok(vec![text]),
         _ => Err(wrong()),
@@ -340,7 +340,7 @@ fn shown(value: &Value) -> String {
     scalar(value).unwrap_or_else(|| kind(value).to_owned())
 }
 
-/// Bytes per second in the largest unit that gives a whole number.
+/// A number of bytes per second in the largest unit that gives a whole number.
 pub(crate) fn rate_text(bytes: i64) -> String {
     const UNITS: [(&str, u32); 4] = [("T", 40), ("G", 30), ("M", 20), ("K", 10)];
     if bytes <= 0 {

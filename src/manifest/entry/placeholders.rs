@@ -29,7 +29,7 @@ impl ManifestEntry {
             })
     }
 
-    /// The entry of one app of a group.
+    /// The entry of one app of a group, with its placeholders filled in.
     pub(crate) fn of_app(&self, name: &str, index: u32, apps_domain: &str) -> Self {
         let mut entry = self.clone();
         if self.env.values().any(|value| placeholder::has_any(value)) {

@@ -13,7 +13,7 @@ use crate::manifest::yaml;
 /// The properties that an application of a manifest may have.
 pub(crate) fn known_keys() -> impl Iterator<Item = &'static str> {
     let in_tables = APP.iter().chain(&PROCESS).map(|(key, _)| *key);
-    // Only a process has a user.
+    // Only processes have a user.
     APART
         .into_iter()
         .chain(in_tables.filter(|key| *key != "user"))
@@ -223,7 +223,7 @@ fn processes(value: Value, top: &mut BTreeMap<String, Value>) -> Result<(), Entr
         }
     }
     if let Some(web) = web {
-        // Then the Cloud Controller takes no notice of what stands at the top.
+        // The Cloud Controller ignores properties at the top then.
         top.retain(|name, _| of(&PROCESS, name).is_none());
         top.extend(web);
     }

@@ -1,4 +1,5 @@
-//! The JSON Schema of an application of a manifest, as an entry reads it.
+//! The JSON Schema of an application of a manifest, with the properties that an entry
+//! reads.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +9,7 @@ use super::normal::{APP, Kind, PROCESS, SECOND_NAMES};
 const SIZE: &str = r"^\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)\s*([kKmMgGtT]([iI]?[bB])?|[bB])\s*$";
 
 /// The schema of each property that an entry reads, by name. `name` and `path` are not
-/// among them.
+/// included.
 pub(crate) fn property_schemas() -> Map<String, Value> {
     let mut schemas = Map::new();
     let tables = APP.iter().chain(&PROCESS).filter(|(key, _)| *key != "user");
@@ -21,7 +22,7 @@ pub(crate) fn property_schemas() -> Map<String, Value> {
         ("routes", routes()),
         ("no-route", flag.clone()),
         ("default-route", flag),
-        // Each run would give an app another route.
+        // Every run would give an app another route.
         ("random-route", json!({"enum": [false, null]})),
     ];
     schemas.extend(others.map(|(key, schema)| (key.to_owned(), schema)));

@@ -6,7 +6,7 @@ fn parse(text: &str) -> ManifestEntry {
     ManifestEntry::parse(text).unwrap()
 }
 
-/// Texts that mean the same.
+/// Pairs of texts with the same meaning.
 #[rstest]
 #[case("memory: 1G", "memory: 1024MB")]
 #[case("disk-quota: 1G", "disk_quota: 1024M")]
@@ -144,7 +144,7 @@ fn an_entry_is_written_for_a_purpose() {
 }
 
 #[test]
-fn a_user_makes_the_web_process_a_process_of_its_own() {
+fn an_entry_with_a_user_has_an_explicit_web_process() {
     let entry = parse("processes: [{type: web, user: me, memory: 1G}, {type: worker}]");
     let written = Value::Object(entry.application(Purpose::Create)).to_string();
     insta::assert_snapshot!(written, @r#"{"processes":[{"memory":"1024M","user":"me","type":"web"},{"type":"worker"}]}"#);

@@ -13,9 +13,9 @@ use crate::manifest::yaml;
 pub(crate) enum Purpose {
     /// To create an app. Properties that a new app does not have are left out.
     Create,
-    /// To change an app. `no-route` is written if all routes are removed.
+    /// To change an app. If all routes are removed, `no-route` is written.
     Change,
-    /// To be compared by the Cloud Controller. Properties that lists show, or that its
+    /// To let the Cloud Controller compare it. Properties that lists show, or that the
     /// diff does not compare, are left out.
     Compare,
 }

@@ -1,5 +1,5 @@
-//! Applies overrides to a manifest: one pure function per override, in a fixed
-//! order. The comments in the sequence say why the order matters.
+//! Applies overrides to a manifest: one pure function for each override, in a fixed
+//! order. Comments in the sequence explain where the order matters.
 //!
 //! The source is the ADR "V7 `cf push` transforms manifest before applying".
 
@@ -15,7 +15,7 @@ use super::overrides::{OverrideField, Overrides};
 use super::{Application, Manifest};
 use steps::*;
 
-/// Why [`Overrides`] cannot be applied to a manifest.
+/// The reason why [`Overrides`] cannot be applied to a manifest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransformError {
@@ -40,7 +40,7 @@ pub enum TransformError {
     InvalidValue {
         /// The override.
         field: OverrideField,
-        /// What is wrong with the value, and what is allowed.
+        /// The error and the allowed values.
         reason: String,
     },
     /// One of several applications in the manifest has no `name`.
@@ -130,18 +130,20 @@ const SEQUENCE: [Transform; 23] = [
     droplet,
 ];
 
-/// What a deployment sets instead of the manifest that is applied before it.
+/// The properties that a deployment sets. The manifest that is applied before does not
+/// contain them.
 const SCALE: [Transform; 4] = [instances, memory, disk, log_rate_limit];
 
 impl Manifest {
     /// Applies overrides, and makes the `path` of each app relative to the working
-    /// directory. The result is the manifest that `push` sends. A `path` need not exist
-    /// yet: see [`Manifest::check_paths`].
+    /// directory. The result is the manifest that `push` sends. A `path` does not have to
+    /// exist: see [`Manifest::check_paths`].
     ///
-    /// With a [deployment strategy](Overrides::strategy), instances, memory, disk
-    /// and log rate limit are left to the deployment.
+    /// With a [deployment strategy](Overrides::strategy), the deployment sets instances,
+    /// memory, disk and log rate limit.
     ///
     /// # Errors
+    ///
     /// [`TransformError`] if the overrides are invalid or do not fit the manifest.
     pub fn transform(self, overrides: &Overrides) -> Result<Self, TransformError> {
         overrides.validate()?;
@@ -153,7 +155,8 @@ impl Manifest {
     /// Checks that the `path` of each app exists.
     ///
     /// # Errors
-    /// [`TransformError::Path`], for the first that does not.
+    ///
+    /// [`TransformError::Path`] for the first one that does not.
     pub fn check_paths(&self) -> Result<(), TransformError> {
         for app in &self.applications {
             let path = app.text("path").filter(|_| !app.has("docker"));
@@ -198,7 +201,7 @@ impl Manifest {
     fn with_unique_names(self) -> Result<Self, TransformError> {
         let mut names = HashSet::new();
         let duplicate = self.applications.iter().map(Application::name);
-        // The Cloud Controller's names ignore case.
+        // The Cloud Controller ignores the case of names.
         let duplicate = { duplicate }.find(|name| !names.insert(name.to_lowercase()));
         match duplicate.map(str::to_owned) {
             Some(name) => Err(TransformError::DuplicateApp { name }),

@@ -40,7 +40,7 @@ pub(super) fn app_name(
     manifest.with_unique_names()
 }
 
-/// Sets a property of the web process if the manifest has one, else of the app.
+/// Sets a property of the web process if the manifest has one, otherwise of the app.
 pub(super) fn set_web(
     mut manifest: Manifest,
     field: &'static str,
@@ -77,7 +77,7 @@ pub(super) fn number(field: Option<u32>) -> Option<Value> {
     field.map(|number| Value::Int(number.into()))
 }
 
-/// With a strategy, the deployment scales the app.
+/// Leaves a property to the deployment if there is a strategy.
 pub(super) fn unless_deployed(overrides: &Overrides, value: Option<Value>) -> Option<Value> {
     value.filter(|_| overrides.strategy.is_none())
 }
@@ -369,7 +369,7 @@ pub(super) fn path(
     for app in &mut manifest.applications {
         if let Some(path) = app.text("path") {
             let path = dir.join(path);
-            // A path that is not built yet has no links.
+            // A path that does not exist yet has no links.
             let path = without_links(&path).unwrap_or(path);
             app.set("path", Value::text(path.to_string_lossy()));
         }

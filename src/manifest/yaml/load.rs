@@ -39,7 +39,7 @@ pub(super) struct Loader {
     anchors: HashMap<usize, Loaded>,
     values: usize,
     root: Option<Value>,
-    /// Whether the keys of the outermost map are strings.
+    /// Whether the keys of the outermost map are read as strings.
     text_keys: bool,
 }
 
@@ -51,7 +51,7 @@ impl Loader {
         }
     }
 
-    /// As libyaml has them.
+    /// The options that match libyaml.
     pub(super) fn options() -> granit_parser::Options {
         granit_parser::options! {
             block_scalar_eof_without_line_feed: true,
@@ -197,7 +197,7 @@ impl Loader {
 }
 
 /// Merges as the CLI's parser does: merged keys replace earlier ones, and later ones
-/// replace them; in a list, the first map wins.
+/// replace them. In a list, the first map wins.
 fn merge(map: &mut Map, value: Value) -> Result<(), String> {
     let maps = match value {
         Value::List(list) => list,

@@ -27,8 +27,8 @@ struct Place<'a> {
 }
 
 /// The line of a property in the first document of a text, by its path of keys and
-/// positions, such as `applications`, `0`, `memory`; `None` if it is not written
-/// there, because an anchor or a variable supplies it.
+/// positions, such as `applications`, `0`, `memory`. `None` if an anchor or a variable
+/// supplies the property.
 pub(crate) fn line_of(text: &str, path: &[&str]) -> Option<usize> {
     let mut found = None;
     visit(text, |place| {
@@ -57,15 +57,15 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The lines of a value in this one, by its key or position; `None` if it is not
-    /// written there, because an anchor supplies it.
+    /// The lines of a value in this one, by its key or position. `None` if an anchor
+    /// supplies the value.
     pub(crate) fn get(&self, part: &str) -> Option<&Self> {
         self.children.get(part)
     }
 }
 
-/// The lines of all values in the first document of a text, and each key that its map
-/// has already, with its line.
+/// The lines of all values in the first document of a text, and each repeated key with
+/// its line.
 pub(crate) fn lines(text: &str) -> (Lines, Vec<(String, usize)>) {
     let mut root = Lines::default();
     let mut repeated = Vec::new();

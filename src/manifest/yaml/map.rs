@@ -1,4 +1,4 @@
-//! A map with unique keys in order, in which a key is found in constant time.
+//! A map with unique keys in order, which finds a key in constant time.
 
 use std::hash::{Hash, Hasher};
 
@@ -10,8 +10,8 @@ use super::Value;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Map(IndexMap<Value, Value>);
 
-/// `.nan` is unequal to itself, so a map may have several such keys. Nothing looks
-/// them up.
+/// `.nan` is not equal to itself, so a map may have several such keys. No code looks them
+/// up.
 impl Eq for Value {}
 
 impl Hash for Value {
@@ -37,7 +37,7 @@ impl Equivalent<Value> for Text<'_> {
     }
 }
 
-/// Maps are equal if their order is equal too: it is part of a manifest.
+/// Maps are equal only if their keys have the same order, which is part of a manifest.
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().eq(other.0.iter())
@@ -57,7 +57,7 @@ impl Map {
         self.0.contains_key(&Text(key))
     }
 
-    /// Sets a value: in place if the key exists, else at the end.
+    /// Sets a value: in place if the key exists, otherwise at the end.
     pub(crate) fn set(&mut self, key: impl Into<Value>, value: Value) {
         self.0.insert(key.into(), value);
     }
@@ -66,7 +66,7 @@ impl Map {
         self.0.shift_remove(&Text(key))
     }
 
-    /// Renames a key in place. A value of the new name is replaced.
+    /// Renames a key in place. An existing value with the new name is replaced.
     pub(crate) fn rename(&mut self, from: &str, to: &str) {
         if !self.contains(from) {
             return;

@@ -53,7 +53,7 @@ impl YamlError {
         self.line
     }
 
-    /// What is wrong there.
+    /// The problem at that line.
     pub(crate) fn reason(&self) -> &str {
         &self.reason
     }
@@ -65,7 +65,8 @@ impl Value {
         Loader::default().load(text)
     }
 
-    /// The same, but the keys of the outermost map are strings: `y` is not a boolean.
+    /// Parses the first document of a text. The keys of the outermost map are strings, so
+    /// `y` is not a boolean.
     pub(crate) fn parse_with_text_keys(text: &str) -> Result<Self, YamlError> {
         let loader = Loader::with_text_keys();
         loader.load(text)
@@ -120,7 +121,7 @@ impl Value {
         height_of(self) <= DEEPEST && size_of(self) <= MOST_VALUES
     }
 
-    /// The text of a scalar; `None` for lists, maps and null.
+    /// The text of a scalar. `None` for lists, maps and null.
     pub(crate) fn scalar_text(&self) -> Option<String> {
         match self {
             Self::Bool(truth) => Some(truth.to_string()),

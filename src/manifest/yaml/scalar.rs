@@ -115,13 +115,13 @@ fn decimal(plain: &str) -> Option<Value> {
     number.is_finite().then(|| float(number))
 }
 
-/// A float, or the integer with the same value: `1e3` is 1000, as for the CLI, which
-/// parses a manifest twice.
+/// A float, or the integer with the same value: `1e3` is 1000. The CLI gets the same
+/// result because it parses a manifest twice.
 pub(super) fn float(number: f64) -> Value {
     integer(&float_text(number)).unwrap_or(Value::Float(number))
 }
 
-/// A number as the CLI writes it: as short as possible, with an exponent if that is
+/// A number in the CLI's notation: as short as possible, with an exponent if that is
 /// below -4 or above 5.
 pub(super) fn float_text(number: f64) -> String {
     if number.is_nan() {

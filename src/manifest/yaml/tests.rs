@@ -77,7 +77,7 @@ fn what_is_not_understood_is_refused(#[case] text: &str, #[case] expected: &str)
 }
 
 #[test]
-fn texts_that_other_readers_take_for_numbers_are_quoted() {
+fn texts_that_look_like_numbers_are_quoted() {
     for text in ["0:30", "12:30:45", "1,000", "1_000", "10.0.0.1", "+1"] {
         let rendered = Value::from(text).render();
         assert_eq!(rendered.trim_end(), format!("\"{text}\""));
@@ -145,7 +145,7 @@ fn values() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn what_is_written_reads_the_same(value in values()) {
+    fn written_values_read_the_same(value in values()) {
         let text = value.render();
         prop_assert_eq!(Value::parse(&text), Ok(value), "{}", text);
     }

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use super::Value;
 
 impl Value {
-    /// The value as YAML, which parses to the same value.
+    /// The value as YAML that parses to the same value.
     pub(crate) fn render(&self) -> String {
         let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
         // Writing to a string cannot fail.
@@ -45,7 +45,7 @@ impl Serialize for Value {
     }
 }
 
-/// Whether a text consists of digits and their separators.
+/// Whether a text consists only of digits and separators of numbers.
 fn looks_like_a_number(text: &str) -> bool {
     let digit = |byte: &u8| byte.is_ascii_digit();
     text.bytes().any(|byte| digit(&byte))

@@ -1,5 +1,5 @@
-//! The bits of an archive: any file that ends with a zip directory, so a jar with a
-//! script in front of it is an archive too.
+//! The bits of an archive. Any file that ends with a zip directory is an archive,
+//! including a jar that begins with a script.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -19,11 +19,11 @@ pub(super) type Archive = ZipArchive<BufReader<File>>;
 /// The mode that the `cf` CLI gives every file of an archive.
 const FILE_MODE: u32 = 0o744;
 
-/// The longest target of a link, in bytes: no path is longer.
+/// The longest target of a link, in bytes. No path is longer.
 const LONGEST_LINK: u64 = 4096;
 
-/// The largest size of all unpacked files, in bytes. A small archive can unpack to
-/// more than any disk holds.
+/// The maximum size of all unpacked files, in bytes. A small archive can unpack to more
+/// than any disk holds.
 const MAX_UNPACKED: u64 = 8 * 1024 * 1024 * 1024;
 
 pub(super) fn open(path: &Path) -> Result<Archive, Reason> {
@@ -32,7 +32,7 @@ pub(super) fn open(path: &Path) -> Result<Archive, Reason> {
     ZipArchive::new(BufReader::new(file)).map_err(Reason::NoArchive)
 }
 
-/// Lists the files of an archive that are not ignored; they are not read yet.
+/// Lists the files of an archive that are not ignored, without reading them.
 pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
     let mut archive = open(path)?;
     let ignores = Ignores::of_archive(&cfignore(&mut archive)?)?;
@@ -54,7 +54,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
         if !seen.insert(entry.name.clone()) {
             return Err(Reason::Twice(entry.name));
         }
-        // The path as the archive has it: folders end with a slash.
+        // The path as written in the archive: folders end with a slash.
         let is_ignored = match entry.kind {
             Kind::Dir => ignores.ignores(&format!("{}/", entry.name)),
             _ => ignores.ignores(&entry.name),
@@ -114,7 +114,7 @@ fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
     }))
 }
 
-/// A path without empty parts and `.`, if it stays within the archive.
+/// A path without empty parts and `.`. `None` if it leads out of the archive.
 fn safe(raw: &str) -> Result<Option<String>, Reason> {
     let leads_out = raw.starts_with(['/', '\\']) || raw.split(['/', '\\']).any(|it| it == "..");
     if leads_out {

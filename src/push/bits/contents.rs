@@ -14,10 +14,10 @@ use super::{Entry, Source};
 /// The size of a read, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// The maximum number of threads: more would wait for the disk and use memory.
+/// The maximum number of threads. More would wait for the disk and use memory.
 const MOST_THREADS: usize = 4;
 
-/// Reads files, one after the other.
+/// Reads files one after the other.
 pub(super) struct Contents {
     from: From,
     piece: Vec<u8>,
@@ -89,8 +89,8 @@ fn copy(
     }
 }
 
-/// Runs `work` on each entry, on one thread per processor, and delivers the results
-/// in order. The entries are dealt to the threads in turn, and each thread is at most
+/// Runs `work` on each entry, with one thread per processor, and delivers the results in
+/// order. The entries are assigned to the threads in turn, and each thread is at most
 /// `ahead` results ahead, which limits the use of memory.
 pub(super) fn in_order<T: Send>(
     source: &Source,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use zip::result::ZipError;
 
-/// Why the bits in a folder or an archive cannot be read. The message names the
-/// file.
+/// The reason why the bits in a folder or an archive cannot be read. The message names
+/// the file.
 #[derive(Debug, thiserror::Error)]
 #[error("reading the bits in {path} failed: {reason}")]
 pub struct BitsError {

@@ -12,7 +12,7 @@ use super::error::Reason;
 use super::ignores::{self, Ignores};
 use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
 
-/// Lists the files of a folder that are not ignored; they are not read yet.
+/// Lists the files of a folder that are not ignored, without reading them.
 pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
     let ignores = Ignores::of_folder(&cfignore(root)?)?;
     let is_ignored = |found: &DirEntry| {
@@ -23,7 +23,7 @@ pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
     WalkDir::new(root)
         .min_depth(1)
         .into_iter()
-        // Saves the walk through `.git`, from which no line includes anything.
+        // Skips `.git`, which no line can include again.
         .filter_entry(|found| !ignores::is_always_ignored(&found.file_name().to_string_lossy()))
         .filter(|found| !found.as_ref().is_ok_and(is_ignored))
         .map(|found| entry(root, &found?))
@@ -70,7 +70,7 @@ fn mode_of(metadata: &Metadata) -> u32 {
     metadata.permissions().mode() & 0o777
 }
 
-/// Where files have no permissions, all may run, as the `cf` CLI has it.
+/// On systems without permissions, all files are executable, as in the `cf` CLI.
 #[cfg(not(unix))]
 fn mode_of(_: &Metadata) -> u32 {
     0o766

@@ -1,12 +1,11 @@
-//! Which files are not uploaded: those that `cf push` leaves out.
+//! Determines which files are not uploaded, with the same result as `cf push`.
 //!
 //! `.cfignore` looks like a `.gitignore` but is not read like one. The `cf` CLI
-//! translates each line into a regular expression, matches every file and folder
-//! by its own path against the whole list, and the last matching line wins
-//! (`actor/sharedaction/resource.go` and its matcher, go-gitignore). So a file in
-//! an ignored folder can be included again, a pattern with a slash in the middle
-//! matches at any depth, and braces are literal. A line that is not a valid
-//! pattern matches nothing.
+//! translates each line into a regular expression and matches every file and folder by
+//! its own path against the whole list. The last matching line wins
+//! (`actor/sharedaction/resource.go` and its matcher, go-gitignore). So a file in an
+//! ignored folder can be included again, a pattern with a slash in the middle matches at
+//! any depth, and braces are literal. A line that is not a valid pattern matches nothing.
 
 use std::io::{self, Read};
 
@@ -23,7 +22,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// The memory that the compiled lines may take, in bytes.
 const MAX_COMPILED_BYTES: usize = 256 * 1024 * 1024;
 
-/// What the `cf` CLI never uploads, at any depth.
+/// Files that the `cf` CLI never uploads, at any depth.
 const DEFAULTS: [&str; 9] = [
     FILE,
     ".DS_Store",
@@ -45,14 +44,14 @@ pub(super) struct Ignores {
 }
 
 impl Ignores {
-    /// The lines of a folder's `.cfignore`, and then the defaults: no line includes
-    /// `.git` again.
+    /// The lines of a folder's `.cfignore`, followed by the defaults, so that no line
+    /// includes `.git` again.
     pub(super) fn of_folder(cfignore: &str) -> Result<Self, Reason> {
         Self::new(lines(cfignore).chain(DEFAULTS))
     }
 
-    /// The defaults, and then the lines of an archive's `.cfignore`: as the `cf` CLI
-    /// has it, a line such as `!manifest.yml` includes that file again.
+    /// The defaults, followed by the lines of an archive's `.cfignore`. In this order, a
+    /// line such as `!manifest.yml` includes that file again, as in the `cf` CLI.
     pub(super) fn of_archive(cfignore: &str) -> Result<Self, Reason> {
         Self::new(DEFAULTS.into_iter().chain(lines(cfignore)))
     }
@@ -68,15 +67,16 @@ impl Ignores {
         Ok(Self { patterns, negated })
     }
 
-    /// Whether a path relative to the root, with `/` between its parts, is ignored.
+    /// Whether a path is ignored. The path is relative to the root, with `/` between its
+    /// parts.
     pub(super) fn ignores(&self, path: &str) -> bool {
         let last = self.patterns.matches(path).into_iter().next_back();
         last.is_some_and(|last| self.negated.get(last) == Some(&false))
     }
 }
 
-/// Whether a folder of this name is ignored with all that it contains, whatever a
-/// folder's `.cfignore` says.
+/// Whether a folder with this name is ignored with all of its contents, even if a
+/// `.cfignore` includes them.
 pub(super) fn is_always_ignored(name: &str) -> bool {
     DEFAULTS.contains(&name)
 }
@@ -96,8 +96,8 @@ fn lines(cfignore: &str) -> impl Iterator<Item = &str> {
     cfignore.trim_start_matches('\u{feff}').split('\n')
 }
 
-/// The regular expression of a line, and whether the line includes files again;
-/// `None` for blank lines and comments.
+/// The regular expression of a line, and whether the line includes files again. `None`
+/// for blank lines and comments.
 fn pattern_of(line: &str) -> Option<(String, bool)> {
     let line = line.trim_end_matches('\r');
     if line.starts_with('#') {
@@ -128,7 +128,7 @@ fn pattern_of(line: &str) -> Option<(String, bool)> {
     Some((format!("{start}{body}{end}"), negated))
 }
 
-/// Whether a line has a folder and later a `*.`, as `foo/*.log` has: the `cf` CLI
+/// Whether a line contains a folder and later a `*.`, as `foo/*.log` does. The `cf` CLI
 /// matches such a line from the root only.
 fn has_extension_below_folder(line: &str) -> bool {
     let folder_end = line
@@ -142,8 +142,8 @@ fn has_extension_below_folder(line: &str) -> bool {
     line.get(below..).is_some_and(|rest| rest.contains("*."))
 }
 
-/// A line's wildcards as a regular expression. What else has a meaning in regular
-/// expressions keeps it, as in the `cf` CLI, except for braces without a count.
+/// A line's wildcards as a regular expression. Other characters with a meaning in regular
+/// expressions keep it, as in the `cf` CLI, except for braces without a count.
 fn translated(line: &str) -> String {
     const WILDCARDS: [(&str, &str); 7] = [
         ("/**/", "(?:/|/.+/)"),
@@ -155,7 +155,7 @@ fn translated(line: &str) -> String {
         (".", r"\."),
     ];
     let mut regex = String::with_capacity(2 * line.len());
-    // What a leading `/**/` matches, `**/` matches too.
+    // `**/` matches everything that a leading `/**/` matches.
     let mut rest = match line.strip_prefix('/') {
         Some(rest) if rest.starts_with("**/") => rest,
         _ => line,

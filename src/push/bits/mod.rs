@@ -1,9 +1,9 @@
 //! The bits of an app: the files of a folder or an archive, hashed and zipped.
 //!
-//! Hash and zip depend only on paths, permissions and contents of the files, so the
-//! same bits give the same result everywhere. Of the permissions, the hash covers
-//! only the executable bit: the rest depends on the umask of the checkout. Files are
-//! read twice, for the hash and for the zip, and are never in memory as a whole.
+//! Hash and zip depend only on the paths, permissions and contents of the files, so the
+//! same bits give the same result on every machine. The hash covers only the executable
+//! bit of the permissions, because the others depend on the umask of the checkout. Files
+//! are read twice, for the hash and for the zip, and are never completely in memory.
 
 mod archive;
 mod contents;
@@ -35,10 +35,11 @@ const LINK_MODE: u32 = 0o777;
 /// of `resource_pool.minimum_size`.
 const SMALLEST_POOLED: u64 = 65_536;
 
-/// The Cloud Controller refuses resources whose owner may not read and write them.
+/// The minimum mode of a resource: the Cloud Controller refuses resources that their
+/// owner may not read and write.
 const LEAST_POOLED_MODE: u32 = 0o600;
 
-/// The maximum number of digests that a thread is ahead of the collecting one.
+/// The maximum number of digests that a thread computes ahead of the collecting thread.
 const DIGESTS_AHEAD: usize = 256;
 
 /// The SHA-1 of a file, which identifies it in the Cloud Controller's pool.
@@ -63,7 +64,7 @@ enum Source {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    /// Relative, with `/`.
+    /// The path, relative to the root, with `/` between its parts.
     name: String,
     mode: u32,
     kind: Kind,
@@ -79,7 +80,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// A file that was not read yet.
+    /// A file that has not been read yet.
     fn unread() -> Self {
         Self::File {
             sha1: FileId::default(),
@@ -111,7 +112,7 @@ impl Bits {
         Self::try_read(path).map_err(|reason| reason.of(path))
     }
 
-    /// As [`Bits::read`], of a temporary folder, which is kept with the bits.
+    /// Reads the bits in a temporary folder, which is kept as long as the bits.
     pub(crate) fn read_temporary(folder: Arc<TemporaryFolder>) -> Result<Self, BitsError> {
         let bits = Self::read(folder.path())?;
         Ok(Self {
@@ -149,8 +150,8 @@ impl Bits {
         self.entries.iter().filter_map(Entry::resource)
     }
 
-    /// Zips all files except the `known` ones into a temporary file; `None` if
-    /// nothing is left. The same bits give the same bytes.
+    /// Zips all files except the `known` ones into a temporary file. `None` if there is
+    /// nothing to zip. The same bits give the same bytes.
     pub(crate) fn zip(&self, known: &HashSet<FileId>) -> Result<Option<TemporaryFile>, BitsError> {
         let rest = self.rest(known);
         if rest.is_empty() {
@@ -161,8 +162,8 @@ impl Bits {
             .map_err(|reason| reason.of(self.source.path()))
     }
 
-    /// The entries to upload. If only folders are left, they are uploaded only if
-    /// one is empty: the paths of the known files imply the others.
+    /// The entries to upload. If only folders are left, they are uploaded only if one of
+    /// them is empty, because the paths of the known files imply the others.
     fn rest(&self, known: &HashSet<FileId>) -> Vec<&Entry> {
         let is_known =
             |entry: &Entry| matches!(entry.resource(), Some(it) if known.contains(&it.sha1));
@@ -219,7 +220,7 @@ impl Entry {
     }
 }
 
-/// Reads every file once: sets its SHA-1 and size, and returns the SHA-256 of all.
+/// Reads every file once, sets its SHA-1 and size, and returns the SHA-256 of all files.
 fn hash(source: &Source, entries: &mut [Entry]) -> Result<String, Reason> {
     let files: Vec<&Entry> = entries
         .iter()

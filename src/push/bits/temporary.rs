@@ -1,7 +1,7 @@
-//! Temporary files that the next run deletes if this one is killed.
+//! Temporary files. If the process is killed, the next run deletes them.
 //!
-//! All temporary files of a process are in one folder, with a file that the process
-//! keeps locked. A folder whose file is not locked belongs to a killed process.
+//! All temporary files of a process are in one folder, with a file that the process keeps
+//! locked. A folder whose file is not locked belongs to a killed process.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -17,10 +17,10 @@ const PREFIX: &str = "cf-pusher-";
 /// The file in each folder that its process keeps locked.
 const LOCK: &str = "cf-pusher.lock";
 
-/// How often a new folder is tried if another process deletes it.
+/// The number of attempts to create a folder while another process deletes it.
 const TRIES: usize = 3;
 
-/// The folder of this process, which is deleted when nothing uses it any more.
+/// The folder of this process. It is deleted when it is not used any more.
 #[derive(Debug)]
 struct ProcessFolder {
     // Dropped before the folder.
@@ -100,9 +100,9 @@ impl ProcessFolder {
             let folder = Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let lock = File::create_new(folder.path().join(LOCK))?;
             match lock.try_lock() {
-                // Another process takes it for a leftover, and deletes it.
+                // Another process has taken the folder for a leftover and is deleting it.
                 Err(TryLockError::WouldBlock) => continue,
-                // Where there are no locks, nothing is taken for a leftover.
+                // On systems without locks, no folder is taken for a leftover.
                 Ok(()) | Err(TryLockError::Error(_)) => {
                     return Ok(Self {
                         _lock: lock,
@@ -117,8 +117,8 @@ impl ProcessFolder {
     }
 }
 
-/// Deletes the folders of killed processes. What cannot be deleted belongs to someone
-/// else.
+/// Deletes the folders of killed processes. A folder that cannot be deleted belongs to
+/// someone else.
 fn delete_leftovers(parent: &Path) {
     let Ok(entries) = std::fs::read_dir(parent) else {
         return;

@@ -11,7 +11,7 @@ use zip::{ZipArchive, ZipWriter};
 use super::*;
 
 impl Bits {
-    /// So many files that a pool takes, of which none is there.
+    /// Bits with many files that are large enough for a pool and are not in it.
     pub(crate) fn of_resources(count: usize) -> Self {
         let entry = |i: usize| {
             let mut sha1 = FileId::default();
@@ -55,7 +55,7 @@ fn folder() -> TempDir {
     ])
 }
 
-/// An archive with entries in the order given; a name that ends in `/` is a folder.
+/// An archive with entries in the given order. A name that ends in `/` is a folder.
 fn archive_of(prefix: &[u8], entries: &[(&str, &[u8])]) -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
     let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
@@ -81,7 +81,7 @@ fn zipped(bits: &Bits) -> ZipArchive<File> {
     ZipArchive::new(zip.reopen().unwrap()).unwrap()
 }
 
-/// Paths to contents; folders end in `/`.
+/// Contents by path. Folders end in `/`.
 fn contents(mut zip: ZipArchive<File>) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
     for i in 0..zip.len() {
@@ -109,7 +109,7 @@ fn error_of(path: &Path) -> String {
 }
 
 #[test]
-fn a_zip_holds_the_files_but_what_is_ignored() {
+fn a_zip_contains_all_files_except_ignored_ones() {
     let dir = folder();
     fs::create_dir(dir.path().join("empty")).unwrap();
     let bits = Bits::read(dir.path()).unwrap();
@@ -120,14 +120,14 @@ fn a_zip_holds_the_files_but_what_is_ignored() {
 }
 
 #[test]
-fn only_the_root_tells_what_is_ignored() {
+fn only_the_cfignore_of_the_root_counts() {
     let dir = folder_of(&[("sub/.cfignore", b"a"), ("sub/a", b""), ("b", b"")]);
     let bits = Bits::read(dir.path()).unwrap();
     assert_eq!(names(&zipped(&bits)), ["b", "sub/", "sub/a"]);
 }
 
 #[test]
-fn the_same_bits_are_the_same_bytes() {
+fn equal_bits_give_equal_zips() {
     let (one, other) = (folder(), folder());
     let large = vec![7; 3_000_000];
     for dir in [&one, &other] {
@@ -149,7 +149,7 @@ fn the_same_bits_are_the_same_bytes() {
 }
 
 #[test]
-fn a_folder_and_its_archive_are_the_same_bits() {
+fn a_folder_and_its_archive_have_equal_bits() {
     let dir = folder();
     let folder = Bits::read(dir.path()).unwrap();
     let zip = folder.zip(&HashSet::new()).unwrap().unwrap();
@@ -158,7 +158,7 @@ fn a_folder_and_its_archive_are_the_same_bits() {
 }
 
 #[test]
-fn any_change_is_another_hash() {
+fn any_change_changes_the_hash() {
     let dir = folder();
     let hash = || Bits::read(dir.path()).unwrap().sha256().to_owned();
     let before = hash();
@@ -173,9 +173,9 @@ fn any_change_is_another_hash() {
     assert_eq!(name, ignored);
 }
 
-/// Packages carry it: were it another, every app would be pushed anew.
+/// The hash is stored with packages: if it changed, every app would be pushed again.
 #[test]
-fn the_hash_is_as_it_was() {
+fn the_hash_never_changes() {
     let dir = folder_of(&[("a/b", b"x"), ("c", b"")]);
     let bits = Bits::read(dir.path()).unwrap();
     insta::assert_snapshot!(bits.sha256(), @"44ac9334f7e2e29cdf72ac6591e1ce7b2b879687c08e3895a9533438539bc781");
@@ -218,7 +218,7 @@ fn permissions_and_links_are_kept() {
 
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_pushed_is_named() {
+fn unusable_files_are_named() {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixListener;
     let dir = folder_of(&[("a", b"")]);
@@ -252,7 +252,7 @@ fn a_file_that_cannot_be_read_is_named() {
 #[case::shorter("", 1)]
 #[case::large_and_other("2", 2_000_000)]
 #[case::large_and_longer("11", 2_000_000)]
-fn a_file_that_changes_before_it_is_zipped_is_told(#[case] then: &str, #[case] times: usize) {
+fn a_file_that_changes_before_it_is_zipped_is_an_error(#[case] then: &str, #[case] times: usize) {
     let dir = folder_of(&[("a", "1".repeat(times).as_bytes())]);
     let bits = Bits::read(dir.path()).unwrap();
     fs::write(dir.path().join("a"), then.repeat(times)).unwrap();
@@ -261,7 +261,7 @@ fn a_file_that_changes_before_it_is_zipped_is_told(#[case] then: &str, #[case] t
 }
 
 #[test]
-fn no_files_are_an_error() {
+fn an_empty_folder_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("sub")).unwrap();
     assert_eq!(error_of(dir.path()), "no files to push");
@@ -301,7 +301,7 @@ fn an_archive_is_read_as_a_folder_is(#[case] prefix: &[u8]) {
 }
 
 #[test]
-fn a_file_that_is_no_archive_is_told() {
+fn a_file_that_is_not_an_archive_is_an_error() {
     let file = NamedTempFile::new().unwrap();
     fs::write(file.path(), "hello").unwrap();
     let error = error_of(file.path());
@@ -341,7 +341,7 @@ fn a_damaged_file_of_an_archive_is_named() {
     assert!(error.starts_with("a: "), "{error}");
 }
 
-/// One known file of 64 KiB, and what else is given.
+/// A known file of 64 KiB, and the given files.
 fn with_a_known_file(others: &[(&str, &[u8])]) -> (TempDir, Bits, HashSet<FileId>) {
     let known = vec![1; 65_536];
     let dir = folder_of(others);
@@ -353,7 +353,7 @@ fn with_a_known_file(others: &[(&str, &[u8])]) -> (TempDir, Bits, HashSet<FileId
 }
 
 #[test]
-fn what_is_known_is_not_zipped() {
+fn known_files_are_not_zipped() {
     let (_dir, bits, known) = with_a_known_file(&[("main.go", b"package main")]);
     let resources: Vec<&str> = bits.resources().map(|it| it.path).collect();
     assert_eq!(resources, ["lib/known.jar"]);
@@ -363,7 +363,7 @@ fn what_is_known_is_not_zipped() {
 }
 
 #[test]
-fn where_everything_is_known_nothing_is_zipped() {
+fn no_zip_is_written_if_all_files_are_known() {
     let (dir, bits, known) = with_a_known_file(&[]);
     assert!(bits.zip(&known).unwrap().is_none());
     fs::create_dir(dir.path().join("empty")).unwrap();
@@ -373,7 +373,7 @@ fn where_everything_is_known_nothing_is_zipped() {
 
 #[cfg(unix)]
 #[test]
-fn what_no_pool_takes_is_not_asked_for() {
+fn small_files_are_not_looked_up_in_the_pool() {
     use std::os::unix::fs::PermissionsExt;
     let (dir, bits, known) = with_a_known_file(&[("small", &[1; 65_535]), ("empty", b"")]);
     assert_eq!(bits.resources().count(), 1);
@@ -401,7 +401,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn unzipped_are_the_files_but_those_ignored(files in files()) {
+    fn all_files_of_an_archive_except_ignored_ones_are_read(files in files()) {
         let given: Vec<(&str, &[u8])> = files
             .iter()
             .map(|(name, content)| (name.as_str(), content.as_slice()))
@@ -428,7 +428,7 @@ proptest! {
     }
 }
 
-/// An archive whose directory has other sizes than its files.
+/// An archive whose directory lists other sizes than its files have.
 fn with_sizes(files: usize, size: u32) -> tempfile::NamedTempFile {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for i in 0..files {
@@ -453,7 +453,7 @@ fn with_sizes(files: usize, size: u32) -> tempfile::NamedTempFile {
 }
 
 #[test]
-fn an_archive_that_unpacks_to_more_than_any_app_needs_is_refused() {
+fn an_archive_that_unpacks_to_too_much_is_refused() {
     let error = Bits::read(with_sizes(3, u32::MAX - 1).path()).unwrap_err();
     let error = error.to_string();
     assert!(

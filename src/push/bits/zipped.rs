@@ -12,11 +12,11 @@ use super::error::{Reason, unwritten};
 use super::temporary::TemporaryFile;
 use super::{Entry, Kind, Source};
 
-/// Smaller files are compressed in memory by several threads; larger ones directly
-/// into the zip file.
+/// Smaller files are compressed in memory by several threads, larger ones directly into
+/// the zip file.
 const LARGE: u64 = 1024 * 1024;
 
-/// The maximum number of files that a thread is ahead of the writing one.
+/// The maximum number of files that a thread compresses ahead of the writing thread.
 const FILES_AHEAD: usize = 4;
 
 /// The smallest size that needs the zip64 format.
@@ -74,7 +74,7 @@ fn copy(contents: &mut Contents, entry: &Entry, to: &mut impl Write) -> Result<(
     contents.read(entry, &mut |piece| {
         sha1.update(piece);
         length += piece.len() as u64;
-        // Checked while reading: a growing file may never end.
+        // Checked while reading, because a growing file may never end.
         if matches!(entry.kind, Kind::File { size, .. } if length > size) {
             return Err(changed());
         }

@@ -26,12 +26,12 @@ fn package_json(fields: Value) -> Value {
     package
 }
 
-/// How many files one request asks about at the most.
+/// The maximum number of files in one request.
 const MOST_RESOURCES: usize = 5000;
 
 const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
 
-/// Keeps what uploads tell.
+/// Records the progress of uploads.
 #[derive(Default)]
 struct Sent(Mutex<Vec<(String, u64, u64)>>);
 
@@ -44,7 +44,7 @@ impl EventSink for Sent {
     }
 }
 
-/// A Cloud Controller that answers what a test tells it to.
+/// A Cloud Controller with answers that a test sets.
 struct Api {
     server: MockServer,
     client: Client,
@@ -76,7 +76,8 @@ impl Api {
         }
     }
 
-    /// One on which packages are made, take any bits, and are ready then.
+    /// A Cloud Controller that creates packages, accepts any bits, and reports packages
+    /// as ready.
     async fn with_packages() -> Self {
         let api = Self::new().await;
         let package = json!({"guid": "PACKAGE", "state": "AWAITING_UPLOAD"});
@@ -96,7 +97,7 @@ impl Api {
         answer(&self.server, method, path, status, body).await;
     }
 
-    /// Knows the files with these contents.
+    /// Adds files with these contents to the pool.
     async fn knows(&self, contents: &[&[u8]]) {
         let resources: Vec<Value> = contents
             .iter()
@@ -107,7 +108,7 @@ impl Api {
             .await;
     }
 
-    /// Method and path of all since the login, and the bodies.
+    /// Method, path and body of all requests since the login.
     async fn requests(&self) -> Vec<(String, Vec<u8>)> {
         let requests = self.server.received_requests().await.unwrap();
         let requests = requests.into_iter().skip(2);
@@ -138,7 +139,7 @@ async fn answer(server: &MockServer, verb: &str, at: &str, status: u16, body: Va
         .await;
 }
 
-/// What came with an upload.
+/// The content of an upload.
 #[derive(Debug)]
 struct Uploaded {
     resources: Value,
@@ -190,7 +191,7 @@ static LARGE: [u8; 100_000] = [1; 100_000];
 static OTHER: [u8; 100_000] = [2; 100_000];
 
 #[tokio::test]
-async fn what_is_known_is_not_sent() {
+async fn known_files_are_not_uploaded() {
     let api = Api::with_packages().await;
     api.knows(&[&LARGE]).await;
     let (_dir, bits) = bits_of(&[("a", &LARGE), ("b", &OTHER), ("c", b"small")]);
@@ -223,7 +224,7 @@ async fn what_is_known_is_not_sent() {
 }
 
 #[tokio::test]
-async fn where_all_is_known_no_bits_are_sent() {
+async fn no_bits_are_uploaded_if_all_files_are_known() {
     let api = Api::with_packages().await;
     api.knows(&[&LARGE]).await;
     let (_dir, bits) = bits_of(&[("a", &LARGE), ("same", &LARGE)]);
@@ -235,7 +236,7 @@ async fn where_all_is_known_no_bits_are_sent() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_for_small_files() {
+async fn small_files_are_not_looked_up() {
     let api = Api::with_packages().await;
     let (_dir, bits) = bits_of(&[("a", b"small")]);
     upload_bits(&api.client, "app", APP, &bits).await.unwrap();
@@ -251,7 +252,7 @@ async fn nothing_is_asked_for_small_files() {
 #[case::refused(422)]
 #[case::not_understood(200)]
 #[tokio::test]
-async fn where_nothing_can_be_asked_all_is_sent(#[case] status: u16) {
+async fn everything_is_uploaded_if_the_pool_is_not_available(#[case] status: u16) {
     let api = Api::with_packages().await;
     let body = json!({});
     api.answers("POST", "/v3/resource_matches", status, body)
@@ -262,7 +263,7 @@ async fn where_nothing_can_be_asked_all_is_sent(#[case] status: u16) {
 }
 
 #[tokio::test]
-async fn many_apps_ask_once_and_for_each_file_once() {
+async fn files_of_many_apps_are_looked_up_together_and_once() {
     let api = Api::with_packages().await;
     api.knows(&[&LARGE]).await;
     let (_one, one) = bits_of(&[("a", &LARGE), ("b", &OTHER)]);
@@ -282,7 +283,7 @@ async fn many_apps_ask_once_and_for_each_file_once() {
 }
 
 #[tokio::test]
-async fn more_than_one_request_takes_are_asked_in_chunks() {
+async fn many_files_are_looked_up_in_several_requests() {
     let api = Api::with_packages().await;
     api.knows(&[]).await;
     let bits = Bits::of_resources(MOST_RESOURCES + 1);
@@ -300,7 +301,7 @@ async fn more_than_one_request_takes_are_asked_in_chunks() {
 }
 
 #[tokio::test]
-async fn progress_is_told_from_nothing_to_all() {
+async fn progress_is_reported_from_start_to_end() {
     let api = Api::with_packages().await;
     let (dir, _) = bits_of(&[("a", b"")]);
     let mut noise = 1_u32;
@@ -322,7 +323,7 @@ async fn progress_is_told_from_nothing_to_all() {
 }
 
 #[tokio::test]
-async fn what_is_gone_from_the_pool_is_sent_after_all() {
+async fn files_that_left_the_pool_are_uploaded() {
     let api = Api::new().await;
     api.knows(&[&LARGE]).await;
     for (guid, state) in [("ONE", "FAILED"), ("TWO", "READY")] {
@@ -348,7 +349,7 @@ async fn what_is_gone_from_the_pool_is_sent_after_all() {
 }
 
 #[tokio::test]
-async fn a_package_that_fails_says_why_and_is_deleted() {
+async fn a_failed_package_is_deleted_and_its_reason_reported() {
     let api = Api::new().await;
     let package = json!({"guid": "PACKAGE"});
     api.answers("POST", "/v3/packages", 201, package).await;
@@ -418,7 +419,7 @@ async fn an_upload_that_fails_leaves_no_package(#[case] status: u16, #[case] tri
 }
 
 #[tokio::test]
-async fn an_upload_is_tried_again_with_another_package() {
+async fn an_upload_is_retried_with_another_package() {
     let fault = Fault::answer("POST", "/v3/packages/:guid/upload", 502).times(1);
     let (mock, client, app) = foundation(Dialect::V3, vec![fault]).await;
     let (_dir, bits) = bits_of(&[("a", &LARGE)]);
@@ -431,7 +432,7 @@ async fn an_upload_is_tried_again_with_another_package() {
 }
 
 #[tokio::test]
-async fn a_droplet_is_made_of_a_file() {
+async fn a_droplet_is_uploaded_from_a_file() {
     let api = Api::new().await;
     api.answers("POST", "/v3/droplets", 201, json!({"guid": "DROPLET"}))
         .await;
@@ -460,7 +461,7 @@ async fn a_droplet_is_made_of_a_file() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_is_not_there_is_told() {
+async fn a_missing_droplet_file_is_an_error() {
     let api = Api::new().await;
     api.answers("POST", "/v3/droplets", 201, json!({"guid": "DROPLET"}))
         .await;

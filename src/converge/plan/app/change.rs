@@ -1,4 +1,4 @@
-//! The plan of an app that exists.
+//! Plans the changes of an existing app.
 
 use std::collections::BTreeMap;
 
@@ -104,8 +104,8 @@ impl AppContext<'_> {
         };
     }
 
-    /// Sets the environment variables that a manifest does not change: those to remove, or
-    /// all without manifests.
+    /// Sets the environment variables that a manifest does not change: those to remove
+    /// or, without manifests, all.
     fn env_step(&self, drift: &EntryDrift) -> Option<Step> {
         let by_manifest = self.workflow == Workflow::Manifest;
         let variables: BTreeMap<String, Option<String>> = drift
@@ -161,7 +161,7 @@ impl AppContext<'_> {
         Some(Step::ApplyManifest { entry })
     }
 
-    /// Requests for one app that replace a manifest.
+    /// Adds requests for one app that replace a manifest.
     fn change_by_requests(
         &self,
         steps: &mut Vec<Step>,
@@ -193,7 +193,8 @@ impl AppContext<'_> {
         steps.extend(scale.map(Scale::step));
     }
 
-    /// The buildpacks of a clone, which has those of its group although it is not staged.
+    /// The buildpacks of a clone. A clone has those of its group although it is not
+    /// staged.
     fn clone_buildpacks(&self, changes: &mut Vec<Change>, app: &App) -> Option<Vec<String>> {
         let is_clone = self.role == Role::Clone && self.workflow == Workflow::Manifest;
         if !is_clone || !buildpacks_differ(self.group.group, app) {
@@ -217,7 +218,7 @@ impl AppContext<'_> {
     }
 }
 
-/// Steps that remove what a manifest does not remove.
+/// Steps that remove properties, which a manifest cannot do.
 fn removals(drift: &EntryDrift) -> Vec<Step> {
     let mut steps = Vec::new();
     if !drift.unbind.is_empty() {

@@ -1,4 +1,5 @@
-//! Which droplet an app needs, and the steps that provide it and delete what is unused.
+//! Determines which droplet an app needs, with the steps that provide it and delete
+//! unused ones.
 
 use super::AppContext;
 use crate::capi::model::{Droplet, ResourceState};
@@ -42,8 +43,8 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     };
     let differences = space.observed.differences.get(&app.name);
     let mut differences = differences.into_iter().flatten();
-    // The manifest sets another stack before the staging. A run that is killed in between
-    // must not leave a droplet that looks right.
+    // The manifest sets another stack before the staging. An interrupted run must not
+    // leave a droplet that looks correct.
     if differences.any(|it| it.path.first().is_some_and(|key| key == "stack")) {
         return Need::Push;
     }
@@ -94,7 +95,7 @@ fn is_staged(droplet: &Droplet) -> bool {
     droplet.state == ResourceState::Staged
 }
 
-/// The Cloud Controller shows the URL of a buildpack without its credentials.
+/// Compares buildpacks. The Cloud Controller shows their URLs without credentials.
 pub(super) fn buildpacks_differ(group: &Group, app: &App) -> bool {
     let shown = |buildpacks: &[String]| -> Vec<String> {
         let buildpacks = buildpacks.iter();
@@ -165,7 +166,7 @@ pub(super) fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change
     true
 }
 
-/// Steps that stage or copy the app's droplet.
+/// Steps that stage, copy or upload the app's droplet.
 pub(super) fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
     match need {
         Need::Nothing(_) | Need::Set(_) | Need::Keep => Vec::new(),
@@ -189,8 +190,8 @@ pub(super) fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> 
     }
 }
 
-/// Steps that delete the packages that the app's current or future droplet is not staged
-/// from.
+/// Steps that delete packages, except the one that the app's current or future droplet is
+/// staged from.
 pub(super) fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
     let kept = match need {
         Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
@@ -213,7 +214,7 @@ pub(super) fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
     remove.chain(delete).collect()
 }
 
-/// Steps that delete the droplets that the app neither runs with nor will run with. A
+/// Steps that delete droplets, except the one that the app runs with or will run with. A
 /// droplet that is being staged is kept.
 pub(super) fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
     let (kept, stages) = match need {

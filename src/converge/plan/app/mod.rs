@@ -19,23 +19,23 @@ use droplet::droplet_steps;
 pub(super) use droplet::{Need, clone_need, prototype_need};
 pub(super) use scale::{Sizes, usual_sizes};
 
-/// The memory that a staging gets at least, in MB: the Cloud Controller's default of
+/// The minimum memory of a staging in MB: the Cloud Controller's default of
 /// `staging.minimum_staging_memory_mb`.
 const STAGING_MEMORY_MB: u64 = 1024;
 
-/// The disk that a staging gets at least, in MB: the Cloud Controller's default of
+/// The minimum disk of a staging in MB: the Cloud Controller's default of
 /// `staging.minimum_staging_disk_mb`.
 const STAGING_DISK_MB: u64 = 4096;
 
-/// Everything that the plan of an app depends on.
+/// The input for the plan of an app.
 pub(super) struct AppContext<'a> {
     pub(super) space: &'a Space<'a>,
     pub(super) group: PlacedGroup<'a>,
-    /// The position of the group whose droplet the app gets.
+    /// The index of the group whose droplet the app gets.
     pub(super) droplet_of: usize,
     /// The hash of the group's bits.
     pub(super) bits: &'a str,
-    /// The entry of this app.
+    /// The entry of this app, with its number filled in.
     pub(super) entry: ManifestEntry,
     pub(super) usual: &'a Sizes,
     pub(super) app: Option<&'a App>,
@@ -79,8 +79,8 @@ impl AppContext<'_> {
         )
     }
 
-    /// A prototype is staged before its manifest is applied, if the manifest does not
-    /// affect the staging: all clones wait for the droplet.
+    /// If the manifest does not affect the staging, a prototype is staged before its
+    /// manifest is applied, because all clones wait for the droplet.
     fn create_by_manifest(&self, steps: &mut Vec<Step>, need: Need<'_>) {
         let entry = Box::new(self.managed(self.entry.clone()));
         let manifest = Step::ApplyManifest { entry };
@@ -101,8 +101,8 @@ impl AppContext<'_> {
         self.group.group.is_started()
     }
 
-    /// Whether staging needs no more than the environment and the buildpacks, and the
-    /// memory and disk that every staging gets.
+    /// Whether the staging depends only on the environment and the buildpacks, and needs
+    /// no more memory and disk than every staging gets.
     fn is_staged_first(&self) -> bool {
         const AFTER_STAGING: [&str; 4] = ["env", "metadata", "no-route", "routes"];
         let is_irrelevant = |key: &str| BY_REQUESTS.contains(&key) || AFTER_STAGING.contains(&key);

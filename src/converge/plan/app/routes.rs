@@ -1,4 +1,4 @@
-//! Routes of an app, and their destinations.
+//! Plans the routes of an app and their destinations.
 
 use super::AppContext;
 use crate::converge::observe::App;
@@ -26,8 +26,8 @@ impl AppContext<'_> {
         })
     }
 
-    /// Steps that set the destinations of the app's routes to the web processes of exactly
-    /// the apps that should have them.
+    /// Steps that make the web processes of exactly the desired apps the destinations of
+    /// the app's routes.
     pub(super) fn destinations(&self, changes: &mut Vec<Change>, app: &App) -> Vec<Step> {
         let mut steps = Vec::new();
         if !self.space.knows_destinations {

@@ -1,4 +1,4 @@
-//! Instances, memory and disk of an app.
+//! Plans the instances, memory and disk of an app.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::converge::observe::App;
 use crate::converge::plan::{Change, Step};
 use crate::desired::Group;
 
-/// The memory and disk, in MB, of most apps of a group. They apply if the entry sets
+/// The memory and disk in MB that most apps of a group have. They apply if the entry sets
 /// none.
 pub(in crate::converge::plan) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
     if group.entry.memory_mb().is_some() && group.entry.disk_mb().is_some() {
@@ -34,14 +34,14 @@ pub(super) fn usual(mut values: impl Iterator<Item = u64> + Clone) -> Option<u64
     values.find(|value| counts.get(value) == Some(&most))
 }
 
-/// Memory and disk of a group's processes, as far as they are known.
+/// Memory and disk of a group's processes, if they are known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::converge::plan) struct Sizes {
     memory_mb: Option<u64>,
     disk_mb: Option<u64>,
 }
 
-/// The new scale of a process. `None` keeps a value.
+/// The new scale of a process. `None` keeps the current value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Scale {
     pub(super) instances: Option<u32>,

@@ -1,5 +1,5 @@
-//! Plans what is around the apps: feature flags, users, domains, roles, quotas of
-//! spaces, service instances and network policies.
+//! Plans supporting resources: feature flags, users, domains, roles, quotas of spaces,
+//! service instances and network policies.
 
 mod policies;
 mod roles;
@@ -16,7 +16,7 @@ use roles::{memberships, plan_role, plan_user};
 use services::plan_service;
 pub(crate) use services::service_plan;
 
-/// Plans what belongs to the foundation as a whole.
+/// Plans the feature flags, users and shared domains of the foundation.
 pub(super) fn of_foundation(desired: &Desired, observed: &Observed) -> Vec<ResourcePlan> {
     let flags = desired.feature_flags().iter();
     let flags = flags.map(|(name, enabled)| plan_flag(name, *enabled, observed));
@@ -40,7 +40,7 @@ fn plan_flag(name: &str, enabled: bool, observed: &Observed) -> ResourcePlan {
     plan
 }
 
-/// Plans a domain that an org owns, or that all orgs share.
+/// Plans a domain of an org, or a shared one if `org` is `None`.
 fn plan_domain(name: &str, org: Option<&Org>, observed: &Observed, owner: &str) -> ResourcePlan {
     let found = observed.domains.iter().find(|domain| domain.name == name);
     let name = name.to_owned();
@@ -64,7 +64,7 @@ fn plan_domain(name: &str, org: Option<&Org>, observed: &Observed, owner: &str) 
         Some(org) => owning == Some(&org.name),
     };
     if !is_right {
-        // The Cloud Controller refuses to create it again, and says why.
+        // The Cloud Controller refuses to create it again, with the reason.
         let old = match &found.owner {
             None => "all orgs",
             Some(_) => owning.unwrap_or("another org"),
@@ -117,7 +117,7 @@ fn plan_space_quota(
 }
 
 impl ResourcePlan {
-    /// Sets the named limits that differ.
+    /// Sets the desired limits that differ.
     pub(super) fn change_limits(&mut self, wanted: &Limits, found: &model::Limits) {
         let mut differing = Limits::new();
         for (section, key, limit) in wanted.each() {
@@ -164,7 +164,7 @@ pub(super) fn of_space(
     wanted.chain(services).collect()
 }
 
-/// Plans the deletion of what is ours and not desired any more.
+/// Plans the deletion of our resources that are not desired any more.
 pub(super) fn surplus(observed: &Observed) -> Vec<ResourcePlan> {
     let delete = |target: &Target, step: Step| {
         let mut plan = ResourcePlan::new(target.clone(), true);
@@ -172,7 +172,8 @@ pub(super) fn surplus(observed: &Observed) -> Vec<ResourcePlan> {
         plan.steps.push(step);
         plan
     };
-    // By name within a kind: the foundation lists in the order of creation.
+    // Sorted by name within a kind, because the foundation lists them in the order of
+    // creation.
     let mut resources: Vec<_> = observed.surplus.resources.iter().collect();
     for of_kind in resources.chunk_by_mut(|a, b| a.target.kind() == b.target.kind()) {
         of_kind.sort_by(|a, b| a.target.cmp(&b.target));

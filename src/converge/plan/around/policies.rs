@@ -7,7 +7,7 @@ use crate::converge::plan::{Action, Change, ResourcePlan, Step};
 use crate::converge::target::Target;
 use crate::desired::{self, Desired, NetworkPolicy, PlacedSpace};
 
-/// Plans the network policies, which need the GUIDs of apps and so come last.
+/// Plans the network policies. They come last because they need the GUIDs of apps.
 pub(in crate::converge::plan) fn policies(
     desired: &Desired,
     observed: &Observed,
@@ -33,7 +33,7 @@ pub(super) struct Allowed<'o> {
     ports: BTreeMap<Direction<'o>, Vec<(u16, u16)>>,
 }
 
-/// The GUIDs of the apps that send and receive, and the protocol.
+/// The GUIDs of the sending and the receiving app, and the protocol.
 type Direction<'o> = (&'o str, &'o str, &'o str);
 
 impl<'o> Allowed<'o> {
@@ -53,7 +53,7 @@ impl<'o> Allowed<'o> {
         Self { ports }
     }
 
-    /// Whether all ports are allowed, by one policy or by several for parts of them.
+    /// Whether policies allow all of the ports, one policy or several together.
     fn has(&self, from: &str, to: &str, protocol: &str, (first, last): (u16, u16)) -> bool {
         let ranges = self.ports.get(&(from, to, protocol));
         let mut next = u32::from(first);
@@ -108,7 +108,7 @@ fn plan_policy(
     plan
 }
 
-/// The desired apps of a space whose names match, with the GUIDs of those that exist.
+/// The desired apps of a space whose names match, with the GUIDs of existing ones.
 fn apps_of<'o>(
     placed: &PlacedSpace<'_>,
     pattern: &str,
@@ -143,7 +143,7 @@ impl PlacedSpace<'_> {
         }
     }
 
-    /// A network policy as a plan names it.
+    /// The target of a network policy.
     fn policy(&self, policy: &NetworkPolicy) -> Target {
         let NetworkPolicy {
             from, to, protocol, ..

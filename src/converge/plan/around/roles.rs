@@ -8,7 +8,7 @@ use crate::converge::plan::{ResourcePlan, Step};
 use crate::converge::target::Target;
 use crate::desired::{Org, Role, user_and_origin};
 
-/// The role that a user needs to have roles in the spaces of an org.
+/// The role in an org that a user needs to have roles in its spaces.
 const MEMBER: &str = "organization_user";
 
 pub(super) fn plan_user(text: &str, users: &[User]) -> ResourcePlan {
@@ -25,14 +25,14 @@ pub(super) fn plan_user(text: &str, users: &[User]) -> ResourcePlan {
     plan
 }
 
-/// Whether a user is the one of a name and, if that is given, of an identity provider.
+/// Whether a user has this name and, if it is given, this identity provider.
 fn is_user(name: &str, origin: Option<&str>, found: &str, found_origin: Option<&str>) -> bool {
     found.eq_ignore_ascii_case(name)
         && origin.is_none_or(|origin| found_origin.is_none_or(|found| found == origin))
 }
 
-/// The users of roles in spaces of an org who are not users of the org itself: only those
-/// can have roles in spaces, whatever other roles they have in the org.
+/// The missing roles in the org of users with roles in its spaces. The Cloud Controller
+/// requires the role `organization_user` for that, whatever other roles a user has.
 pub(super) fn memberships(org: &Org, found: &[FoundRole]) -> Vec<Role> {
     let mut seen = HashSet::new();
     let of_spaces = org.spaces.iter().flat_map(|space| &space.roles);
@@ -57,7 +57,7 @@ pub(super) fn memberships(org: &Org, found: &[FoundRole]) -> Vec<Role> {
     members.filter(|role| seen.insert(role.clone())).collect()
 }
 
-/// Whether a role that was found is one of the same user.
+/// Whether an existing role is one of the same user.
 fn is_of(role: &Role, found: &FoundRole) -> bool {
     is_user(
         &role.user,

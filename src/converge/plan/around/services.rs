@@ -111,7 +111,7 @@ fn list(texts: &[String]) -> String {
     }
 }
 
-/// The plan of a managed service instance, among those that exist.
+/// The existing service plan of a managed service instance.
 pub(crate) fn service_plan<'p>(
     service: &ServiceInstance,
     plans: &'p [ServicePlan],
@@ -133,7 +133,7 @@ pub(crate) fn service_plan<'p>(
 }
 
 impl PlacedSpace<'_> {
-    /// A service instance as a plan names it.
+    /// The target of a service instance.
     pub(crate) fn service(&self, service: &ServiceInstance) -> Target {
         Target::ServiceInstance {
             org: self.org.name.clone(),
