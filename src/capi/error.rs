@@ -13,10 +13,11 @@ pub use super::cc_error::CcError;
 use super::cc_error::{DEPLOYMENTS_DISABLED, describe, is_conflict_text};
 pub(crate) use super::cc_error::{STAGING_IN_PROGRESS, printable};
 
-/// The error of a lower layer. Errors are cloned, and those of other crates cannot be.
+/// The error of a lower layer. It is shared, because errors are cloned and those of other
+/// crates cannot be.
 type Source = Arc<dyn StdError + Send + Sync>;
 
-/// What prevents a connection.
+/// The reason why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionProblem {
@@ -51,7 +52,7 @@ pub enum Error {
         url: String,
         /// The innermost cause.
         reason: String,
-        /// What to correct, as far as it is known.
+        /// The problem to correct, if it is known.
         problem: ConnectionProblem,
         /// The HTTP client's error.
         source: Option<Source>,
@@ -136,7 +137,7 @@ pub enum Error {
         /// The failure of the request to the UAA.
         source: Option<Source>,
     },
-    /// Work that the Cloud Controller did in the background failed.
+    /// Background work of the Cloud Controller failed.
     #[error("{what} failed: {reason}")]
     #[non_exhaustive]
     Failed {
@@ -145,7 +146,7 @@ pub enum Error {
         /// The Cloud Controller's explanation.
         reason: String,
     },
-    /// A job that the Cloud Controller ran in the background failed.
+    /// A background job of the Cloud Controller failed.
     #[error("{what} failed: {}", describe(errors))]
     #[non_exhaustive]
     JobFailed {
@@ -154,14 +155,14 @@ pub enum Error {
         /// Every error of the job.
         errors: Vec<CcError>,
     },
-    /// The foundation's API has no such operation.
+    /// The foundation's API does not have the operation.
     #[error("{operation} failed: the API of this foundation has no such operation")]
     #[non_exhaustive]
     NotInDialect {
         /// The operation, such as `applying a manifest`.
         operation: &'static str,
     },
-    /// A resource was deleted by someone else while it was used.
+    /// A resource was deleted by someone else while cf-pusher used it.
     #[error("{what} failed: it was deleted in the meantime")]
     #[non_exhaustive]
     Gone {
@@ -226,7 +227,7 @@ impl Error {
         }
     }
 
-    /// Work on this machine that is not possible.
+    /// Work on this machine that cannot be done.
     pub(crate) fn impossible(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Local {
             what: what.into(),
@@ -235,7 +236,7 @@ impl Error {
         }
     }
 
-    /// No connection is possible, for a reason that no lower layer reported.
+    /// No connection can be made, for a reason that no lower layer reported.
     pub(super) fn unreachable(url: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Unreachable {
             url: url.into(),
@@ -292,7 +293,15 @@ impl Error {
         matches!(self, Self::Interrupted)
     }
 
-    /// Whether observing the foundation again and applying the difference may succeed.
+    /// Serializes the error as its message.
+    pub(crate) fn serialize_message<S: serde::Serializer>(
+        error: &Self,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(error)
+    }
+
+    /// Whether it may help to observe the foundation again and apply the difference.
     pub(crate) fn is_worth_replanning(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
@@ -305,8 +314,8 @@ impl Error {
         }
     }
 
-    /// Whether the foundation is not as it was observed: something exists already, or no
-    /// longer. Then someone else is changing it.
+    /// Whether the foundation differs from what was observed: a resource exists already,
+    /// or does not exist any more. Someone else is changing it.
     pub(crate) fn is_conflict(&self) -> bool {
         match self {
             Self::Refused { errors, .. } => {
@@ -324,8 +333,7 @@ impl Error {
         self.cc_errors().iter().any(CcError::is_quota_exceeded)
     }
 
-    /// The message without the ID of the request, which differs from request to
-    /// request.
+    /// The message without the request ID, which differs from request to request.
     pub(crate) fn without_request_id(&self) -> String {
         match self {
             Self::Refused { .. } => {
@@ -339,7 +347,8 @@ impl Error {
         }
     }
 
-    /// The message without the name of what failed, for messages that name it.
+    /// The message without the name of the failed work, for messages that already name
+    /// it.
     pub(crate) fn cause(&self) -> String {
         match self {
             Self::Failed { reason, .. } => reason.clone(),
@@ -398,7 +407,7 @@ impl Error {
         }
     }
 
-    /// The Cloud Controller's own errors.
+    /// The errors that the Cloud Controller reported.
     pub fn cc_errors(&self) -> &[CcError] {
         match self {
             Self::Refused { errors, .. } | Self::JobFailed { errors, .. } => errors,
@@ -406,7 +415,7 @@ impl Error {
         }
     }
 
-    /// Whether work that the Cloud Controller did in the background failed.
+    /// Whether background work of the Cloud Controller failed.
     pub(crate) fn is_failed_work(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::JobFailed { .. })
     }
@@ -416,9 +425,9 @@ impl Error {
         self.status().map(|status| status.to_string())
     }
 
-    /// Whether the Cloud Controller certainly refused to do something: it answered a
-    /// write with an error of its own, or its job failed. The response of a gateway has no
-    /// code of the Cloud Controller, and a failed poll says nothing about the work.
+    /// Whether the Cloud Controller certainly refused the work: it answered a write with
+    /// an error of its own, or its job failed. The response of a gateway has no code of
+    /// the Cloud Controller, and a failed poll says nothing about the work.
     pub(crate) fn is_refused_work(&self) -> bool {
         match self {
             Self::JobFailed { .. } => true,
@@ -459,13 +468,14 @@ impl Error {
         self.is_failed_work() || self.status().is_some_and(is_of_content)
     }
 
-    /// Whether the foundation accepts no deployments: they are disabled, or it is too old
-    /// for them.
+    /// Whether the foundation does not accept deployments: they are disabled, or it is
+    /// too old for them.
     pub(crate) fn is_deployments_disabled(&self) -> bool {
         self.has_code(DEPLOYMENTS_DISABLED) || self.is_not_found()
     }
 
-    /// Whether the Cloud Controller is too old for an operation, or fails at it.
+    /// Whether the Cloud Controller is too old for an operation, or fails to carry it
+    /// out.
     pub(crate) fn is_missing_operation(&self) -> bool {
         const UNKNOWN: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
         let is_unknown = |status: StatusCode| UNKNOWN.contains(&status) || status.is_server_error();
@@ -496,7 +506,8 @@ impl Error {
     }
 }
 
-/// Kind, message, status, the Cloud Controller's errors and the request's id.
+/// Serializes the kind, the message, the status, the Cloud Controller's errors and the
+/// request ID.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_map(None)?;
@@ -515,7 +526,8 @@ impl Serialize for Error {
     }
 }
 
-/// Details of a refusal: when to retry, and the request's ID in the logs.
+/// Details of a refusal: the time to wait before a retry, and the request's ID in the
+/// logs.
 fn aside(retry_after: Option<Duration>, request_id: Option<&str>) -> String {
     let wait =
         retry_after.map(|after| format!("; retry after {}", humantime::format_duration(after)));
@@ -523,7 +535,7 @@ fn aside(retry_after: Option<Duration>, request_id: Option<&str>) -> String {
     wait.unwrap_or_default() + &request.unwrap_or_default()
 }
 
-/// A status as HTTP has it, such as `404 Not Found`.
+/// A status with its standard phrase, such as `404 Not Found`.
 fn status_line(status: u16) -> String {
     StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |it| it.to_string())
 }

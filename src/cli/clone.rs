@@ -6,22 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 use cf_pusher::clone::{CloneError, CloneOutcome, CloneResult, Cloner};
 use cf_pusher::push::PushSpace;
-use cf_pusher::{Connection, Error};
 
 use super::connect::Connected;
 use super::flags::whole_number;
 use super::place::{self, Located};
 use super::push::summary;
-use super::{CommandError, Format, Foundation, INTERRUPTED, help, output};
-
-/// The number of concurrent requests without --concurrency.
-const CONCURRENCY: u32 = 16;
+use super::{CommandError, Format, Foundation, help, output};
 
 /// Copy an app, once or many times, with its droplet
 ///
-/// A clone has everything that its source has: environment, processes, health checks,
-/// sidecars, metadata, features and service bindings. Its routes have its own name as
-/// host. Nothing is staged again. If a run was killed, the same command finishes it.
+/// A clone has all properties of its source: environment, processes, health checks,
+/// sidecars, metadata, features and service bindings. The host of its routes is its own
+/// name. Nothing is staged again. If a run was interrupted, run the same command again to
+/// finish it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +32,7 @@ pub(super) struct CloneArgs {
     #[arg(value_name = "APP")]
     app: String,
 
-    /// Name of the clone; with --count, `{i}` in it stands for the number of each
+    /// Name of the clone; with --count, `{i}` stands for the number of each clone
     #[arg(value_name = "NEW")]
     new: String,
 
@@ -43,7 +40,7 @@ pub(super) struct CloneArgs {
     #[arg(long, value_name = "N", value_parser = whole_number::<u32>(1..=100_000))]
     count: Option<u32>,
 
-    /// Number of instances of each clone [default: as many as the source has]
+    /// Number of instances of each clone [default: the same as APP]
     #[arg(short, long, value_name = "N", value_parser = whole_number(0..=u32::MAX))]
     instances: Option<u32>,
 
@@ -59,11 +56,11 @@ pub(super) struct CloneArgs {
     #[arg(long)]
     no_services: bool,
 
-    /// Org of the clones [default: that of APP]
+    /// Org of the clones [default: the org of APP]
     #[arg(short, long)]
     org: Option<String>,
 
-    /// Space of the clones [default: that of APP]
+    /// Space of the clones [default: the space of APP]
     #[arg(short, long)]
     space: Option<String>,
 
@@ -83,18 +80,7 @@ pub(super) async fn run(
     args: CloneArgs,
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
-    let foundation = &args.foundation;
-    let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
-    let connection = Connection::default();
-    let connected = Connected::open(
-        foundation,
-        &connection,
-        concurrency,
-        interrupt,
-        Vec::new(),
-        Vec::new(),
-    );
-    let connected = connected.await?;
+    let connected = Connected::without_configuration(&args.foundation, interrupt, []).await?;
     let source = place::find(
         place::given(args.from_org.as_deref(), "CF_ORG").as_deref(),
         place::given(args.from_space.as_deref(), "CF_SPACE").as_deref(),
@@ -107,11 +93,17 @@ pub(super) async fn run(
     let outcome = cloner.run().await?;
     connected.end_progress();
     report(&connected, &outcome)?;
-    Ok(exit_code(&outcome))
+    let errors = outcome.failures.iter().map(|failure| &failure.error);
+    let is_interrupted = outcome.is_interrupted();
+    Ok(summary::exit_code(
+        outcome.is_success(),
+        is_interrupted,
+        errors,
+    ))
 }
 
 impl CloneArgs {
-    /// What to do, and the description of the target space.
+    /// The cloner for these arguments, and a description of the target space.
     fn cloner(&self, connected: &Connected, source: Located) -> (Cloner, String) {
         let client = connected.client.clone();
         let mut place = source.place.clone();
@@ -162,21 +154,17 @@ fn report(connected: &Connected, outcome: &CloneOutcome) -> Result<(), CommandEr
             output::print(&format!("{object:#}"))?;
         }
     }
-    // Last, so that they are what a terminal shows.
-    for failure in &outcome.failures {
-        output::eprintln_labelled_error(&failure.to_string());
-        if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
-            output::eprintln_help(&help);
-        }
-    }
-    if outcome.is_interrupted() {
-        output::eprintln_error(&CommandError::from(Error::Interrupted));
-    }
+    let failures = outcome.failures.iter().map(|failure| summary::Failure {
+        text: failure.to_string(),
+        app: &failure.app,
+        step: failure.step,
+        error: &failure.error,
+    });
+    summary::report_failures(failures, outcome.is_interrupted());
     Ok(())
 }
 
-/// The clones with their processes, and how many there are. Of many clones, only the
-/// first ones.
+/// The first clones with their processes, and the number of all clones.
 fn text(outcome: &CloneOutcome) -> String {
     const MOST: usize = 10;
     let finished = outcome.apps.iter().filter_map(|app| {
@@ -207,18 +195,7 @@ fn text(outcome: &CloneOutcome) -> String {
     parts.join("\n\n")
 }
 
-fn exit_code(outcome: &CloneOutcome) -> u8 {
-    // A connection that was lost during the run counts as no connection.
-    let lost = outcome.failures.iter().any(|it| it.error.is_connection());
-    match outcome.is_success() {
-        true => 0,
-        false if outcome.is_interrupted() => INTERRUPTED,
-        false if lost => 3,
-        false => 1,
-    }
-}
-
-/// What to do about an error that keeps clones from being created.
+/// The help for an error that prevents any clone.
 pub(super) fn help_for(error: &CloneError) -> Option<String> {
     const NO_SUCH_SERVICE: i64 = 10010;
     let help = match error {

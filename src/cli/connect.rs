@@ -1,5 +1,5 @@
-//! Connects to the foundation that flags, environment, configuration or the cf CLI
-//! select.
+//! Connects to the foundation that the flags, the environment, the configuration or the
+//! cf CLI select.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,10 @@ use super::input::{Apps, Input};
 use super::progress::Progress;
 use super::{CommandError, Common, Format, Foundation, cf_home, interrupt, logging};
 
-/// A connection to a foundation, and what the command needs beside it.
+/// The number of concurrent requests without a configuration and --concurrency.
+const CONCURRENCY: u32 = 16;
+
+/// A connection to a foundation, with the settings of the command.
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) counts: Arc<Counts>,
@@ -31,13 +34,32 @@ pub(super) struct Connected {
     mock: Option<mock_capi::MockCapi<mock_capi::Front>>,
 }
 
-/// What should exist, and a connection.
+/// The desired state and a connection.
 pub(super) struct Session {
     pub(super) input: Input,
     pub(super) connected: Connected,
 }
 
 impl Connected {
+    /// Connects for a command that reads no configuration.
+    pub(super) async fn without_configuration(
+        foundation: &Foundation,
+        interrupt: &CancellationToken,
+        warnings: impl IntoIterator<Item = String>,
+    ) -> Result<Self, CommandError> {
+        let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
+        let (connection, recordings) = (Connection::default(), Vec::new());
+        Self::open(
+            foundation,
+            &connection,
+            concurrency,
+            interrupt,
+            warnings,
+            recordings,
+        )
+        .await
+    }
+
     /// Connects to the selected foundation. Emits `warnings` first; events go to
     /// the progress output and to `recordings`.
     pub(super) async fn open(
@@ -86,8 +108,8 @@ impl Connected {
         })
     }
 
-    /// The GUID of a space of the embedded fake, which is created if needed; `None`
-    /// on a foundation.
+    /// The GUID of a space of the embedded fake, which is created if needed. `None` for a
+    /// real foundation.
     pub(super) fn fake_space(&self, org: &str, space: &str) -> Option<String> {
         #[cfg(feature = "mock")]
         return Some(self.mock.as_ref()?.org(org).space(space).guid());
@@ -98,8 +120,8 @@ impl Connected {
         }
     }
 
-    /// Creates a started app in the embedded fake, if it does not exist; does nothing on
-    /// a foundation.
+    /// Creates a started app in the embedded fake if it does not exist. Does nothing on a
+    /// real foundation.
     pub(super) fn fake_app(&self, org: &str, space: &str, app: &str) {
         #[cfg(feature = "mock")]
         if let Some(mock) = &self.mock {
@@ -117,8 +139,8 @@ impl Connected {
         return false;
     }
 
-    /// On the embedded fake, a test waits on the clock of the fake, which is also the
-    /// router of its apps.
+    /// Lets a test on the embedded fake use the fake's clock, and the fake as the router
+    /// of its apps.
     pub(super) fn on_fake(&self, tester: Tester) -> Tester {
         #[cfg(feature = "mock")]
         if let Some(mock) = &self.mock {
@@ -129,7 +151,7 @@ impl Connected {
         tester
     }
 
-    /// Ends the live lines, for what is printed at the end.
+    /// Ends the live lines, before the summary is printed.
     pub(super) fn end_progress(&self) {
         self.progress.stop();
     }
@@ -141,7 +163,7 @@ impl Connected {
 }
 
 impl Session {
-    /// Reads what should exist, then connects.
+    /// Reads the desired state, then connects.
     pub(super) async fn open(
         common: &Common,
         apps: Apps,
@@ -150,7 +172,7 @@ impl Session {
         Self::recorded(common, apps, interrupt, Vec::new()).await
     }
 
-    /// The same, with additional sinks for events.
+    /// See [`Session::open`], with additional sinks for events.
     pub(super) async fn recorded(
         common: &Common,
         apps: Apps,
@@ -162,7 +184,7 @@ impl Session {
         Self::of(input, &common.foundation, interrupt, recordings).await
     }
 
-    /// Connects, with what should exist already read.
+    /// Connects with a desired state that has already been read.
     pub(super) async fn of(
         input: Input,
         foundation: &Foundation,
@@ -187,7 +209,7 @@ impl Session {
 }
 
 impl Session {
-    /// What should exist, on the foundation.
+    /// The converger for the desired state and the foundation.
     pub(super) fn converger(&self) -> Result<Converger, CommandError> {
         let desired = self.input.desired()?;
         Ok(Converger::new(self.connected.client.clone(), desired))
@@ -200,8 +222,8 @@ fn ca_cert(foundation: &Foundation) -> Option<PathBuf> {
     given.or_else(|| variable("CF_PUSHER_CA_CERT").map(PathBuf::from))
 }
 
-/// How long a network policy of the embedded fake takes to have an effect: as long as on
-/// a foundation, at most.
+/// The time that a network policy of the embedded fake needs to take effect: the longest
+/// that is usual on a foundation.
 #[cfg(feature = "mock")]
 const POLICY_TIME: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -238,7 +260,7 @@ fn mock_target(mock: &mock_capi::CloudController) -> ConnectOptions {
     )
 }
 
-/// The API and the credentials: flags and environment take precedence over the
+/// The API and the credentials. Flags and environment take precedence over the
 /// configuration, and the configuration over the login of the cf CLI.
 fn target(
     foundation: &Foundation,
@@ -259,7 +281,7 @@ fn target(
     let Some(login) = login else {
         return Err(missing(api.is_some()));
     };
-    // The cf CLI's tokens are sent to its own target only.
+    // The cf CLI's tokens are sent only to the cf CLI's own target.
     if let Some(api) = &api
         && !same_api(api, &login.api)
         && credentials.is_none()
@@ -328,7 +350,7 @@ fn configured_credentials(connection: &Connection) -> Result<Option<Credentials>
     Ok(given.map(|(username, password)| Credentials::Password { username, password }))
 }
 
-/// Two values of which both or neither must be set.
+/// Two values that must either both be set or both be missing.
 fn both(
     (name, one): (&str, Option<String>),
     (other_name, other): (&str, Option<SecretString>),

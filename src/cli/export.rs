@@ -1,4 +1,4 @@
-//! `cf-pusher export`: writes the spec of what exists.
+//! `cf-pusher export`: writes a spec of the existing resources of an org.
 
 use std::path::{Path, PathBuf};
 
@@ -7,17 +7,13 @@ use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use cf_pusher::Connection;
 use cf_pusher::export::{Export, ExportError, Exporter};
 
 use super::connect::Connected;
 use super::push::summary;
 use super::{CommandError, Format, Foundation, help, output};
 
-/// The number of concurrent requests without --concurrency.
-const CONCURRENCY: u32 = 16;
-
-/// Write the spec of what exists in an org
+/// Write a spec of the existing resources of an org
 ///
 /// `cf-pusher apply -f` reads the spec. Values that look secret are written as variables,
 /// `((name))`, which are listed at the end. Without --bits, `apply` keeps running apps
@@ -47,7 +43,7 @@ pub(super) struct ExportArgs {
     #[arg(long, conflicts_with = "as_seed")]
     no_values: bool,
 
-    /// Write a seed file of mock-capi, with made-up values for those that look secret
+    /// Write a seed file of mock-capi, with made-up values in place of secrets
     #[arg(long)]
     as_seed: bool,
 
@@ -75,18 +71,7 @@ pub(super) async fn run(
         let help = "use --force to replace it, or name another file with --output";
         return Err(CommandError::usage(message).help(help));
     }
-    let foundation = &args.foundation;
-    let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
-    let connection = Connection::default();
-    let connected = Connected::open(
-        foundation,
-        &connection,
-        concurrency,
-        interrupt,
-        Vec::new(),
-        Vec::new(),
-    );
-    let connected = connected.await?;
+    let connected = Connected::without_configuration(&args.foundation, interrupt, []).await?;
     let fake_space = args.space.as_deref().unwrap_or("space");
     connected.fake_app(&args.org, fake_space, "app");
     let export = args.exporter(&connected).run().await?;
@@ -137,7 +122,8 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
     written
 }
 
-/// How a spec names a folder: relative to the spec if the folder is beside or below it.
+/// The path of a folder in a spec: relative to the spec if the folder is next to it or
+/// below it.
 fn in_spec(folder: &Path, spec: Option<&Path>) -> PathBuf {
     let beside = spec.and_then(Path::parent).unwrap_or(Path::new(""));
     match folder.strip_prefix(beside) {
@@ -175,7 +161,7 @@ fn report(connected: &Connected, args: &ExportArgs, export: &Export) -> Result<(
     Ok(())
 }
 
-/// What to do about an error of an export.
+/// The help for an error of an export.
 pub(super) fn help_for(error: &ExportError) -> Option<String> {
     match error {
         ExportError::Api(error) | ExportError::Droplet { source: error, .. } => {

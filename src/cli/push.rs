@@ -10,31 +10,26 @@ use tokio_util::sync::CancellationToken;
 
 use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan};
-use cf_pusher::{Connection, Error};
 
 use super::app_flags::AppFlags;
 use super::connect::Connected;
 use super::place::{self, Located};
-use super::{CommandError, Format, Foundation, INTERRUPTED, help, interrupt, output};
+use super::{CommandError, Format, Foundation, help, interrupt, output};
 
-/// The longest timeout, as of `--timeout`.
+/// The longest timeout, the same as for `--timeout`.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// The number of concurrent requests without --concurrency.
-const CONCURRENCY: u32 = 16;
 
 /// The environment variable with the password for Docker images.
 const DOCKER_PASSWORD: &str = "CF_DOCKER_PASSWORD";
 
-/// The environment variables with the longest waits, in minutes, as the cf CLI has
-/// them.
+/// The environment variables with timeouts in minutes. The cf CLI has the same.
 const STAGING_TIMEOUT: &str = "CF_STAGING_TIMEOUT";
 const STARTUP_TIMEOUT: &str = "CF_STARTUP_TIMEOUT";
 
 /// Push one app, or all apps of a manifest in parallel
 ///
-/// Flags are applied to the manifest before it is sent, and one request applies it
-/// to all apps. If the Cloud Controller refuses it, nothing is left behind.
+/// Flags are applied to the manifest before it is sent, and one request applies it to all
+/// apps. If the Cloud Controller refuses it, new apps and routes are deleted again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -78,18 +73,8 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     if !args.dry_run {
         transformed.check_paths()?;
     }
-    let foundation = &args.foundation;
-    let concurrency = foundation.concurrency.unwrap_or(CONCURRENCY);
-    let connection = Connection::default();
-    let connected = Connected::open(
-        foundation,
-        &connection,
-        concurrency,
-        interrupt,
-        manifest.warnings().to_vec(),
-        Vec::new(),
-    );
-    let connected = connected.await?;
+    let warnings = manifest.warnings().to_vec();
+    let connected = Connected::without_configuration(&args.foundation, interrupt, warnings).await?;
     let org = place::given(args.place.org.as_deref(), "CF_ORG");
     let space = place::given(args.place.space.as_deref(), "CF_SPACE");
     let Located { space, place, .. } = place::find(
@@ -131,7 +116,13 @@ async fn execute(
     let outcome = plan.apply().await?;
     connected.end_progress();
     report(connected, &outcome)?;
-    Ok(exit_code(&outcome))
+    let errors = outcome.failures.iter().map(|failure| &failure.error);
+    let is_interrupted = outcome.is_interrupted();
+    Ok(summary::exit_code(
+        outcome.is_success(),
+        is_interrupted,
+        errors,
+    ))
 }
 
 fn announce(connected: &Connected, manifest: &Manifest, place: &str) {
@@ -143,7 +134,7 @@ fn announce(connected: &Connected, manifest: &Manifest, place: &str) {
     output::eprintln_line(&format!("pushing {what} to {place} at {api}"));
 }
 
-/// Shows the changes on standard output, unless JSON is expected there.
+/// Prints the changes to standard output, unless standard output gets JSON.
 fn show(
     connected: &Connected,
     manifest: &Manifest,
@@ -178,17 +169,14 @@ fn report(connected: &Connected, outcome: &PushOutcome) -> Result<(), CommandErr
         Format::Text => output::print(&summary::text(outcome))?,
         Format::Json => output::print(&format!("{:#}", summary::json(connected, outcome)))?,
     }
-    // Last, so that they are what a terminal shows. The staging log was shown as it
-    // was written.
-    for failure in &outcome.failures {
-        output::eprintln_labelled_error(&failure.to_string());
-        if let Some(help) = help::for_step(failure.step, &failure.app, &failure.error) {
-            output::eprintln_help(&help);
-        }
-    }
-    if outcome.is_interrupted() {
-        output::eprintln_error(&CommandError::from(Error::Interrupted));
-    }
+    // The staging log has already been printed.
+    let failures = outcome.failures.iter().map(|failure| summary::Failure {
+        text: failure.to_string(),
+        app: &failure.app,
+        step: failure.step,
+        error: &failure.error,
+    });
+    summary::report_failures(failures, outcome.is_interrupted());
     Ok(())
 }
 
@@ -210,18 +198,7 @@ fn minutes(variable: &str) -> Result<Option<Duration>, CommandError> {
     }
 }
 
-fn exit_code(outcome: &PushOutcome) -> u8 {
-    // A connection that was lost during the push counts as no connection.
-    let lost = outcome.failures.iter().any(|it| it.error.is_connection());
-    match outcome.is_success() {
-        true => 0,
-        false if outcome.is_interrupted() => INTERRUPTED,
-        false if lost => 3,
-        false => 1,
-    }
-}
-
-/// What to do about an error that keeps a push from starting.
+/// The help for an error that prevents a push.
 pub(super) fn help_for(error: &PushError) -> Option<String> {
     match error {
         PushError::MissingDockerPassword { .. } => Some(format!("set {DOCKER_PASSWORD}")),

@@ -1,20 +1,20 @@
-//! The outcome of cloning, as data.
+//! The outcome of cloning.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::capi::error::Error;
 use crate::manifest::ManifestError;
 use crate::push::{AppState, ProcessStatus};
 
-/// Why no clone could be created. Nothing has changed then, unless the Cloud
-/// Controller's answer to the manifest was lost.
+/// The reason why no clone could be created. Nothing has changed, unless the response to
+/// the manifest was lost.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloneError {
-    /// The foundation cannot be used, or refused the manifest of the clones.
+    /// The foundation cannot be used, or it refused the manifest of the clones.
     #[error(transparent)]
     Api(#[from] Error),
-    /// The Cloud Controller's manifest of the source cannot be read.
+    /// The source's manifest from the Cloud Controller cannot be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The source was never staged, so there is no droplet to copy.
@@ -26,10 +26,10 @@ pub enum CloneError {
     /// Two clones would have the same name.
     #[error("two clones would be named {name}")]
     SameName {
-        /// The name.
+        /// The clones' name.
         name: String,
     },
-    /// Apps of these names exist, and are not unfinished clones of the same source.
+    /// Apps with these names exist, and are not unfinished clones of the same source.
     #[error("{} in the target space: {}", exist(names), names.join(", "))]
     Exists {
         /// The names.
@@ -43,7 +43,7 @@ pub enum CloneError {
         /// The name of the clone.
         name: String,
     },
-    /// Routes of clones lead to other apps, or belong to other spaces.
+    /// Routes of the clones lead to other apps, or belong to other spaces.
     #[error("{}: {}", taken(routes), routes.join(", "))]
     RouteTaken {
         /// The routes, without scheme.
@@ -75,13 +75,13 @@ impl CloneError {
     }
 }
 
-/// What became of each clone.
+/// The result of each clone.
 #[derive(Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct CloneOutcome {
     /// All clones, in order.
     pub apps: Vec<ClonedApp>,
-    /// Why clones could not be finished.
+    /// The failures of clones.
     pub failures: Vec<CloneFailure>,
 }
 
@@ -128,30 +128,26 @@ pub struct ClonedApp {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum CloneResult {
-    /// The clone has all properties and the droplet of its source, and runs if it was
-    /// to be started.
+    /// The clone has all properties and the droplet of its source, and runs unless it was
+    /// to stay stopped.
     Cloned,
-    /// A step failed; [`CloneOutcome::failures`] says why.
+    /// A step failed; see [`CloneOutcome::failures`].
     Failed,
     /// The run was interrupted before the clone was finished.
     Interrupted,
 }
 
-/// Why a clone could not be finished. Displays as `starting web-0 failed: CAUSE`.
+/// The failure of a clone. Displays as `starting web-0 failed: CAUSE`.
 #[derive(Debug, Serialize, thiserror::Error)]
 #[error("{step} {app} failed: {}", .error.cause())]
 #[non_exhaustive]
 pub struct CloneFailure {
     /// The clone's name.
     pub app: String,
-    /// What failed, such as `starting`.
+    /// The failed step, such as `starting`.
     pub step: &'static str,
     /// The cause.
     #[source]
-    #[serde(serialize_with = "message")]
+    #[serde(serialize_with = "Error::serialize_message")]
     pub error: Error,
-}
-
-fn message<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(error)
 }

@@ -27,13 +27,13 @@ struct Cloning<'a> {
     cleanup: Cleanup<'a>,
     copies: BatchPoll<Droplets>,
     running: BatchPoll<RunningApps>,
-    /// Whether the foundation accepts deployments, as far as is known.
+    /// Whether the foundation accepts deployments. True until it refuses one.
     deploys: AtomicBool,
     done: AtomicUsize,
     failed: AtomicUsize,
 }
 
-/// A clone and, if it could not be finished, why.
+/// A clone with the reason why it could not be finished, if any.
 struct Progressed {
     app: ClonedApp,
     failure: Option<CloneFailure>,
@@ -72,7 +72,7 @@ impl Cloner {
 }
 
 impl NewClone {
-    /// Whether a killed run started it already.
+    /// Whether an interrupted run has already started it.
     fn is_started(&self) -> bool {
         let Some(app) = &self.leftover else {
             return false;
@@ -82,8 +82,8 @@ impl NewClone {
 }
 
 impl Cloning<'_> {
-    /// Applies the manifest to all clones that were not started. If the Cloud
-    /// Controller refuses it, what it created for it is deleted.
+    /// Applies the manifest to all clones that were not started. If the Cloud Controller
+    /// refuses it, deletes the apps and routes that it created.
     async fn apply_manifest(&self) -> Result<(), Error> {
         let left = self.prepared.clones.iter();
         let left = left.zip(self.prepared.manifest.applications());
@@ -92,31 +92,8 @@ impl Cloning<'_> {
         let Some(manifest) = self.prepared.manifest.with_applications(left) else {
             return Ok(());
         };
-        let (what, space) = ("applying the manifest of the clones", &self.prepared.space);
-        for part in manifest.parts() {
-            // Not repeated where it may have been accepted: two jobs would race.
-            let applied = self
-                .client
-                .apply_manifest(what, space, &part.yaml, Replay::Unsafe);
-            if let Err(error) = applied.await {
-                // Without a definite refusal, the manifest may have been applied.
-                if error.is_refused_work() {
-                    self.delete_all_created().await;
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn delete_all_created(&self) {
-        match self.existing().await {
-            Ok(existing) => self.cleanup.delete_all(existing.values()).await,
-            Err(error) => {
-                let text = format!("new apps and routes may be left over: {error}");
-                self.client.events().emit(Event::Warning(text));
-            }
-        }
+        let what = "applying the manifest of the clones";
+        self.cleanup.apply(what, &manifest).await
     }
 
     /// The clones by their names in lower case.
@@ -324,8 +301,8 @@ impl Cloning<'_> {
         events.emit(Event::PhaseEnded { phase });
     }
 
-    /// Reads the URLs of the clones, and the processes that were not waited for. A
-    /// failure is a warning.
+    /// Reads the URLs of the clones, and the processes that no wait has read. A failure
+    /// is a warning.
     async fn describe(&self, clones: &mut [Progressed]) {
         let guids = clones.iter().filter(|clone| clone.is_cloned());
         let guids: Vec<String> = guids.filter_map(|it| it.app.guid.clone()).collect();
@@ -366,8 +343,8 @@ impl Cloning<'_> {
         Ok((urls, processes))
     }
 
-    /// Removes the annotation of unfinished clones, once all are finished. Otherwise
-    /// the same run could not be repeated: the finished clones would be in its way.
+    /// Removes the annotation of unfinished clones once all are finished. Otherwise the
+    /// same run could not be repeated, because the finished clones would exist already.
     async fn finish(&self, clones: &mut [Progressed]) {
         if !clones.iter().all(Progressed::is_cloned) {
             return;

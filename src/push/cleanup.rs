@@ -1,5 +1,5 @@
-//! Deletes what a push, or the creation of clones, created in vain, and nothing that
-//! existed before or that someone else uses.
+//! Deletes what a failed push or clone has created. Nothing that existed before or that
+//! someone else uses is deleted.
 
 use std::collections::HashSet;
 
@@ -7,19 +7,20 @@ use super::lowercase;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{App, Route};
+use crate::capi::transport::Replay;
 use crate::events::Event;
 use crate::manifest::Manifest;
 use crate::manifest::entry::route_text;
 
-/// The routes that existed before a run, so that those which it creates are known.
+/// The routes that existed before a run, so that new ones can be recognized.
 pub(crate) struct Cleanup<'a> {
     client: &'a Client,
-    /// What created the apps, such as `push`, for messages.
+    /// The command that creates the apps, such as `push`, for messages.
     creator: &'static str,
     /// The space's GUID.
     space: &'a str,
-    /// The names of the apps that the run creates, in lower case.
-    new_apps: HashSet<String>,
+    /// The names of the apps that the run creates.
+    new_apps: Vec<String>,
     /// The routes in the manifest, in the form of [`Route::url`].
     named: HashSet<String>,
     /// The GUIDs of the routes that existed before.
@@ -35,7 +36,6 @@ impl<'a> Cleanup<'a> {
         manifest: &Manifest,
         new_apps: &[&str],
     ) -> Result<Self, Error> {
-        let new_apps: HashSet<String> = new_apps.iter().map(|name| lowercase(name)).collect();
         let named = named_routes(manifest);
         let routes = match new_apps.is_empty() && named.is_empty() {
             true => Vec::new(),
@@ -45,27 +45,55 @@ impl<'a> Cleanup<'a> {
             client,
             creator,
             space,
-            new_apps,
+            new_apps: new_apps.iter().map(|name| (*name).to_owned()).collect(),
             named,
             routes_before: routes.into_iter().map(|route| route.guid).collect(),
         })
     }
 
-    /// Deletes the apps that the run created, with their routes, and the routes of
-    /// the manifest that lead nowhere.
-    pub(crate) async fn delete_all(&self, existing: impl IntoIterator<Item = &App>) {
-        let is_new = |app: &&App| self.is_new(app);
-        for app in existing.into_iter().filter(is_new) {
-            self.delete_app(app, None).await;
+    /// Applies a manifest. If the Cloud Controller refuses it, deletes the apps and routes
+    /// that it created.
+    pub(crate) async fn apply(&self, what: &str, manifest: &Manifest) -> Result<(), Error> {
+        for part in manifest.parts() {
+            // Not retried if it may have been accepted: two jobs would race.
+            let replay = Replay::Unsafe;
+            let applied = self
+                .client
+                .apply_manifest(what, self.space, &part.yaml, replay);
+            if let Err(error) = applied.await {
+                // Unless the refusal is definite, the manifest may have been applied.
+                if error.is_refused_work() {
+                    self.delete_all().await;
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the apps that the run created, with their routes, and the routes of the
+    /// manifest without a destination.
+    async fn delete_all(&self) {
+        let names: Vec<&str> = self.new_apps.iter().map(String::as_str).collect();
+        match self.client.apps_named(self.space, &names).await {
+            Ok(apps) => {
+                for app in &apps {
+                    self.delete_app(app, None).await;
+                }
+            }
+            Err(error) => {
+                let text = format!("new apps and routes may be left over: {error}");
+                return self.warn(text);
+            }
         }
         if let Err(error) = self.delete_unmapped_routes().await {
             self.warn(format!("new routes may be left over: {error}"));
         }
     }
 
-    /// Deletes an app that the run created, with the routes that lead to it alone.
-    /// An app that was started in the meantime, or has another package than
-    /// `package`, is in use and is kept.
+    /// Deletes an app that the run created, with the routes that lead only to it. An app
+    /// that has been started, or has a package other than `package`, is in use and is
+    /// kept.
     pub(crate) async fn delete_app(&self, app: &App, package: Option<&str>) {
         let (name, creator) = (&app.name, self.creator);
         self.warn(match self.try_delete_app(app, package).await {
@@ -78,7 +106,8 @@ impl<'a> Cleanup<'a> {
     }
 
     pub(crate) fn is_new(&self, app: &App) -> bool {
-        self.new_apps.contains(&lowercase(&app.name))
+        let name = lowercase(&app.name);
+        self.new_apps.iter().any(|it| lowercase(it) == name)
     }
 
     async fn try_delete_app(&self, app: &App, package: Option<&str>) -> Result<bool, Error> {
@@ -97,7 +126,7 @@ impl<'a> Cleanup<'a> {
         Ok(true)
     }
 
-    /// Deletes the routes in the manifest that were created and never mapped.
+    /// Deletes new routes of the manifest that were never mapped.
     async fn delete_unmapped_routes(&self) -> Result<(), Error> {
         if self.named.is_empty() {
             return Ok(());

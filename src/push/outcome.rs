@@ -1,8 +1,8 @@
-//! The outcome of a push, as data.
+//! The outcome of a push.
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::capi::error::Error;
 use crate::capi::model::Process;
@@ -12,7 +12,7 @@ use crate::manifest::{ManifestError, TransformError};
 use super::bits::BitsError;
 use crate::capi::error::printable;
 
-/// Why a push could not start, or had to stop before any app was pushed.
+/// The reason why a push stopped before any app was pushed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PushError {
@@ -46,13 +46,13 @@ impl PushError {
     }
 }
 
-/// What a push did to each app.
+/// The result of each app of a push.
 #[derive(Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct PushOutcome {
     /// All apps of the manifest, in its order.
     pub apps: Vec<PushedApp>,
-    /// Why apps could not be pushed.
+    /// The failures of apps.
     pub failures: Vec<PushFailure>,
 }
 
@@ -107,7 +107,7 @@ pub struct PushedApp {
 pub enum PushResult {
     /// All steps succeeded.
     Pushed,
-    /// A step failed; [`PushOutcome::failures`] says why.
+    /// A step failed; see [`PushOutcome::failures`].
     Failed,
     /// The push was interrupted before the app was done.
     Interrupted,
@@ -118,9 +118,9 @@ pub enum PushResult {
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
 pub enum AppState {
-    /// The app is to run.
+    /// The app should run.
     Started,
-    /// The app is not to run.
+    /// The app should not run.
     Stopped,
 }
 
@@ -184,7 +184,7 @@ pub struct InstanceStatus {
     pub since: Option<String>,
 }
 
-/// A larger number is a UNIX time (September 2001), a smaller one the seconds since.
+/// A larger number is a UNIX time (September 2001), a smaller one a number of seconds.
 const FIRST_UNIX_TIME: f64 = 1e9;
 
 fn since(seconds: f64) -> Option<String> {
@@ -196,18 +196,18 @@ fn since(seconds: f64) -> Option<String> {
     Some(humantime::format_rfc3339_seconds(time?).to_string())
 }
 
-/// Why an app could not be pushed. Displays as `staging dora failed: CAUSE`.
+/// The failure of an app. Displays as `staging dora failed: CAUSE`.
 #[derive(Debug, Serialize, thiserror::Error)]
 #[error("{}", described(step, app, error))]
 #[non_exhaustive]
 pub struct PushFailure {
     /// The app's name.
     pub app: String,
-    /// What failed, such as `staging`.
+    /// The failed step, such as `staging`.
     pub step: &'static str,
     /// The cause.
     #[source]
-    #[serde(serialize_with = "message")]
+    #[serde(serialize_with = "Error::serialize_message")]
     pub error: Error,
     /// The last lines of the staging log, if staging failed.
     pub log: Vec<String>,
@@ -221,8 +221,4 @@ fn described(step: &str, app: &str, error: &Error) -> String {
         true => error.to_string(),
         false => format!("{step} {app} failed: {}", error.cause()),
     }
-}
-
-fn message<S: Serializer>(error: &Error, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(error)
 }

@@ -1,4 +1,4 @@
-//! A push that is being applied.
+//! Carries out a push.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -17,11 +17,10 @@ use crate::capi::client::Client;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::model::{App, Package};
 use crate::capi::poll;
-use crate::capi::transport::Replay;
 use crate::events::{Event, Phase, PushStep, StepContext};
 use crate::manifest::Overrides;
 
-/// A push that is being applied.
+/// A push in progress.
 pub(super) struct Pusher<'a> {
     pub(super) client: &'a Client,
     pub(super) plan: &'a PushPlan,
@@ -36,20 +35,20 @@ pub(super) struct Pusher<'a> {
     pub(super) zipping: Semaphore,
     /// The steps that were started, with the app's name.
     steps: Mutex<Vec<(String, PushStep)>>,
-    /// The number of apps that were pushed.
+    /// The number of pushed apps.
     done: AtomicUsize,
-    /// The number of apps that could not be pushed.
+    /// The number of failed apps.
     failed: AtomicUsize,
 }
 
-/// An app that was pushed, or could not be.
+/// A pushed or failed app.
 pub(super) struct PushedJob {
     pub(super) outcome: PushedApp,
     pub(super) failure: Option<PushFailure>,
 }
 
 impl<'a> Pusher<'a> {
-    /// Prepares a push: nothing is changed yet.
+    /// Prepares a push without changing anything.
     pub(super) async fn prepare(
         plan: &'a PushPlan,
         sources: &'a [AppSource],
@@ -83,34 +82,11 @@ impl<'a> Pusher<'a> {
         })
     }
 
-    /// Applies the manifest to all apps. If the Cloud Controller refuses it, what it
-    /// created for it is deleted.
+    /// Applies the manifest to all apps. If the Cloud Controller refuses it, deletes the
+    /// apps and routes that it created.
     pub(super) async fn apply_manifest(&self) -> Result<(), Error> {
-        let (what, space) = ("applying the manifest", &self.plan.space);
-        for part in self.plan.manifest.parts() {
-            // Not repeated where it may have been accepted: two jobs would race.
-            let applied = self
-                .client
-                .apply_manifest(what, space, &part.yaml, Replay::Unsafe);
-            if let Err(error) = applied.await {
-                // Without a definite refusal, the manifest may have been applied.
-                if error.is_refused_work() {
-                    self.delete_all_created().await;
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn delete_all_created(&self) {
-        match self.existing_apps().await {
-            Ok(existing) => self.cleanup.delete_all(existing.values()).await,
-            Err(error) => {
-                let text = format!("new apps and routes may be left over: {error}");
-                self.client.events().emit(Event::Warning(text));
-            }
-        }
+        let manifest = &self.plan.manifest;
+        self.cleanup.apply("applying the manifest", manifest).await
     }
 
     /// Takes each app from its source to running instances, in parallel. A new app
@@ -131,8 +107,8 @@ impl<'a> Pusher<'a> {
             let package = app.as_ref().and_then(|app| packages.get(&app.guid));
             self.push_one(name, changes, app, source, package, &known)
         });
-        // Collected first: a stream of the iterator, with its closure over borrowed
-        // values, would not be `Send`.
+        // Collected first, because a stream of the iterator, with its closure over
+        // borrowed values, would not be `Send`.
         let jobs: Vec<_> = jobs.collect();
         let (phase, total) = (Phase::Push, jobs.len());
         let events = self.client.events();
@@ -229,9 +205,9 @@ impl<'a> Pusher<'a> {
         plan::existing_apps(self.client, &self.plan.space, &self.plan.manifest).await
     }
 
-    /// The packages with the same bits, by app. Only the newest package of an app
-    /// counts, and only if the app has a droplet. With `no_start` there are none:
-    /// the next start must find a package that is not staged yet.
+    /// The packages with the same bits, by app. Only the newest package of an app counts,
+    /// and only if the app has a droplet. With `no_start` there are none, because the
+    /// next start must find a package that has not been staged.
     async fn reusable(&self, apps: &[Option<App>]) -> Result<HashMap<String, String>, Error> {
         if self.overrides.no_start && !self.overrides.task {
             return Ok(HashMap::new());
@@ -296,8 +272,8 @@ impl<'a> Pusher<'a> {
     }
 }
 
-/// Whether the Cloud Controller refused a step of an app. Another staging of the app
-/// is no refusal: somebody uses the app.
+/// Whether the Cloud Controller refused a step of an app. Another staging of the app is
+/// not a refusal, because someone uses the app.
 fn is_refused(error: &Error) -> bool {
     error.is_refused_work() && !error.has_code(STAGING_IN_PROGRESS)
 }

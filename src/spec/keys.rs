@@ -1,20 +1,20 @@
-//! The keys of a scaling test's configuration: the one list from which they are read,
-//! described as a JSON Schema, and written as a first configuration.
+//! The keys of a scaling test's configuration. The reader, the JSON Schema and the first
+//! configuration are all made from this list.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use super::scaling::{LONGEST_PREFIX, ScalingTest};
+use super::scaling::{Connection, LONGEST_PREFIX, ScalingTest};
 
 /// A key of a configuration.
 pub(super) struct Key<C: 'static> {
     pub(super) name: &'static str,
-    /// What the key means, as a sentence without a full stop.
+    /// The meaning of the key, as a sentence without a full stop.
     about: &'static str,
     pub(super) kind: Kind<C>,
-    /// The value in a first configuration; a comment for keys that most
-    /// configurations do not need.
+    /// The value in a first configuration. Keys that most configurations do not need have
+    /// a comment instead.
     example: Example,
 }
 
@@ -45,6 +45,71 @@ pub(super) const fn key<C>(
         about,
         kind,
         example,
+    }
+}
+
+/// A configuration with the address of the foundation and the login.
+pub(super) trait HasConnection {
+    fn connection(&mut self) -> &mut Connection;
+}
+
+pub(super) const fn concurrency<C>(field: fn(&mut C) -> &mut u32) -> Key<C> {
+    key(
+        "concurrency",
+        "Maximum number of concurrent requests",
+        Number(1..=1_000, field),
+        Set("16"),
+    )
+}
+
+pub(super) const fn api<C: HasConnection>() -> Key<C> {
+    key(
+        "api",
+        "URL of the Cloud Controller [default: the target of the cf CLI]",
+        Text(|c, v| c.connection().api = Some(v)),
+        Comment("\"https://api.example.com\""),
+    )
+}
+
+pub(super) const fn admin_user<C: HasConnection>() -> Key<C> {
+    key(
+        "admin_user",
+        "User to log in as [default: the login of the cf CLI]",
+        Text(|c, v| c.connection().admin_user = Some(v)),
+        Comment("\"admin\""),
+    )
+}
+
+pub(super) const fn admin_password<C: HasConnection>() -> Key<C> {
+    key(
+        "admin_password",
+        "Password of that user; the environment variable CF_PASSWORD is safer",
+        Text(|c, v| c.connection().admin_password = Some(v.into())),
+        Comment("\"...\""),
+    )
+}
+
+pub(super) const fn apps_domain<C: HasConnection>() -> Key<C> {
+    key(
+        "apps_domain",
+        "Domain of the apps' routes [default: the foundation's default domain]",
+        Text(|c, v| c.connection().apps_domain = Some(v)),
+        Comment("\"apps.example.com\""),
+    )
+}
+
+pub(super) const fn skip_ssl_validation<C: HasConnection>() -> Key<C> {
+    key(
+        "skip_ssl_validation",
+        "Whether to accept any TLS certificate",
+        Flag(|c| &mut c.connection().skip_ssl_validation),
+        Comment("false"),
+    )
+}
+
+impl HasConnection for ScalingTest {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 
@@ -98,12 +163,7 @@ pub(super) const KEYS: &[Key<ScalingTest>] = &[
         Number(0..=65_000, |c| &mut c.asg_size),
         Set("0"),
     ),
-    key(
-        "concurrency",
-        "Maximum number of concurrent requests",
-        Number(1..=1_000, |c| &mut c.concurrency),
-        Set("16"),
-    ),
+    concurrency(|c| &mut c.concurrency),
     key(
         "policy_update_wait_seconds",
         "Seconds that `test` waits for network policies to take effect",
@@ -116,36 +176,11 @@ pub(super) const KEYS: &[Key<ScalingTest>] = &[
         Number(0..=100, |c| &mut c.sample_percent),
         Comment("100"),
     ),
-    key(
-        "api",
-        "URL of the Cloud Controller [default: the target of the cf CLI]",
-        Text(|c, v| c.connection.api = Some(v)),
-        Comment("\"https://api.example.com\""),
-    ),
-    key(
-        "admin_user",
-        "User to log in as [default: the login of the cf CLI]",
-        Text(|c, v| c.connection.admin_user = Some(v)),
-        Comment("\"admin\""),
-    ),
-    key(
-        "admin_password",
-        "Password of that user; the environment variable CF_PASSWORD is safer",
-        Text(|c, v| c.connection.admin_password = Some(v.into())),
-        Comment("\"...\""),
-    ),
-    key(
-        "apps_domain",
-        "Domain of the apps' routes [default: the foundation's default domain]",
-        Text(|c, v| c.connection.apps_domain = Some(v)),
-        Comment("\"apps.example.com\""),
-    ),
-    key(
-        "skip_ssl_validation",
-        "Whether to accept any TLS certificate",
-        Flag(|c| &mut c.connection.skip_ssl_validation),
-        Comment("false"),
-    ),
+    api(),
+    admin_user(),
+    admin_password(),
+    apps_domain(),
+    skip_ssl_validation(),
 ];
 
 /// Keys of the Go scaling suite's configuration that cf-pusher does not need.
@@ -166,7 +201,7 @@ pub(super) const GO_SUITE_KEYS: &[&str] = &[
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
 /// The JSON Schema (draft 2020-12) of a configuration with these keys, and others that
-/// are not used.
+/// are ignored.
 pub(super) fn json_schema<C: Default>(title: &str, keys: &[Key<C>], unused: &[&str]) -> Value {
     let mut properties = Map::new();
     properties.insert(SCHEMA_KEY.to_owned(), json!({"type": "string"}));
@@ -259,7 +294,7 @@ mod tests {
         ScalingTest::parse(&value.to_string(), "test").is_ok()
     }
 
-    /// Values of all kinds: inside and outside of each range, of each type.
+    /// Values of all types, inside and outside of each range.
     fn values() -> Vec<Value> {
         let mut values = vec![
             json!(null),
@@ -287,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_accepts_what_the_reader_accepts_and_nothing_else() {
+    fn schema_and_reader_accept_the_same_values() {
         let names = KEYS.iter().map(|key| key.name);
         let names = names.chain(GO_SUITE_KEYS.iter().copied());
         let names: Vec<&str> = names.chain([SCHEMA_KEY, "unknown", ""]).collect();
@@ -310,7 +345,7 @@ mod tests {
     #[case(json!("a"))]
     #[case(json!(null))]
     #[case(json!({}))]
-    fn the_schema_wants_an_object_as_the_reader_does(#[case] config: Value) {
+    fn schema_and_reader_require_an_object(#[case] config: Value) {
         assert_eq!(is_valid(&config), is_read(&config), "{config}");
     }
 
@@ -334,7 +369,7 @@ mod tests {
                 key.name
             );
         }
-        // Also without the marks before keys that are comments.
+        // It can also be read with these keys enabled.
         let all = template.replace("  // \"", "  \"");
         ScalingTest::parse(&all, "all").unwrap();
         insta::assert_snapshot!(template);

@@ -1,8 +1,8 @@
-//! The parameters of a test with many spaces and security groups: the JSON file of the
+//! The parameters of a test with many spaces and security groups, in the JSON file of the
 //! Go multispace-pusher of cf-networking-release.
 //!
 //! The names are those of the Go program. The ports of the rules are consecutive from
-//! group to group, and begin again at 1 after 65,535, so that they are the same in every
+//! group to group, and start again at 1 after 65,535, so that they are the same in every
 //! run.
 
 use std::io::Read;
@@ -11,20 +11,20 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::keys::Example::{Comment, Value as Set};
-use super::keys::Kind::{Flag, Number, Prefix, Text};
+use super::keys::Kind::{Flag, Number, Prefix};
 use super::keys::{self, Key, key};
 use super::reader::{self, ConfigError};
 use super::scaling::{Connection, GroupKind};
 use super::sources::{SourceError, Sources};
 use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Space};
 
-/// The most rules of all security groups.
+/// The maximum number of rules in all security groups.
 const MOST_RULES: u64 = 5_000_000;
 
 /// The highest port of a rule.
 const HIGHEST_PORT: u64 = 65_535;
 
-/// The memory and the disk of apps whose manifest names none.
+/// The memory and the disk of apps whose manifest sets none.
 const SIZE: &str = "32M";
 
 /// The parameters of a test with many spaces, and how to reach the foundation.
@@ -50,31 +50,32 @@ pub struct Multispace {
     pub global_asgs: u32,
     /// `total_spaces`: the number of spaces. 0 to 10,000; default 0.
     pub total_spaces: u32,
-    /// `spaces_with_one_asg`: how many of the spaces, the first ones, have a security group
-    /// of their own. At most `total_spaces`; default 0.
+    /// `spaces_with_one_asg`: the number of spaces, starting with the first, that have a
+    /// security group of their own. At most `total_spaces`; default 0.
     pub spaces_with_one_asg: u32,
-    /// `how_many_asgs_is_many`: how many security groups all other spaces share. 0 to
-    /// 10,000; default 0.
+    /// `how_many_asgs_is_many`: the number of security groups that all other spaces
+    /// share. 0 to 10,000; default 0.
     pub how_many_asgs_is_many: u32,
     /// `apps_per_space`: the number of apps of each space. 0 to 10,000; default 0.
     pub apps_per_space: u32,
     /// `app_instances_per_app`: instances of each app. 0 to 10,000; default 1.
     pub app_instances_per_app: u32,
-    /// `apps_per_org`: how many apps an org has, a multiple of `apps_per_space`. The spaces
-    /// are distributed to as many orgs as that takes. 0, the default, is one org for all.
+    /// `apps_per_org`: the number of apps in an org, a multiple of `apps_per_space`. The
+    /// spaces are distributed to as many orgs as necessary. 0, the default, puts all
+    /// spaces into one org.
     pub apps_per_org: u32,
-    /// `skip_asg_creation`: without security groups. Default false.
+    /// `skip_asg_creation`: create no security groups. Default false.
     pub skip_asg_creation: bool,
     /// `asg_size`: the number of rules of each security group. 0 to 65,000; default 0.
     pub asg_size: u32,
-    /// `prefix`: the beginning of all names; a `-` at its end is ignored. Default
+    /// `prefix`: the beginning of all names. A `-` at its end is ignored. Default
     /// `scale-asg`.
     pub prefix: String,
-    /// `concurrency`: the highest number of requests in flight. 1 to 1,000; default 16.
+    /// `concurrency`: the maximum number of requests in flight. 1 to 1,000; default 16.
     pub concurrency: u32,
-    /// The foundation, and how to log in.
+    /// The address of the foundation, and the login.
     pub connection: Connection,
-    /// Notes on keys of the file that are not used.
+    /// Notes on ignored keys of the file.
     pub notes: Vec<String>,
 }
 
@@ -155,7 +156,7 @@ const KEYS: &[Key<Multispace>] = &[
     ),
     key(
         "spaces_with_one_asg",
-        "How many of the spaces have a security group of their own",
+        "Number of spaces with a security group of their own",
         Number(0..=10_000, |c| &mut c.spaces_with_one_asg),
         Set("1"),
     ),
@@ -185,7 +186,7 @@ const KEYS: &[Key<Multispace>] = &[
     ),
     key(
         "skip_asg_creation",
-        "Whether there are no security groups",
+        "Create no security groups",
         Flag(|c| &mut c.skip_asg_creation),
         Comment("false"),
     ),
@@ -195,43 +196,19 @@ const KEYS: &[Key<Multispace>] = &[
         Number(0..=65_000, |c| &mut c.asg_size),
         Set("10"),
     ),
-    key(
-        "concurrency",
-        "Maximum number of concurrent requests",
-        Number(1..=1_000, |c| &mut c.concurrency),
-        Set("16"),
-    ),
-    key(
-        "api",
-        "URL of the Cloud Controller [default: the target of the cf CLI]",
-        Text(|c, v| c.connection.api = Some(v)),
-        Comment("\"https://api.example.com\""),
-    ),
-    key(
-        "admin_user",
-        "User to log in as [default: the login of the cf CLI]",
-        Text(|c, v| c.connection.admin_user = Some(v)),
-        Comment("\"admin\""),
-    ),
-    key(
-        "admin_password",
-        "Password of that user; the environment variable CF_PASSWORD is safer",
-        Text(|c, v| c.connection.admin_password = Some(v.into())),
-        Comment("\"...\""),
-    ),
-    key(
-        "apps_domain",
-        "Domain of the apps' routes [default: the foundation's default domain]",
-        Text(|c, v| c.connection.apps_domain = Some(v)),
-        Comment("\"apps.example.com\""),
-    ),
-    key(
-        "skip_ssl_validation",
-        "Whether to accept any TLS certificate",
-        Flag(|c| &mut c.connection.skip_ssl_validation),
-        Comment("false"),
-    ),
+    keys::concurrency(|c| &mut c.concurrency),
+    keys::api(),
+    keys::admin_user(),
+    keys::admin_password(),
+    keys::apps_domain(),
+    keys::skip_ssl_validation(),
 ];
+
+impl keys::HasConnection for Multispace {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
 
 impl Multispace {
     /// Whether a text has a key that only this configuration has.
@@ -242,24 +219,27 @@ impl Multispace {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the file and every key that is wrong.
+    ///
+    /// [`ConfigError`], which names the file and every invalid key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&reader::text(path)?, &path.display().to_string())
     }
 
-    /// Reads a configuration of at most 10 MB from a stream; `origin` names it in
+    /// Reads a configuration of at most 10 MB from a stream. `origin` names it in
     /// messages.
     ///
     /// # Errors
-    /// As [`Multispace::read`].
+    ///
+    /// The same as [`Multispace::read`].
     pub fn read_from(stream: impl Read, origin: &str) -> Result<Self, ConfigError> {
         Self::parse(&reader::text_of(stream, origin)?, origin)
     }
 
-    /// Parses a file's text; `origin` names it in messages.
+    /// Parses the text of a file. `origin` names it in messages.
     ///
     /// # Errors
-    /// As [`Multispace::read`].
+    ///
+    /// The same as [`Multispace::read`].
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         config.notes = reader::read(text, origin, KEYS, UNUSED_KEYS, &mut config)?;
@@ -312,8 +292,8 @@ impl Multispace {
         }
     }
 
-    /// How many rules of security groups reach the cells: of each app instance those of the
-    /// global groups and of the groups of its space.
+    /// The number of security group rules on the cells. Each app instance counts the
+    /// rules of the global groups and of the groups of its space.
     pub fn rules_on_cells(&self) -> u64 {
         if self.skip_asg_creation {
             return 0;
@@ -328,11 +308,12 @@ impl Multispace {
             .saturating_mul(instances)
     }
 
-    /// What should exist on the foundation, with the bits of `sources`. The first app is
-    /// staged; all others get a copy of its droplet.
+    /// The desired state, with the bits of `sources`. The first app is staged; all others
+    /// get a copy of its droplet.
     ///
     /// # Errors
-    /// [`DesiredError`] where a name is too long for a host.
+    ///
+    /// [`DesiredError`] if a name is too long for a host.
     pub fn desired(&self, sources: &Sources) -> Result<Desired, DesiredError> {
         let prefix = &self.prefix;
         let mut desired = Desired::builder(format!("{prefix}-"));
@@ -441,8 +422,8 @@ impl Multispace {
     }
 }
 
-/// The rules of the group at a place: rule i allows TCP to `169.254.{i/254}.{i%254}`, with
-/// i from 1. The ports go on where those of the group before end.
+/// The rules of the group at a position: rule i allows TCP to `169.254.{i/254}.{i%254}`,
+/// starting with i = 1. The ports continue after those of the previous group.
 fn rules(place: u64, size: u32) -> Vec<Rule> {
     let first = place * u64::from(size);
     let rules = (1..=size).map(|i| {
@@ -504,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_go_on_from_group_to_group_and_begin_again_below_65536() {
+    fn ports_continue_from_group_to_group_and_wrap_at_65535() {
         let ports = |rules: &[Rule]| -> Vec<String> {
             rules.iter().filter_map(|rule| rule.ports.clone()).collect()
         };
@@ -550,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_do_not_fit_each_other_are_refused_with_their_line() {
+    fn contradictory_values_are_refused_with_their_line() {
         let refused = |text: &str| {
             Multispace::parse(text, "test.json")
                 .unwrap_err()

@@ -1,8 +1,8 @@
-//! The parameters of a scaling test: a JSON file, read and validated.
+//! The parameters of a scaling test, read from a JSON file and validated.
 //!
-//! The keys are those of the scaling tests of cf-networking-release, so their
-//! files work unchanged. Every problem of a file is reported at once, each
-//! with its key, value, what is allowed, and line.
+//! The keys are those of the scaling tests of cf-networking-release, so their files can
+//! be used without changes. All problems of a file are reported together, each with its
+//! key, value, allowed values and line.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,16 +16,16 @@ use super::reader::{self, ConfigError};
 use super::sources::{Source, Sources};
 use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Space};
 
-/// The longest name that a group gives its apps, for the check of host lengths.
+/// The longest name of an app without the prefix, to check the length of hosts.
 const LONGEST_NAME: &str = "proxy-99999";
 
-/// The longest host label that DNS, and so Cloud Controller, allows.
+/// The maximum length of a host label in DNS, and so in the Cloud Controller.
 const LONGEST_HOST: usize = 63;
 
-/// The longest prefix with which every host name is short enough.
+/// The longest prefix for which every host name is short enough.
 pub(super) const LONGEST_PREFIX: usize = LONGEST_HOST - LONGEST_NAME.len();
 
-/// The parameters of a scaling test, and how to reach the foundation.
+/// The parameters of a scaling test, and the address of the foundation.
 ///
 /// Every key is optional. Each field documents its default.
 #[derive(Debug, Clone)]
@@ -39,46 +39,46 @@ pub struct ScalingTest {
     /// `test_applications`: the number of tick apps. 0 to 100,000; default 0.
     pub test_applications: u32,
     /// `test_app_registry_ttl_seconds`: the time after which the registry drops a tick
-    /// instance that no longer reports, `REGISTRY_TTL_SECONDS` in the environment of the
-    /// tick apps. Seconds, 0 to 86,400; default 180.
+    /// instance that does not report any more, which is `REGISTRY_TTL_SECONDS` in the
+    /// environment of the tick apps. Seconds, 0 to 86,400; default 180.
     pub test_app_registry_ttl_seconds: u32,
     /// `policy_update_wait_seconds`: the time that [`Tester`](crate::scale_test::Tester)
     /// waits for network policies to take effect. Seconds, 0 to 86,400; default 10.
     pub policy_update_wait_seconds: u32,
-    /// `extra_listen_ports`: the number of ports that each tick app listens on besides
-    /// `$PORT`, from 7000 on (`LISTEN_PORTS`, `START_PORT`). 0 to 1,000; default 0.
+    /// `extra_listen_ports`: the number of ports that each tick app listens on in
+    /// addition to `$PORT`, starting at 7000 (`LISTEN_PORTS`, `START_PORT`). 0 to 1,000;
+    /// default 0.
     pub extra_listen_ports: u32,
-    /// `sample_percent`: the share of connections that
-    /// [`Tester`](crate::scale_test::Tester) tries. Percent, 0 to 100, where 0 means all;
-    /// default 100.
+    /// `sample_percent`: the percentage of connections that
+    /// [`Tester`](crate::scale_test::Tester) tries. 0 to 100, where 0 means all; default
+    /// 100.
     pub sample_percent: u32,
     /// `prefix`: the beginning of the names of the org, space, quota, security group and
     /// apps. Letters, digits, `-` and `_`; default `scale-`.
     pub prefix: String,
-    /// `concurrency`: the highest number of requests in flight. 1 to 1,000; default 16.
+    /// `concurrency`: the maximum number of requests in flight. 1 to 1,000; default 16.
     pub concurrency: u32,
     /// `asg_size`: the number of rules of the security group. 0 to 65,000; default 0.
     pub asg_size: u32,
-    /// The foundation, and how to log in.
+    /// The address of the foundation, and the login.
     pub connection: Connection,
-    /// Notes on keys of the file that only the Go scaling suite uses.
+    /// Notes on keys that only the Go scaling suite uses.
     pub notes: Vec<String>,
 }
 
-/// The keys of a [`ScalingTest`] that say where the foundation is, as the Go
-/// cf-pusher has them.
+/// The address of the foundation and the login, with the keys of the Go cf-pusher.
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
-    /// `api`: the Cloud Controller's URL; `https://` if it names no scheme.
+    /// `api`: the Cloud Controller's URL, `https://` if it has no scheme.
     pub api: Option<String>,
     /// `admin_user`: the user name.
     pub admin_user: Option<String>,
     /// `admin_password`: the user's password.
     pub admin_password: Option<SecretString>,
-    /// `apps_domain`: the domain of the apps' routes; by default the foundation's first
-    /// shared domain.
+    /// `apps_domain`: the domain of the apps' routes. The default is the foundation's
+    /// first shared domain.
     pub apps_domain: Option<String>,
-    /// `skip_ssl_validation`: accept any TLS certificate.
+    /// `skip_ssl_validation`: accept any TLS certificate. Default false.
     pub skip_ssl_validation: bool,
 }
 
@@ -106,16 +106,18 @@ impl ScalingTest {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the file and every key that is wrong.
+    ///
+    /// [`ConfigError`], which names the file and every invalid key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&reader::text(path)?, &path.display().to_string())
     }
 
-    /// Reads a configuration of at most 10 MB from a stream; `origin` names it in
+    /// Reads a configuration of at most 10 MB from a stream. `origin` names it in
     /// messages.
     ///
     /// # Errors
-    /// As [`ScalingTest::read`].
+    ///
+    /// The same as [`ScalingTest::read`].
     pub fn read_from(stream: impl Read, origin: &str) -> Result<Self, ConfigError> {
         Self::parse(&reader::text_of(stream, origin)?, origin)
     }
@@ -138,10 +140,10 @@ impl ScalingTest {
     }
 }
 
-/// The first of the tick apps' extra ports.
+/// The first of the tick apps' additional ports.
 const START_PORT: u32 = 7000;
 
-/// The variables that the parameters set. They are no secrets.
+/// The environment variables that the parameters set. They are not secret.
 const SHOWN_ENV: [&str; 5] = [
     "GOPACKAGENAME",
     "LISTEN_PORTS",
@@ -153,7 +155,7 @@ const SHOWN_ENV: [&str; 5] = [
 /// A kind of app of a scaling test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum GroupKind {
-    /// The app that the tick apps register with. There is one.
+    /// The app that tick apps register with. There is one.
     Registry,
     /// The apps that register themselves.
     Tick,
@@ -165,7 +167,7 @@ impl GroupKind {
     /// All kinds, in the order in which they are needed.
     pub(super) const ALL: [Self; 3] = [Self::Registry, Self::Tick, Self::Proxy];
 
-    /// Its name: its folder's, and part of its apps'.
+    /// The name: that of its folder, and a part of its apps' names.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Registry => "registry",
@@ -189,9 +191,9 @@ pub struct Names {
     pub security_group: String,
     /// `{prefix}registry`
     pub registry: String,
-    /// `{prefix}tick-0` and on
+    /// `{prefix}tick-0` and so on
     pub ticks: Vec<String>,
-    /// `{prefix}proxy-0` and on
+    /// `{prefix}proxy-0` and so on
     pub proxies: Vec<String>,
 }
 
@@ -215,10 +217,11 @@ impl ScalingTest {
         }
     }
 
-    /// What should exist on the foundation, with the bits of `sources`.
+    /// The desired state, with the bits of `sources`.
     ///
     /// # Errors
-    /// [`DesiredError`] where a value is not as [`ScalingTest::parse`] allows it.
+    ///
+    /// [`DesiredError`] if a value is not one that [`ScalingTest::parse`] allows.
     pub fn desired(&self, sources: &Sources) -> Result<Desired, DesiredError> {
         let names = self.names();
         let group = SecurityGroup::new(&names.security_group, rules(self.asg_size));
@@ -238,7 +241,7 @@ impl ScalingTest {
         desired.build()
     }
 
-    /// The kinds with at least one app.
+    /// The kinds that have apps.
     pub(crate) fn kinds(&self) -> Vec<GroupKind> {
         let wanted = |kind: &GroupKind| match kind {
             GroupKind::Registry => true,
@@ -292,8 +295,8 @@ fn host(app: &str) -> String {
     app.to_lowercase()
 }
 
-/// The rules of the security group: rule i allows TCP to
-/// `169.254.{i/254}.{i%254}`, port i, with i from 1.
+/// The rules of the security group: rule i allows TCP to `169.254.{i/254}.{i%254}` on
+/// port i, starting with i = 1.
 fn rules(size: u32) -> Vec<Rule> {
     (1..=size)
         .map(|i| Rule::tcp(format!("169.254.{}.{}", i / 254, i % 254), i.to_string()))
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_given_twice_is_told() {
+    fn a_key_that_is_given_twice_is_an_error() {
         let text = "{\n\"asg_size\": 1,\n\"asg_size\": 2}";
         insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json:3: `asg_size` is given again, must be given once");
     }
@@ -356,13 +359,13 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_refused_and_not_read_whole() {
+    fn a_too_large_file_is_refused_before_it_is_read_completely() {
         let error = ScalingTest::read_from(std::io::repeat(b' '), "test").unwrap_err();
         insta::assert_snapshot!(error, @"reading the configuration test failed: larger than 10 MiB");
     }
 
     #[test]
-    fn a_byte_order_mark_is_no_part_of_it() {
+    fn a_byte_order_mark_is_ignored() {
         assert_eq!(parse("\u{feff}{\"asg_size\": 2}").unwrap().asg_size, 2);
     }
 
@@ -421,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_at_all_is_legal() {
+    fn an_empty_configuration_is_valid() {
         let text = r#"{"proxy_applications": 0, "test_applications": 0, "test_app_instances": 0, "proxy_instances": 0, "asg_size": 0}"#;
         assert!(parse(text).is_ok());
     }
@@ -444,9 +447,7 @@ mod tests {
         let text = r#"{"test_applications": 3, "test_app_instances": 2, "proxy_applications": 1,
             "proxy_instances": 0, "test_app_registry_ttl_seconds": 42, "extra_listen_ports": 5}"#;
         let test = parse(text).unwrap();
-        let desired = test
-            .desired(&Sources::bundled(&test.kinds()).unwrap())
-            .unwrap();
+        let desired = test.desired(&Sources::read(&test, None).unwrap()).unwrap();
         let groups = &desired.orgs()[0].spaces[0].groups;
         let sizes: Vec<_> = groups
             .iter()

@@ -1,5 +1,5 @@
-//! The bits and manifests of a scaling test's groups: a folder for each, the user's or
-//! the bundled one.
+//! Finds the bits and manifests of a scaling test's groups: a folder for each, the user's
+//! or the bundled one.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::manifest::{Manifest, ManifestError, Variables};
 #[folder = "fixtures/apps"]
 struct BundledApps;
 
-/// The properties that the parameters of a scaling test set. A group's manifest is not
-/// needed for them.
+/// The properties that the parameters of a scaling test set, so that a group's manifest
+/// does not have to.
 const GIVEN_ELSEWHERE: [&str; 7] = [
     "instances",
     "path",
@@ -38,15 +38,61 @@ pub struct Sources {
 pub(crate) struct Source {
     pub(crate) bits: Bits,
     pub(crate) entry: ManifestEntry,
-    /// The properties in the manifest that are not applied to any app.
+    /// The properties of the manifests that are not applied to any app.
     warnings: Vec<String>,
 }
 
-/// Why the sources of a scaling test cannot be used.
+impl Source {
+    fn bundled(kind: GroupKind) -> Result<Self, SourceError> {
+        let files = bundled_files(kind);
+        let path = Path::new(kind.name()).join("manifest.yml");
+        let manifest = match files.get("manifest.yml") {
+            Some(text) => {
+                let text = String::from_utf8_lossy(text);
+                let manifest = Manifest::parse(&text, &path.display().to_string())?;
+                Some((path, manifest))
+            }
+            None => None,
+        };
+        Self::new(Bits::files(files), manifest)
+    }
+
+    fn of_folder(dir: &Path, kind: GroupKind) -> Result<Self, SourceError> {
+        let folder = dir.join(kind.name());
+        if !folder.is_dir() {
+            return Err(SourceError::Missing {
+                dir: dir.to_owned(),
+                group: kind.name(),
+            });
+        }
+        let manifest = match Manifest::locate(&folder)? {
+            Some(path) => {
+                let manifest = Manifest::read(&path, &Variables::default())?;
+                Some((path, manifest))
+            }
+            None => None,
+        };
+        Self::new(Bits::folder(folder), manifest)
+    }
+
+    fn new(bits: Bits, manifest: Option<(PathBuf, Manifest)>) -> Result<Self, SourceError> {
+        let (entry, warnings) = match manifest {
+            Some((path, manifest)) => entry(&path, &manifest)?,
+            None => (ManifestEntry::default(), Vec::new()),
+        };
+        Ok(Self {
+            bits,
+            entry,
+            warnings,
+        })
+    }
+}
+
+/// The reason why the sources of a scaling test cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The folder of the apps has no folder for one of the groups.
+    /// The folder of the apps lacks the folder of a group.
     #[error("the apps folder {dir} has no folder `{group}`")]
     Missing {
         /// The folder of the apps.
@@ -54,7 +100,7 @@ pub enum SourceError {
         /// The group's name.
         group: &'static str,
     },
-    /// The folder of the apps is missing.
+    /// The folder of the apps does not exist.
     #[error("the apps folder {dir} does not exist")]
     NoFolder {
         /// The folder of the apps.
@@ -66,10 +112,11 @@ pub enum SourceError {
 }
 
 impl Sources {
-    /// Reads the manifests that a scaling test needs: from `apps_dir`, or else those
-    /// of the bundled apps. The bits are read by the convergence.
+    /// Reads the manifests that a scaling test needs: from `apps_dir`, or from the
+    /// bundled apps. The convergence reads the bits.
     ///
     /// # Errors
+    ///
     /// [`SourceError`], which names the folder.
     pub fn read(test: &ScalingTest, apps_dir: Option<&Path>) -> Result<Self, SourceError> {
         Self::of_kinds(&test.kinds(), apps_dir)
@@ -79,63 +126,19 @@ impl Sources {
         kinds: &[GroupKind],
         apps_dir: Option<&Path>,
     ) -> Result<Self, SourceError> {
-        match apps_dir {
-            None => Self::bundled(kinds),
-            Some(dir) if dir.is_dir() => Self::of_folder(dir, kinds),
-            Some(dir) => Err(SourceError::NoFolder {
-                dir: dir.to_owned(),
-            }),
+        if let Some(dir) = apps_dir.filter(|dir| !dir.is_dir()) {
+            let dir = dir.to_owned();
+            return Err(SourceError::NoFolder { dir });
         }
-    }
-
-    pub(crate) fn bundled(kinds: &[GroupKind]) -> Result<Self, SourceError> {
         let source = |kind: &GroupKind| {
-            let files = bundled_files(*kind);
-            let path = Path::new(kind.name()).join("manifest.yml");
-            let text = files.get("manifest.yml");
-            let (entry, warnings) = match text.map(|text| String::from_utf8_lossy(text)) {
-                Some(text) => entry(&path, &Manifest::parse(&text, &path.display().to_string())?)?,
-                None => (ManifestEntry::default(), Vec::new()),
+            let source = match apps_dir {
+                None => Source::bundled(*kind),
+                Some(dir) => Source::of_folder(dir, *kind),
             };
-            let source = Source {
-                bits: Bits::files(files),
-                entry,
-                warnings,
-            };
-            Ok((*kind, source))
+            Ok((*kind, source?))
         };
-        let groups = kinds
-            .iter()
-            .map(source)
-            .collect::<Result<_, SourceError>>()?;
-        Ok(Self { groups })
-    }
-
-    fn of_folder(dir: &Path, kinds: &[GroupKind]) -> Result<Self, SourceError> {
-        let source = |kind: &GroupKind| {
-            let folder = dir.join(kind.name());
-            if !folder.is_dir() {
-                return Err(SourceError::Missing {
-                    dir: dir.to_owned(),
-                    group: kind.name(),
-                });
-            }
-            let found = Manifest::locate(&folder)?;
-            let (entry, warnings) = match found {
-                Some(path) => entry(&path, &Manifest::read(&path, &Variables::default())?)?,
-                None => (ManifestEntry::default(), Vec::new()),
-            };
-            let source = Source {
-                bits: Bits::folder(folder),
-                entry,
-                warnings,
-            };
-            Ok((*kind, source))
-        };
-        let groups = kinds
-            .iter()
-            .map(source)
-            .collect::<Result<_, SourceError>>()?;
+        let groups = kinds.iter().map(source);
+        let groups = groups.collect::<Result<_, SourceError>>()?;
         Ok(Self { groups })
     }
 
@@ -143,14 +146,14 @@ impl Sources {
         self.groups.get(&kind)
     }
 
-    /// The properties in the manifests that are not applied to any app.
+    /// The properties of the manifests that are not applied to any app.
     pub fn warnings(&self) -> Vec<String> {
         let sources = self.groups.values();
         sources.flat_map(|source| source.warnings.clone()).collect()
     }
 }
 
-/// The files of a bundled app, by their paths.
+/// The files of a bundled app, by path.
 fn bundled_files(kind: GroupKind) -> BTreeMap<String, Vec<u8>> {
     let folder = format!("{}/", kind.name());
     let names = BundledApps::iter().filter(|name| name.starts_with(&folder));
@@ -161,13 +164,13 @@ fn bundled_files(kind: GroupKind) -> BTreeMap<String, Vec<u8>> {
     files.collect()
 }
 
-/// The bits of the bundled app of a name.
+/// The bits of a bundled app, by name.
 pub(super) fn bundled(name: &str) -> Option<Bits> {
     let kind = GroupKind::ALL.into_iter().find(|it| it.name() == name)?;
     Some(Bits::files(bundled_files(kind)))
 }
 
-/// The name of the bundled app that has these bits.
+/// The name of the bundled app with these bits.
 pub(super) fn bundled_name(bits: &Bits) -> Option<&'static str> {
     let mut kinds = GroupKind::ALL.into_iter();
     let kind = kinds.find(|kind| *bits == Bits::files(bundled_files(*kind)))?;
@@ -178,7 +181,7 @@ fn refused(path: &Path, reason: String) -> ManifestError {
     ManifestError::invalid(path.display(), reason)
 }
 
-/// The properties that a manifest's only application sets for the group's apps.
+/// The properties of a manifest's only application that apply to the group's apps.
 fn entry(path: &Path, manifest: &Manifest) -> Result<(ManifestEntry, Vec<String>), ManifestError> {
     let [app] = manifest.applications() else {
         let count = manifest.applications().len();
@@ -213,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_says_what_a_group_has() {
+    fn a_manifest_sets_the_properties_of_its_group() {
         let text = "---\napplications:\n- name: tick\n  memory: 32M\n  disk_quota: 1G\n  buildpacks: [go_buildpack]\n  command: ./tick\n  instances: 7\n  stack: cflinuxfs4\n  host: other\n  unheard-of: 1\n  env:\n    A: b\n    NUM: 180\n    T: true\n";
         let manifest = Manifest::parse(text, "test").unwrap();
         let (entry, warnings) = entry(Path::new("m.yml"), &manifest).unwrap();
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_holds_one_application() {
+    fn a_manifest_must_have_one_application() {
         let manifest = Manifest::parse("applications: [{}, {}]", "test").unwrap();
         let error = entry(Path::new("m.yml"), &manifest)
             .unwrap_err()

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use cf_pusher::Error;
 use cf_pusher::push::{AppState, ProcessStatus, PushOutcome, PushResult, PushedApp};
 
 use super::super::connect::Connected;
+use super::super::{CommandError, INTERRUPTED, help, output};
 
-/// The apps with their processes and instances, and how many were pushed.
+/// The apps with their processes and instances, and the number of pushed apps.
 pub(super) fn text(outcome: &PushOutcome) -> String {
     let apps = outcome.apps.iter().filter_map(pushed_text);
     let interrupted = outcome.count(PushResult::Interrupted);
@@ -21,7 +23,48 @@ pub(super) fn text(outcome: &PushOutcome) -> String {
     apps.chain([count]).collect::<Vec<_>>().join("\n\n")
 }
 
-/// What is shown of an app.
+/// The failure of an app.
+pub(in super::super) struct Failure<'a> {
+    /// The message, without help.
+    pub(in super::super) text: String,
+    pub(in super::super) app: &'a str,
+    pub(in super::super) step: &'a str,
+    pub(in super::super) error: &'a Error,
+}
+
+/// Prints the failures to standard error. It is called last, so that they are visible on
+/// a terminal.
+pub(in super::super) fn report_failures<'a>(
+    failures: impl Iterator<Item = Failure<'a>>,
+    is_interrupted: bool,
+) {
+    for failure in failures {
+        output::eprintln_labelled_error(&failure.text);
+        if let Some(help) = help::for_step(failure.step, failure.app, failure.error) {
+            output::eprintln_help(&help);
+        }
+    }
+    if is_interrupted {
+        output::eprintln_error(&CommandError::from(Error::Interrupted));
+    }
+}
+
+/// The exit code of a run. A connection that was lost during the run counts as a failed
+/// connection.
+pub(in super::super) fn exit_code<'a>(
+    is_success: bool,
+    is_interrupted: bool,
+    mut errors: impl Iterator<Item = &'a Error>,
+) -> u8 {
+    match is_success {
+        true => 0,
+        false if is_interrupted => INTERRUPTED,
+        false if errors.any(Error::is_connection) => 3,
+        false => 1,
+    }
+}
+
+/// The properties of an app that are shown.
 pub(in super::super) struct AppView<'a> {
     pub(in super::super) name: &'a str,
     pub(in super::super) state: AppState,
@@ -61,7 +104,7 @@ pub(in super::super) fn app_text(app: &AppView<'_>) -> String {
             "deployment:       paused; continue with `cf continue-deployment {name}` or cancel with `cf cancel-deployment {name}`"
         ));
     }
-    // A canary deployment leaves a web process without instances beside the new one.
+    // A canary deployment leaves a web process without instances next to the new one.
     let is_shown =
         |process: &&ProcessStatus| !app.deployment_paused || process.desired_instances > 0;
     for process in app.processes.iter().filter(is_shown) {

@@ -1,4 +1,4 @@
-//! One change to a converged foundation, and the plan that repairs it.
+//! Plans that repair one change of a converged foundation.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -21,11 +21,11 @@ const DOMAIN: &str = "apps.example.com";
 
 fn desired() -> Desired {
     let test = ScalingTest::parse(TEXT, "test").unwrap();
-    let sources = Sources::bundled(&test.kinds()).unwrap();
+    let sources = Sources::read(&test, None).unwrap();
     test.desired(&sources).unwrap()
 }
 
-/// The same, with other groups.
+/// Returns the desired state with other groups.
 fn desired_with(change: impl FnOnce(&mut Vec<Group>)) -> Desired {
     let desired = desired();
     let mut org = desired.orgs()[0].clone();
@@ -195,17 +195,17 @@ fn in_state(state: InstanceState) -> Instance {
     }
 }
 
-/// As each app's own requests do it.
+/// Plans with requests for each app.
 fn plan(desired: &Desired, observed: &Observed) -> Plan {
     super::plan(desired, &bits(), observed, Workflow::PerApp)
 }
 
-/// As manifests do it for many apps.
+/// Plans with manifests for many apps.
 fn plan_manifests(desired: &Desired, observed: &Observed) -> Plan {
     super::plan(desired, &bits(), observed, Workflow::Manifest)
 }
 
-/// What an app has in place of what is desired.
+/// Adds a difference of an app: the actual value `was` and the desired `value`.
 fn differs(observed: &mut Observed, app: &str, path: &str, was: Value, value: Value) {
     let difference = EntryDifference {
         path: path.split('/').map(str::to_owned).collect(),
@@ -221,7 +221,7 @@ fn find<'a>(observed: &'a mut Observed, name: &str) -> &'a mut App {
     apps.find(|app| app.name == name).unwrap()
 }
 
-/// One app more than desired, whose route is mapped to `apps`.
+/// Adds an app that is not desired, with a route that is mapped to `apps`.
 fn add_seventh(observed: &mut Observed, apps: &[&str]) {
     let app = App {
         name: "scale-tick-7".to_owned(),
@@ -254,7 +254,7 @@ fn steps(plan: &Plan) -> Vec<String> {
 }
 
 #[test]
-fn from_nothing_everything_is_made_in_the_documented_order() {
+fn an_empty_foundation_gets_everything_in_the_documented_order() {
     let desired = desired();
     let plan = plan(&desired, &nothing());
     insta::assert_snapshot!(plan.to_string());
@@ -262,7 +262,7 @@ fn from_nothing_everything_is_made_in_the_documented_order() {
 }
 
 #[test]
-fn what_is_as_desired_needs_nothing() {
+fn an_up_to_date_foundation_needs_no_steps() {
     let desired = desired();
     let observed = as_desired(&desired);
     let plan = plan(&desired, &observed);
@@ -273,7 +273,7 @@ fn what_is_as_desired_needs_nothing() {
 }
 
 #[test]
-fn changes_that_are_alike_share_a_line() {
+fn similar_changes_share_a_line() {
     let desired = desired();
     let mut observed = as_desired(&desired);
     for name in ["scale-tick-0", "scale-tick-1"] {
@@ -503,7 +503,7 @@ fn changed_bits_go_to_every_app_of_the_group() {
 }
 
 #[test]
-fn manifests_say_what_they_can() {
+fn manifests_replace_requests_where_possible() {
     let desired = desired();
     let from_nothing = plan_manifests(&desired, &nothing());
     insta::assert_snapshot!("manifests_from_nothing", steps(&from_nothing).join("\n"));
@@ -546,7 +546,7 @@ fn manifests_say_what_they_can() {
 }
 
 #[test]
-fn a_buildpack_with_credentials_is_the_one_that_is_shown_without() {
+fn credentials_of_buildpacks_are_not_compared() {
     let buildpack = "https://me:secret@example.com/bp.git";
     let desired =
         desired_with(|groups| with_entry(&mut groups[0], "buildpacks", json!([buildpack])));
@@ -557,7 +557,7 @@ fn a_buildpack_with_credentials_is_the_one_that_is_shown_without() {
 }
 
 #[test]
-fn another_stack_is_pushed_anew() {
+fn another_stack_pushes_the_bits_again() {
     let desired = desired_with(|groups| with_entry(&mut groups[1], "stack", json!("new")));
     let mut observed = as_desired(&desired);
     for app in ["scale-tick-0", "scale-tick-1"] {
@@ -616,7 +616,7 @@ fn sizes_and_commands_of_the_manifest_are_kept() {
 }
 
 #[test]
-fn a_command_is_set_once_the_droplet_has_made_the_process() {
+fn a_command_is_set_after_the_droplet() {
     let desired = desired_with(|groups| with_entry(&mut groups[1], "command", json!("./tick")));
     let mut observed = as_desired(&desired);
     let app = find(&mut observed, "scale-tick-1");
