@@ -81,11 +81,11 @@ impl Converger {
         deletions.targets.extend(targets);
         protect::check(&self.desired, deletions.targets.iter())?;
         self.approve(approval, &deletions).await?;
-        let deleting = self.start_deletions(&observed, beside.len());
+        let deleting = self.start_deletions(&observed, global.len());
         self.delete_orgs(&observed, &deleting, &mut destroyed.targets)
             .await?;
-        for Beside { target, guid, .. } in beside {
-            match self.delete_beside(&target, &guid).await {
+        for GlobalResource { target, guid, .. } in global {
+            match self.delete_global(&target, &guid).await {
                 Ok(()) => {
                     destroyed.targets.push(target);
                     deleting.advance(true);
@@ -103,7 +103,7 @@ impl Converger {
     }
 
     /// Deletes a quota, security group, domain or user.
-    async fn delete_beside(&self, target: &Target, guid: &str) -> Result<(), Error> {
+    async fn delete_global(&self, target: &Target, guid: &str) -> Result<(), Error> {
         let what = format!("deleting the {target}");
         let phase = Some(Phase::Deletions);
         let context = StepContext::in_phase(phase, target.to_string(), "deleting");
