@@ -444,6 +444,7 @@ fn app_entry(entry: &ManifestEntry, index: u32) -> Value {
     for worker in app["processes"].as_array_mut().into_iter().flatten() {
         let mut process = process.clone();
         process["health-check-type"] = json!("process");
+        process["instances"] = json!(0);
         add_defaults(worker, &process);
     }
     let map = app.as_object_mut().unwrap();
