@@ -2,6 +2,7 @@
 //! collected, in its words, and reported at once.
 
 mod field_check;
+mod fields;
 mod relationships;
 
 use std::ops::RangeInclusive;
@@ -9,6 +10,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use field_check::FieldCheck;
+pub(crate) use fields::Fields;
 pub(crate) use relationships::to_many_body;
 
 use crate::api::error::{CcError, validate};
@@ -24,7 +26,7 @@ pub(crate) const UNNAMED: &str = "name presence, name format";
 /// A JSON object that is being read.
 #[derive(Debug)]
 pub(crate) struct Message<'b> {
-    fields: &'b Map<String, Value>,
+    fields: Fields<'b>,
     /// The errors of the metadata, which precede all others.
     metadata_errors: Vec<String>,
     errors: Vec<String>,
@@ -43,7 +45,7 @@ impl<'b> Message<'b> {
     /// Starts reading; unknown fields are ignored.
     pub(crate) fn of_any(fields: &'b Map<String, Value>) -> Self {
         Self {
-            fields,
+            fields: Fields::new(fields),
             metadata_errors: Vec::new(),
             errors: Vec::new(),
             metadata_fault: None,
@@ -54,8 +56,7 @@ impl<'b> Message<'b> {
     pub(crate) fn refuse_unknown(&mut self, allowed: &[&str]) {
         let unknown: Vec<&str> = self
             .fields
-            .keys()
-            .map(String::as_str)
+            .names()
             .filter(|key| !allowed.contains(key))
             .collect();
         if !unknown.is_empty() {
@@ -78,17 +79,17 @@ impl<'b> Message<'b> {
     }
 
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.fields.contains_key(key)
+        self.value(key).is_some()
     }
 
     /// The value of a field, which may be null.
     pub(crate) fn value(&self, key: &str) -> Option<&'b Value> {
-        self.fields.get(key)
+        self.fields.value_or_null(key)
     }
 
     /// The value of a field that is not null.
     pub(crate) fn get(&self, key: &str) -> Option<&'b Value> {
-        self.fields.get(key).filter(|value| !value.is_null())
+        self.fields.value(key)
     }
 
     /// Whether there are no errors so far.
@@ -182,8 +183,8 @@ impl<'b> Message<'b> {
 
     /// The same, where errors call the field `label`.
     pub(crate) fn boolean_of(&mut self, label: &str, key: &str) -> Option<bool> {
-        let value = self.get(key)?;
-        let boolean = value.as_bool();
+        self.get(key)?;
+        let boolean = self.fields.boolean(key);
         if boolean.is_none() {
             self.error(format!("{label} must be a boolean"));
         }
@@ -191,8 +192,8 @@ impl<'b> Message<'b> {
     }
 
     pub(crate) fn object(&mut self, key: &str) -> Option<&'b Map<String, Value>> {
-        let value = self.get(key)?;
-        let object = value.as_object();
+        self.get(key)?;
+        let object = self.fields.object(key);
         if object.is_none() {
             self.error(format!("{} must be an object", humanize(key)));
         }
@@ -200,7 +201,7 @@ impl<'b> Message<'b> {
     }
 
     pub(crate) fn metadata(&mut self) -> MetadataPatch {
-        let Some(metadata) = self.fields.get("metadata") else {
+        let Some(metadata) = self.value("metadata") else {
             return MetadataPatch::default();
         };
         let patch = MetadataPatch::read(metadata, &mut self.metadata_errors);

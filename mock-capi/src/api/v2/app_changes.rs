@@ -5,7 +5,7 @@ use serde_json::Map;
 
 use super::app_request::{AppRequest, Marks, invalid};
 use super::apps::{APPS, ATTRIBUTES, writable};
-use super::attributes::Attributes;
+use super::schema;
 use super::spaces::SPACES;
 use super::{authorize, known, name_error, post, put, quota_exceeded};
 use crate::api::context::RequestContext;
@@ -76,14 +76,15 @@ fn docker_image_missing() -> CcError {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
-    let name = attributes.required("name");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
+    let name = attributes.text("name").unwrap_or_default();
     // The Cloud Controller calls any resource that it does not find an app here.
-    let space = attributes.required("space_guid");
+    let space = attributes.text("space_guid").unwrap_or_default();
     let space = SPACES
         .look_up(context.world, space)
         .map_err(|_| APPS.not_found(space))?;
-    let asked = AppRequest::read(&attributes);
+    let asked = AppRequest::read(attributes);
     verify_ssh(context, &asked, space)?;
     validate_name(context, name, space, None)?;
     if asked.docker_username.is_some() && asked.docker_image.is_none() {
@@ -116,9 +117,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &APPS)?;
-    let asked = AppRequest::read(&attributes);
+    let asked = AppRequest::read(attributes);
     let app: &App = context.row(guid)?;
     let (is_docker, space) = (app.lifecycle == Lifecycle::Docker, app.space);
     verify_ssh(context, &asked, space)?;

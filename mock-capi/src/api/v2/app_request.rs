@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::attributes::Attributes;
 use crate::api::error::CcError;
+use crate::api::message::Fields;
 use crate::api::shared::app_environment::check_environment;
 use crate::api::shared::lifecycle;
 use crate::world::{CheckPatch, Scale, World};
@@ -60,7 +60,7 @@ pub(super) struct Marks {
     pub(super) ports: Option<Vec<u16>>,
 }
 
-fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
+fn read_check(attributes: Fields<'_>, errors: &mut Vec<String>) -> CheckPatch {
     let kind = attributes.text("health_check_type");
     let known = kind.and_then(|kind| HEALTH_CHECKS.into_iter().find(|known| *known == kind));
     if kind.is_some() && known.is_none() {
@@ -83,7 +83,7 @@ fn read_check(attributes: &Attributes, errors: &mut Vec<String>) -> CheckPatch {
 }
 
 /// The ports of an app; an empty list is the same as an absent one.
-fn read_ports(attributes: &Attributes, errors: &mut Vec<String>) -> Option<Vec<u16>> {
+fn read_ports(attributes: Fields<'_>, errors: &mut Vec<String>) -> Option<Vec<u16>> {
     const MOST: usize = 10;
     let ports = attributes.list("ports").filter(|ports| !ports.is_empty())?;
     if ports.len() > MOST {
@@ -107,7 +107,7 @@ pub(super) fn invalid(reason: &str) -> CcError {
 }
 
 impl<'b> AppRequest<'b> {
-    pub(super) fn read(attributes: &'b Attributes) -> Self {
+    pub(super) fn read(attributes: Fields<'b>) -> Self {
         let mut errors = Vec::new();
         let environment = attributes.object("environment_json");
         if let Some(variables) = environment {

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::Attribute;
 use super::collection::{self, Collection, Relation, by_guid, rows_by};
 use super::domains;
 use super::entity::Entity;
@@ -10,6 +9,7 @@ use super::events::{EVENTS, of_app};
 use super::list::Filter;
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_app};
 use super::routes::{self, HTTP_ROUTES};
+use super::schema::Attribute;
 use super::services::{self, SERVICE_BINDINGS};
 use super::spaces::SPACES;
 use super::stacks::STACKS;

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, by_guid, row, rows};
 use super::entity::Entity;
 use super::list::Filter;
+use super::schema::{self, Attribute};
 use super::{authorize, delete, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -118,8 +118,9 @@ fn validate(
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, NEW)?;
-    let name = attributes.required("name");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, NEW)?;
+    let name = attributes.text("name").unwrap_or_default();
     let stack = attributes.text("stack");
     let lifecycle = match attributes.text("lifecycle") {
         None | Some("buildpack") => "buildpack",
@@ -151,7 +152,8 @@ fn move_to(context: &mut RequestContext<'_>, guid: Guid, position: i64) {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, CHANGE)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, CHANGE)?;
     let guid = find(context)?;
     authorize(context, ADMINS, Home::Nowhere)?;
     let buildpack: &Buildpack = context.row(guid)?;

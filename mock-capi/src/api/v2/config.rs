@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::attributes::parse_error;
+use super::schema::parse_error;
 use super::{authorize, put};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
 use super::entity::Entity;
 use super::list::Filter;
 use super::organizations::ORGANIZATIONS;
+use super::schema::{self, Attribute};
 use super::spaces::SPACES;
 use super::{
     association_not_empty, authorize, delete, is_recursive, known, post, put, related_row, remove,
@@ -251,8 +251,9 @@ fn reserving_route(world: &World, name: &str) -> Option<String> {
 }
 
 fn create_shared(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, SHARED)?;
-    let name = attributes.required("name").trim();
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, SHARED)?;
+    let name = attributes.text("name").unwrap_or_default().trim();
     if attributes.has("router_group_guid") {
         let detail = "Routing API is disabled";
         return Err(CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail));
@@ -277,16 +278,19 @@ fn add(world: &mut World, name: &str, org: Option<Guid>, internal: Option<bool>)
 
 /// Shared domains cannot be changed.
 fn update_shared(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    Attributes::of_change(context, &[])?;
+    schema::of_change(&context.request.object()?, &[])?;
     let guid = known(context, &SHARED_DOMAINS)?;
     authorize(context, ADMINS, Home::Nowhere)?;
     SHARED_DOMAINS.changed(context, guid)
 }
 
 fn create_private(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, PRIVATE)?;
-    let name = attributes.required("name").trim();
-    let owner = attributes.required("owning_organization_guid");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, PRIVATE)?;
+    let name = attributes.text("name").unwrap_or_default().trim();
+    let owner = attributes
+        .text("owning_organization_guid")
+        .unwrap_or_default();
     let owner = related_row::<Org>(context.world, "Organization", owner)?;
     let owner_name = owner.name.clone();
     let owner = owner.guid();
@@ -314,7 +318,8 @@ fn allows_domain(world: &World, owner: Guid) -> bool {
 }
 
 fn update_private(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, PRIVATE)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, PRIVATE)?;
     let guid = known(context, &PRIVATE_DOMAINS)?;
     let owner = context.row::<Domain>(guid)?.org;
     authorize(context, MANAGE_ORG, owner.map_or(Home::Nowhere, Home::Org))?;

@@ -6,7 +6,6 @@ mod app_changes;
 mod app_instances;
 mod app_request;
 mod apps;
-mod attributes;
 mod buildpacks;
 mod collection;
 mod config;
@@ -21,6 +20,7 @@ mod quota_definitions;
 mod roles;
 mod route_mappings;
 mod routes;
+mod schema;
 mod security_groups;
 mod service_changes;
 mod services;
@@ -33,10 +33,10 @@ mod users;
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::{Handler, Route};
 use crate::api::shared::new_app::name_errors;
 use crate::world::{Guid, Home, Kind, RoleType, Roles, Row, World};
-use attributes::Attributes;
 use collection::Collection;
 
 /// All implemented operations.
@@ -194,7 +194,7 @@ fn name_error(name: &str) -> Option<String> {
 /// lists.
 fn assign_all(
     context: &mut RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     roles: &[(&str, RoleType)],
     (org, space): (Guid, Option<Guid>),
 ) -> Result<(), CcError> {

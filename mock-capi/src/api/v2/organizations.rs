@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
 use super::domains::{DOMAINS, PRIVATE_DOMAINS};
 use super::entity::Entity;
 use super::events::APP_EVENTS;
 use super::list::Filter;
 use super::quota_definitions::QUOTA_DEFINITIONS;
+use super::schema::{self, Attribute};
 use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
 use super::spaces::SPACES;
 use super::users::{USERS, users_with};
@@ -19,6 +19,7 @@ use super::{
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{
     ADMINS, Domain, FeatureFlag, Field, Guid, Home, IsolationSegment, Key, Kind, MANAGE_ORG, Org,
@@ -211,7 +212,7 @@ fn invalid(reason: &str) -> CcError {
 /// Checks attributes as the model does.
 fn validate(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     own: Option<Guid>,
 ) -> Result<(), CcError> {
     let mut errors = Vec::new();
@@ -230,7 +231,8 @@ fn validate(
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, NEW)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, NEW)?;
     let suspended = attributes.text("status") == Some("suspended");
     let quota = match attributes.text("quota_definition_guid") {
         Some(guid) => related_row::<Quota>(context.world, "QuotaDefinition", guid)?.guid(),
@@ -240,7 +242,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             .map(Row::guid)
             .ok_or_else(|| invalid("Quota Definition could not be found: default"))?,
     };
-    validate(context, &attributes, None)?;
+    validate(context, attributes, None)?;
     let flag = context.world.named::<FeatureFlag>("user_org_creation");
     let anyone = flag.is_some_and(|flag| flag.enabled) && !suspended;
     if !anyone {
@@ -249,7 +251,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let base = context.world.base();
     let guid = context.world.add(Org {
         base,
-        name: attributes.required("name").trim().into(),
+        name: attributes.text("name").unwrap_or_default().trim().into(),
         suspended,
         billing_enabled: attributes.boolean("billing_enabled").unwrap_or_default(),
         quota,
@@ -259,7 +261,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context
         .world
         .record_org(guid, "audit.organization.create", request);
-    assign_all(context, &attributes, &ROLES, (guid, None))?;
+    assign_all(context, attributes, &ROLES, (guid, None))?;
     if !context.access.is_everything() {
         let id = context.caller()?.id().to_owned();
         let user = context.world.know_user(&id);
@@ -271,7 +273,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, CHANGE)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, CHANGE)?;
     let guid = known(context, &ORGANIZATIONS)?;
     let segment = attributes.text("default_isolation_segment_guid");
     let segment = segment.map(|segment| {
@@ -301,7 +304,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let quota = attributes.text("quota_definition_guid");
     let quota = quota.map(|quota| related_row::<Quota>(context.world, "QuotaDefinition", quota));
     let quota = quota.transpose()?.map(Row::guid);
-    validate(context, &attributes, Some(guid))?;
+    validate(context, attributes, Some(guid))?;
     context.world.touch(guid, |org: &mut Org| {
         if let Some(name) = attributes.text("name") {
             org.name = name.trim().into();
@@ -313,7 +316,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             org.billing_enabled = enabled;
         }
     });
-    assign_all(context, &attributes, &ROLES, (guid, None))?;
+    assign_all(context, attributes, &ROLES, (guid, None))?;
     ORGANIZATIONS.changed(context, guid)
 }
 

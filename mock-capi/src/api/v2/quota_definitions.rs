@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, by_guid, row, rows};
 use super::list::Filter;
+use super::schema::{self, Attribute};
 use super::{association_not_empty, authorize, delete, known, post, put, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{ADMINS, Field, Guid, Home, Key, Kind, Limits, Quota};
 
@@ -94,7 +95,7 @@ pub(super) fn summarize(quota: &Quota) -> Value {
 }
 
 /// Reads limits: -1 is unlimited, and absent ones stay unchanged.
-pub(super) fn read_limits(attributes: &Attributes, mut limits: Limits) -> Limits {
+pub(super) fn read_limits(attributes: Fields<'_>, mut limits: Limits) -> Limits {
     let fields = [
         ("total_services", &mut limits.services),
         ("total_routes", &mut limits.routes),
@@ -117,7 +118,7 @@ pub(super) fn read_limits(attributes: &Attributes, mut limits: Limits) -> Limits
 }
 
 /// The errors of the limits in a request.
-pub(super) fn limit_errors(attributes: &Attributes, names: &[&str]) -> Vec<String> {
+pub(super) fn limit_errors(attributes: Fields<'_>, names: &[&str]) -> Vec<String> {
     let below = |name: &&&str| attributes.integer(name).is_some_and(|limit| limit < -1);
     let names = names.iter().filter(below);
     names.map(|name| format!("{name} invalid_{name}")).collect()
@@ -130,7 +131,7 @@ fn taken(name: &str) -> CcError {
 
 fn validate(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     limits: &Limits,
     own: Option<Guid>,
 ) -> Result<(), CcError> {
@@ -162,7 +163,7 @@ fn validate(
         .text("name")
         .is_some_and(|name| context.world.name_taken::<Quota>(name, own))
     {
-        return Err(taken(attributes.required("name")));
+        return Err(taken(attributes.text("name").unwrap_or_default()));
     }
     if errors.iter().any(|error| error.starts_with("memory_limit")) {
         let detail = "Quota Definition memory limit cannot be less than -1";
@@ -186,30 +187,32 @@ fn validate(
 const RESERVED_PORTS: &str = "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.";
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
     let new = Limits {
         reserved_ports: Some(0),
         ..Limits::of_new_quota()
     };
-    let limits = read_limits(&attributes, new);
-    validate(context, &attributes, &limits, None)?;
+    let limits = read_limits(attributes, new);
+    validate(context, attributes, &limits, None)?;
     authorize(context, ADMINS, Home::Nowhere)?;
     let base = context.world.base();
     let guid = context.world.add(Quota {
         base,
-        name: attributes.required("name").into(),
+        name: attributes.text("name").unwrap_or_default().into(),
         limits,
     });
     QUOTA_DEFINITIONS.created(context, guid)
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &QUOTA_DEFINITIONS)?;
     authorize(context, ADMINS, Home::Nowhere)?;
     let limits = context.row::<Quota>(guid)?.limits.clone();
-    let limits = read_limits(&attributes, limits);
-    validate(context, &attributes, &limits, Some(guid))?;
+    let limits = read_limits(attributes, limits);
+    validate(context, attributes, &limits, Some(guid))?;
     context.world.touch(guid, |quota: &mut Quota| {
         if let Some(name) = attributes.text("name") {
             quota.name = name.into();

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::parse_error;
 use super::collection::Collection;
 use super::organizations::ORGANIZATIONS;
+use super::schema::parse_error;
 use super::spaces::SPACES;
 use super::users::{self, USERS, users_with};
 use super::{association_not_empty, authorize, invalid_relation, is_recursive, known, post, put};

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::apps::{APPS, web_app};
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid};
 use super::entity::Entity;
 use super::list::Filter;
 use super::routes::HTTP_ROUTES;
+use super::schema::{self, Attribute};
 use super::{authorize, invalid_relation, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -238,10 +238,11 @@ fn remove_mapping(world: &mut World, route: Guid, guid: Guid) {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
     let (app_guid, route_guid) = (
-        attributes.required("app_guid"),
-        attributes.required("route_guid"),
+        attributes.text("app_guid").unwrap_or_default(),
+        attributes.text("route_guid").unwrap_or_default(),
     );
     let route = HTTP_ROUTES.look_up(context.world, route_guid)?;
     let app = APPS.look_up(context.world, app_guid)?;

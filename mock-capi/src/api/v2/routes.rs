@@ -3,18 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::apps::{APPS, web_app};
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid, row, rows};
 use super::domains::DOMAINS;
 use super::entity::Entity;
 use super::list::Filter;
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_route};
+use super::schema::{self, Attribute};
 use super::services::SERVICE_INSTANCES;
 use super::spaces::SPACES;
 use super::{authorize, delete, invalid_relation, known, post, put, related_row, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -144,7 +145,8 @@ fn path_invalid(reason: &str) -> CcError {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
     match context.request.query("generate_port") {
         None | Some("false") => {}
         // No domain belongs to a router group.
@@ -154,9 +156,9 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         }
         Some(_) => return Err(CcError::invalid_request()),
     }
-    let domain = attributes.required("domain_guid");
+    let domain = attributes.text("domain_guid").unwrap_or_default();
     let domain = related_row::<Domain>(context.world, "Domain", domain)?.guid();
-    let space = attributes.required("space_guid");
+    let space = attributes.text("space_guid").unwrap_or_default();
     let space = related_row::<Space>(context.world, "Space", space)?;
     refuse_foreign_domain(context.world, domain, space.org)?;
     let space = space.guid();
@@ -165,7 +167,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         attributes.text("path").unwrap_or_default(),
     );
     validate(context.world, domain, host, path)?;
-    let port = read_port(&attributes)?;
+    let port = read_port(attributes)?;
     let new = NewRoute {
         space,
         domain,
@@ -227,7 +229,7 @@ fn authorize_change(
     Ok(())
 }
 
-fn read_port(attributes: &Attributes) -> Result<Option<u16>, CcError> {
+fn read_port(attributes: Fields<'_>) -> Result<Option<u16>, CcError> {
     let port = attributes.integer("port").filter(|port| *port != 0);
     let port = port.map(u16::try_from).transpose();
     port.map_err(|_| {
@@ -348,7 +350,8 @@ fn refused(refusal: RouteRefusal, host: &str, path: &str) -> CcError {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &HTTP_ROUTES)?;
     let route: &Route = context.row(guid)?;
     let (space, domain) = (route.space, route.domain);
@@ -365,7 +368,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let host = attributes.text("host").unwrap_or(&route.host).to_owned();
     let path = attributes.text("path").unwrap_or(&route.path).to_owned();
-    let port = read_port(&attributes)?;
+    let port = read_port(attributes)?;
     if port.is_some() {
         return Err(refused(RouteRefusal::PortUnsupported, &host, &path));
     }

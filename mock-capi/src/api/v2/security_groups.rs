@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid, row, rows};
 use super::entity::Entity;
 use super::list::Filter;
+use super::schema::{self, Attribute};
 use super::spaces::{SPACES, set_bound};
 use super::{authorize, delete, found_by_guid, known, post, put, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::api::shared::security_rules::model_errors;
 use crate::world::{ADMINS, Field, Guid, Home, Kind, Row, SecurityGroup, Selection, Space, World};
@@ -134,7 +135,7 @@ pub(super) fn attributes(group: &SecurityGroup) -> Value {
 /// Checks attributes as the model does.
 fn validate(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     own: Option<Guid>,
 ) -> Result<(), CcError> {
     let name = attributes.text("name");
@@ -169,7 +170,7 @@ fn validate(
 /// The spaces of a request.
 fn read_spaces(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     name: &str,
 ) -> Result<Option<Vec<Guid>>, CcError> {
     let Some(texts) = attributes.texts(name) else {
@@ -186,15 +187,16 @@ fn read_spaces(
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
-    let running = read_spaces(context, &attributes, "space_guids")?;
-    let staging = read_spaces(context, &attributes, "staging_space_guids")?;
-    validate(context, &attributes, None)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
+    let running = read_spaces(context, attributes, "space_guids")?;
+    let staging = read_spaces(context, attributes, "staging_space_guids")?;
+    validate(context, attributes, None)?;
     authorize(context, ADMINS, Home::Nowhere)?;
     let base = context.world.base();
     let guid = context.world.add(SecurityGroup {
         base,
-        name: attributes.required("name").into(),
+        name: attributes.text("name").unwrap_or_default().into(),
         rules: attributes.list("rules").cloned().unwrap_or_default(),
         running_default: false,
         staging_default: false,
@@ -205,12 +207,13 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &SECURITY_GROUPS)?;
     authorize(context, ADMINS, Home::Nowhere)?;
-    let running = read_spaces(context, &attributes, "space_guids")?;
-    let staging = read_spaces(context, &attributes, "staging_space_guids")?;
-    validate(context, &attributes, Some(guid))?;
+    let running = read_spaces(context, attributes, "space_guids")?;
+    let staging = read_spaces(context, attributes, "staging_space_guids")?;
+    validate(context, attributes, Some(guid))?;
     context.world.touch(guid, |group: &mut SecurityGroup| {
         if let Some(name) = attributes.text("name") {
             group.name = name.into();

@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use super::apps::APPS;
-use super::attributes::Attributes;
+use super::schema;
 use super::services::{BINDING, INSTANCE, SERVICE_BINDINGS, SERVICE_INSTANCES, USER_PROVIDED};
 use super::{association_not_empty, authorize, delete, is_recursive, known, related_row};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     App, BindingRef, Field, Guid, Home, Key, Kind, NewBinding, Row, ServiceBinding,
@@ -23,7 +24,7 @@ fn instance_invalid(reason: &str) -> CcError {
 /// Checks attributes in the space of the instance as the model does.
 fn validate(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     space: Guid,
     own: Option<Guid>,
 ) -> Result<(), CcError> {
@@ -92,10 +93,11 @@ fn validate(
 }
 
 pub(super) fn create_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, INSTANCE)?;
-    let space = attributes.required("space_guid");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, INSTANCE)?;
+    let space = attributes.text("space_guid").unwrap_or_default();
     let space = related_row::<Space>(context.world, "Space", space)?.guid();
-    validate(context, &attributes, space, None)?;
+    validate(context, attributes, space, None)?;
     if !context.access.is_everything() {
         context.require_flag("service_instance_creation")?;
     }
@@ -105,7 +107,7 @@ pub(super) fn create_instance(context: &mut RequestContext<'_>) -> Result<Respon
     let base = context.world.base();
     let guid = context.world.add_service_instance(ServiceInstance {
         base,
-        name: attributes.required("name").trim().into(),
+        name: attributes.text("name").unwrap_or_default().trim().into(),
         space,
         tags: tags.into_iter().map(str::to_owned).collect(),
         credentials: Some(
@@ -143,14 +145,15 @@ fn writable_instance(context: &RequestContext<'_>) -> Result<Guid, CcError> {
 }
 
 pub(super) fn update_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, INSTANCE)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, INSTANCE)?;
     let guid = writable_instance(context)?;
     let space = context.row::<ServiceInstance>(guid)?.space;
     let other = attributes.text("space_guid");
     if other.is_some_and(|other| other != space.to_string()) {
         return Err(instance_invalid("cannot change space for service instance"));
     }
-    validate(context, &attributes, space, Some(guid))?;
+    validate(context, attributes, space, Some(guid))?;
     let url = |name: &str| attributes.text(name).map(|url| url.trim().to_owned());
     let name = &context.row::<ServiceInstance>(guid)?.name;
     let renamed = attributes
@@ -195,9 +198,13 @@ pub(super) fn delete_instance(context: &mut RequestContext<'_>) -> Result<Respon
 }
 
 pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, BINDING)?;
-    let app = APPS.look_up(context.world, attributes.required("app_guid"))?;
-    let instance = attributes.required("service_instance_guid");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, BINDING)?;
+    let app = APPS.look_up(
+        context.world,
+        attributes.text("app_guid").unwrap_or_default(),
+    )?;
+    let instance = attributes.text("service_instance_guid").unwrap_or_default();
     let instance = SERVICE_INSTANCES.look_up(context.world, instance)?;
     let space = context.row::<App>(app)?.space;
     context.require(WRITE_SPACE, Home::Space(space))?;

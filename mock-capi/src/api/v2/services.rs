@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::apps::{APPS, web_app};
-use super::attributes::Attribute;
 use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
 use super::entity::Entity;
 use super::list::Filter;
 use super::routes::HTTP_ROUTES;
+use super::schema::Attribute;
 use super::service_changes::{
     create_binding, create_instance, delete_binding, delete_binding_of_app, delete_instance,
     update_instance,

@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
 use super::entity::Entity;
 use super::organizations::ORGANIZATIONS;
 use super::quota_definitions::{limit_errors, limits, read_limits};
+use super::schema::{self, Attribute};
 use super::spaces::SPACES;
 use super::{authorize, delete, found_by_guid, known, post, put, related_row, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{
     Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
@@ -77,7 +78,7 @@ pub(super) fn attributes(quota: &SpaceQuota) -> Value {
 
 fn validate(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     limits: &Limits,
     org: Guid,
     own: Option<Guid>,
@@ -129,20 +130,21 @@ fn validate(
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
-    let org = attributes.required("organization_guid");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
+    let org = attributes.text("organization_guid").unwrap_or_default();
     let org = related_row::<Org>(context.world, "Organization", org)?.guid();
     let new = Limits {
         tasks: Some(5),
         ..Limits::of_new_quota()
     };
-    let limits = read_limits(&attributes, new);
-    validate(context, &attributes, &limits, org, None)?;
+    let limits = read_limits(attributes, new);
+    validate(context, attributes, &limits, org, None)?;
     authorize(context, MANAGE_ORG, Home::Org(org))?;
     let base = context.world.base();
     let guid = context.world.add(SpaceQuota {
         base,
-        name: attributes.required("name").into(),
+        name: attributes.text("name").unwrap_or_default().into(),
         org,
         limits,
     });
@@ -158,7 +160,8 @@ fn find(context: &RequestContext<'_>) -> Result<(Guid, Guid), CcError> {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let (guid, org) = find(context)?;
     if let Some(other) = attributes.text("organization_guid") {
         let other = related_row::<Org>(context.world, "Organization", other)?;
@@ -173,8 +176,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         }
     }
     let limits = context.row::<SpaceQuota>(guid)?.limits.clone();
-    let limits = read_limits(&attributes, limits);
-    validate(context, &attributes, &limits, org, Some(guid))?;
+    let limits = read_limits(attributes, limits);
+    validate(context, attributes, &limits, org, Some(guid))?;
     context.world.touch(guid, |quota: &mut SpaceQuota| {
         if let Some(name) = attributes.text("name") {
             quota.name = name.into();

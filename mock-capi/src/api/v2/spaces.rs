@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::apps::{self, APPS, web_app};
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
 use super::domains::DOMAINS;
 use super::entity::Entity;
@@ -11,6 +10,7 @@ use super::events::{APP_EVENTS, EVENTS};
 use super::list::{Filter, Query};
 use super::organizations::{ORGANIZATIONS, ids_of};
 use super::routes::HTTP_ROUTES;
+use super::schema::{self, Attribute};
 use super::security_groups::SECURITY_GROUPS;
 use super::services::{self, SERVICE_INSTANCES};
 use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
@@ -22,6 +22,7 @@ use super::{
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{
     Event, Field, Guid, Home, IsolationSegment, Key, Kind, MANAGE_ORG, Org, RoleType, Row,
@@ -226,7 +227,7 @@ fn validate_name(
 /// The isolation segment of a request, to which the organization must be entitled.
 fn read_segment(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     org: Guid,
 ) -> Result<Option<Guid>, CcError> {
     let Some(text) = attributes.text("isolation_segment_guid") else {
@@ -248,7 +249,7 @@ fn read_segment(
 /// The security groups of a request.
 fn read_groups(
     context: &RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     name: &str,
 ) -> Result<Option<Vec<Guid>>, CcError> {
     let Some(texts) = attributes.texts(name) else {
@@ -262,9 +263,10 @@ fn read_groups(
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
-    let name = attributes.required("name");
-    let org = attributes.required("organization_guid");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
+    let name = attributes.text("name").unwrap_or_default();
+    let org = attributes.text("organization_guid").unwrap_or_default();
     let org = related_row::<Org>(context.world, "Organization", org)?.guid();
     let quota = attributes.text("space_quota_definition_guid");
     let quota = quota
@@ -274,10 +276,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return Err(invalid("space_quota_definition invalid_organization"));
     }
     let quota = quota.map(Row::guid);
-    let running = read_groups(context, &attributes, "security_group_guids")?;
-    let staging = read_groups(context, &attributes, "staging_security_group_guids")?;
+    let running = read_groups(context, attributes, "security_group_guids")?;
+    let staging = read_groups(context, attributes, "staging_security_group_guids")?;
     validate_name(context, name, org, None)?;
-    let segment = read_segment(context, &attributes, org)?;
+    let segment = read_segment(context, attributes, org)?;
     authorize(context, MANAGE_ORG, Home::Org(org))?;
     let base = context.world.base();
     let guid = context.world.add(Space {
@@ -290,7 +292,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota,
     });
     bind_groups(context.world, guid, running, staging);
-    if let Err(refusal) = assign_all(context, &attributes, &ROLES, (org, Some(guid))) {
+    if let Err(refusal) = assign_all(context, attributes, &ROLES, (org, Some(guid))) {
         context.world.delete(Kind::Space, guid);
         return Err(refusal);
     }
@@ -302,13 +304,14 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, ATTRIBUTES)?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &SPACES)?;
     let org = context.row::<Space>(guid)?.org;
     if attributes.has("isolation_segment_guid") {
         authorize(context, MANAGE_ORG, Home::Org(org))?;
     }
-    let segment = read_segment(context, &attributes, org)?;
+    let segment = read_segment(context, attributes, org)?;
     authorize(context, UPDATE_SPACE, Home::Space(guid))?;
     if let Some(other) = attributes.text("organization_guid") {
         let other = related_row::<Org>(context.world, "Organization", other)?;
@@ -322,12 +325,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             ));
         }
     }
-    let running = read_groups(context, &attributes, "security_group_guids")?;
-    let staging = read_groups(context, &attributes, "staging_security_group_guids")?;
+    let running = read_groups(context, attributes, "security_group_guids")?;
+    let staging = read_groups(context, attributes, "staging_security_group_guids")?;
     if let Some(name) = attributes.text("name") {
         validate_name(context, name, org, Some(guid))?;
     }
-    assign_all(context, &attributes, &ROLES, (org, Some(guid)))?;
+    assign_all(context, attributes, &ROLES, (org, Some(guid)))?;
     context.world.touch(guid, |space: &mut Space| {
         if let Some(name) = attributes.text("name") {
             space.name = name.trim().into();

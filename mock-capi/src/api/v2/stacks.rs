@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, by_guid, row, rows};
 use super::list::Filter;
+use super::schema::{self, Attribute};
 use super::{association_not_empty, authorize, known, post, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
@@ -45,8 +45,9 @@ pub(super) fn attributes(stack: &Stack) -> Value {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, ATTRIBUTES)?;
-    let name = attributes.required("name").trim();
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, ATTRIBUTES)?;
+    let name = attributes.text("name").unwrap_or_default().trim();
     if name.is_empty() {
         let detail = "The stack is invalid: name presence";
         return Err(CcError::new(400, 250_001, "CF-StackInvalid", detail));

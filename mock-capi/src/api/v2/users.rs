@@ -2,17 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::attributes::{Attribute, Attributes};
 use super::collection::{self, Collection, Relation};
 use super::entity::Entity;
 use super::list::Filter;
 use super::organizations::ORGANIZATIONS;
 use super::quota_definitions;
+use super::schema::{self, Attribute};
 use super::spaces::SPACES;
 use super::{authorize, delete, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -169,8 +170,9 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_new(context, NEW)?;
-    let id = attributes.required("guid");
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, NEW)?;
+    let id = attributes.text("guid").unwrap_or_default();
     if id.is_empty() {
         let detail = "The user info is invalid: guid presence";
         return Err(CcError::new(400, 20001, "CF-UserInvalid", detail));
@@ -181,7 +183,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     authorize(context, ADMINS, Home::Nowhere)?;
     let guid = context.world.add_user(id, MetadataPatch::default());
-    if let Err(refusal) = assign_places(context, &attributes, guid) {
+    if let Err(refusal) = assign_places(context, attributes, guid) {
         context.world.delete(Kind::User, guid);
         return Err(refusal);
     }
@@ -189,17 +191,18 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let attributes = Attributes::of_change(context, &NEW[1..])?;
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, &NEW[1..])?;
     let guid = known(context, &USERS)?;
     authorize(context, ADMINS, Home::Nowhere)?;
-    assign_places(context, &attributes, guid)?;
+    assign_places(context, attributes, guid)?;
     USERS.changed(context, guid)
 }
 
 /// Assigns exactly the roles of a request to a user.
 fn assign_places(
     context: &mut RequestContext<'_>,
-    attributes: &Attributes,
+    attributes: Fields<'_>,
     user: Guid,
 ) -> Result<(), CcError> {
     for (plural, kind) in PLACES {

@@ -1,10 +1,10 @@
-//! Reads the attributes of a v2 request by a schema, as v2 does: types are checked
+//! Checks the attributes of a v2 request by a schema, as v2 does: types are checked
 //! first, and the errors are about the body as a whole.
 
 use serde_json::{Map, Value};
 
-use crate::api::context::RequestContext;
 use crate::api::error::CcError;
+use crate::api::message::Fields;
 use crate::world::ruby;
 
 /// An attribute of a request.
@@ -114,88 +114,43 @@ fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64()
 }
 
-/// The attributes of a request that are in the schema and not null.
-#[derive(Debug)]
-pub(super) struct Attributes {
-    fields: Map<String, Value>,
+/// Reads a creating request.
+pub(super) fn of_new<'b>(
+    body: &'b Map<String, Value>,
+    schema: &[Attribute],
+) -> Result<Fields<'b>, CcError> {
+    check(body, schema, true)
 }
 
-impl Attributes {
-    /// Reads a creating request.
-    pub(super) fn of_new(
-        context: &RequestContext<'_>,
-        schema: &[Attribute],
-    ) -> Result<Self, CcError> {
-        Self::read(context, schema, true)
-    }
+/// Reads a changing request.
+pub(super) fn of_change<'b>(
+    body: &'b Map<String, Value>,
+    schema: &[Attribute],
+) -> Result<Fields<'b>, CcError> {
+    check(body, schema, false)
+}
 
-    /// Reads a changing request.
-    pub(super) fn of_change(
-        context: &RequestContext<'_>,
-        schema: &[Attribute],
-    ) -> Result<Self, CcError> {
-        Self::read(context, schema, false)
-    }
-
-    fn read(
-        context: &RequestContext<'_>,
-        schema: &[Attribute],
-        is_new: bool,
-    ) -> Result<Self, CcError> {
-        let mut fields = context.request.object()?;
-        fields.retain(|name, value| {
-            !value.is_null() && schema.iter().any(|attribute| attribute.name == name)
-        });
-        let errors: Vec<String> = schema
-            .iter()
-            .filter_map(|attribute| {
-                let name = attribute.name;
-                let error = match fields.get(name) {
-                    Some(value) => attribute.error(value),
-                    None if is_new && attribute.required => Some(format!("Missing field {name}")),
-                    None => None,
-                };
-                error.map(|error| format!("Field: {name}, Error: {error}"))
-            })
-            .collect();
-        if errors.is_empty() {
-            return Ok(Self { fields });
-        }
-        Err(parse_error(&errors.join(", ")))
-    }
-
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.fields.contains_key(name)
-    }
-
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.fields.get(name)?.as_str()
-    }
-
-    /// The string of a required attribute.
-    pub(super) fn required(&self, name: &str) -> &str {
-        self.text(name).unwrap_or_default()
-    }
-
-    pub(super) fn integer(&self, name: &str) -> Option<i64> {
-        self.fields.get(name)?.as_i64()
-    }
-
-    pub(super) fn boolean(&self, name: &str) -> Option<bool> {
-        self.fields.get(name)?.as_bool()
-    }
-
-    pub(super) fn list(&self, name: &str) -> Option<&Vec<Value>> {
-        self.fields.get(name)?.as_array()
-    }
-
-    pub(super) fn texts(&self, name: &str) -> Option<Vec<&str>> {
-        let list = self.list(name)?;
-        Some(list.iter().filter_map(Value::as_str).collect())
-    }
-
-    pub(super) fn object(&self, name: &str) -> Option<&Map<String, Value>> {
-        self.fields.get(name)?.as_object()
+fn check<'b>(
+    body: &'b Map<String, Value>,
+    schema: &[Attribute],
+    is_new: bool,
+) -> Result<Fields<'b>, CcError> {
+    let fields = Fields::new(body);
+    let errors: Vec<String> = schema
+        .iter()
+        .filter_map(|attribute| {
+            let name = attribute.name;
+            let error = match fields.value(name) {
+                Some(value) => attribute.error(value),
+                None if is_new && attribute.required => Some(format!("Missing field {name}")),
+                None => None,
+            };
+            error.map(|error| format!("Field: {name}, Error: {error}"))
+        })
+        .collect();
+    match errors.is_empty() {
+        true => Ok(fields),
+        false => Err(parse_error(&errors.join(", "))),
     }
 }
 
