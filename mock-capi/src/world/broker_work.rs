@@ -2,6 +2,7 @@
 //! request is answered: the world keeps the remaining steps of each job and lists
 //! the jobs that continue. The API sends the requests.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -137,7 +138,7 @@ pub(crate) struct Work {
     /// In reverse order: the last element is the next step.
     pub(crate) steps: Vec<Step>,
     /// The user on whose behalf the job runs.
-    pub(crate) actor: Actor,
+    pub(crate) actor: Arc<Actor>,
     /// The request, for the event at the end.
     pub(crate) request: Value,
     #[serde(with = "exact")]

@@ -1,5 +1,7 @@
 //! Droplets, which are staged from packages or copied from other droplets.
 
+use std::sync::Arc;
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
@@ -54,7 +56,7 @@ impl World {
             ready_at,
             error: new.error,
             sha256,
-            process_types: detected(),
+            process_types: Arc::new(detected()),
             lifecycle: new.lifecycle,
             image: image_of(package),
             expired: false,
@@ -148,7 +150,7 @@ impl World {
             ready_at: self.now,
             error: None,
             sha256: String::new(),
-            process_types,
+            process_types: Arc::new(process_types),
             lifecycle: Lifecycle::Buildpack {
                 buildpacks: Vec::new(),
                 stack: String::new(),

@@ -1,8 +1,10 @@
 //! Audit events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::model::CowStr;
@@ -39,7 +41,7 @@ pub(crate) struct Event {
     pub(crate) base: Base,
     /// The type, such as `audit.app.start`.
     pub(crate) kind: CowStr,
-    pub(crate) actor: Actor,
+    pub(crate) actor: Arc<Actor>,
     /// The changed resource.
     #[serde(alias = "app")]
     pub(crate) target: Guid,
@@ -51,7 +53,8 @@ pub(crate) struct Event {
     /// The target's GUID on the wire, if it is a user.
     #[serde(default)]
     pub(crate) user: Option<Box<str>>,
-    pub(crate) data: Value,
+    /// As text, since a tree takes ten times as much memory.
+    pub(crate) data: Box<RawValue>,
     pub(crate) space: Option<Guid>,
     pub(crate) org: Option<Guid>,
 }
@@ -99,11 +102,15 @@ impl Target {
 impl World {
     /// Sets the actor of the following events.
     pub(crate) fn act_as(&mut self, user: &str, name: Option<&str>) {
-        self.actor = Actor {
+        let known = &self.actor;
+        if known.kind == "user" && known.id == user && known.name.as_deref() == name {
+            return;
+        }
+        self.actor = Arc::new(Actor {
             id: user.into(),
             kind: "user".into(),
             name: name.map(str::to_owned),
-        };
+        });
     }
 
     /// Records an event of an app.
@@ -128,7 +135,7 @@ impl World {
 
     fn record_of(
         &mut self,
-        actor: Actor,
+        actor: Arc<Actor>,
         guid: Guid,
         at: Timestamp,
         kind: &'static str,
@@ -153,7 +160,7 @@ impl World {
 
     fn record_target_of(
         &mut self,
-        actor: Actor,
+        actor: Arc<Actor>,
         at: Timestamp,
         kind: &'static str,
         target: Target,
@@ -163,6 +170,8 @@ impl World {
             data["manifest_triggered"] = json!(true);
         }
         let base = self.base();
+        // Values have string keys, and so can be written.
+        let data = to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let of_space = target.space.and_then(|space| self.org_of(space));
         let org = target.org.or(of_space.map(Row::guid));
         self.add(Event {
@@ -192,7 +201,7 @@ impl World {
             kind: "service_broker".into(),
             name: name.map(|broker| broker.name.clone()),
         };
-        self.record_target_of(actor, self.now, kind, target, json!({}));
+        self.record_target_of(Arc::new(actor), self.now, kind, target, json!({}));
     }
 
     /// Records an event of a resource that belongs to no organization.
@@ -308,10 +317,12 @@ impl World {
         let Some(process) = self.processes.get(process) else {
             return;
         };
-        let actor = |id: Guid, kind: &'static str, name: Option<String>| Actor {
-            id: id.to_string(),
-            kind: kind.into(),
-            name,
+        let actor = |id: Guid, kind: &'static str, name: Option<String>| {
+            Arc::new(Actor {
+                id: id.to_string(),
+                kind: kind.into(),
+                name,
+            })
         };
         let app = process.app;
         let of_process = actor(process.guid(), "process", Some(process.kind.to_string()));

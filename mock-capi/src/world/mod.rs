@@ -57,6 +57,7 @@ mod usage_events;
 mod users;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -174,7 +175,7 @@ with_resources! { declare_world
         pub(crate) forgotten: Forgotten,
         /// The actor of the current request.
         #[serde(skip)]
-        actor: Actor,
+        actor: Arc<Actor>,
         /// Whether events are recorded that a manifest causes.
         #[serde(skip)]
         pub(crate) applies_manifest: bool,
@@ -217,7 +218,7 @@ impl World {
             default_stack: Settings::default_stack(settings.dialect),
             kept_events: settings.keep_events,
             forgotten: Forgotten::default(),
-            actor: Actor::default(),
+            actor: Arc::default(),
             applies_manifest: false,
             now,
             random,

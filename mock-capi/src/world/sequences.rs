@@ -3,75 +3,60 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use smallvec::SmallVec;
-
 /// The position of a row in its table: rows that were inserted later have a higher
 /// one.
 pub(super) type Sequence = u64;
 
-/// The rows of a key, in insertion order. Most keys have one row. For keys with
-/// many, such as the type of an event, removing the oldest row is as fast as
-/// removing the newest.
+/// The rows of a key, in insertion order; at least one. Most keys have one row. For
+/// keys with many, such as the type of an event, removing the oldest row is as fast
+/// as removing the newest.
 #[derive(Debug)]
 pub(super) enum Sequences {
-    Few(SmallVec<[Sequence; 2]>),
-    Many(VecDeque<Sequence>),
-}
-
-/// The number of rows from which on a key has many.
-const MANY: usize = 64;
-
-impl Default for Sequences {
-    fn default() -> Self {
-        Self::Few(SmallVec::new())
-    }
+    One(Sequence),
+    More(Box<VecDeque<Sequence>>),
 }
 
 impl Sequences {
     pub(super) fn insert(&mut self, sequence: Sequence) {
         match self {
-            Self::Few(few) => {
-                let at = few.partition_point(|&other| other < sequence);
-                few.insert(at, sequence);
-                if few.len() >= MANY {
-                    *self = Self::Many(few.iter().copied().collect());
-                }
+            Self::One(one) => {
+                let two = [sequence.min(*one), sequence.max(*one)];
+                *self = Self::More(Box::new(two.into()));
             }
-            Self::Many(many) => {
-                let at = many.partition_point(|&other| other < sequence);
-                many.insert(at, sequence);
+            Self::More(more) => {
+                let at = more.partition_point(|&other| other < sequence);
+                more.insert(at, sequence);
             }
         }
     }
 
-    pub(super) fn remove(&mut self, sequence: Sequence) {
+    /// Removes a row; whether it was the last one.
+    pub(super) fn remove(&mut self, sequence: Sequence) -> bool {
         match self {
-            Self::Few(few) => {
-                if let Ok(at) = few.binary_search(&sequence) {
-                    few.remove(at);
+            Self::One(one) => *one == sequence,
+            Self::More(more) => {
+                if let Ok(at) = more.binary_search(&sequence) {
+                    more.remove(at);
                 }
-            }
-            Self::Many(many) => {
-                if let Ok(at) = many.binary_search(&sequence) {
-                    many.remove(at);
-                }
+                more.is_empty()
             }
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Few(few) => few.len(),
-            Self::Many(many) => many.len(),
+            Self::One(_) => 1,
+            Self::More(more) => more.len(),
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = Sequence> {
-        let (few, many) = match self {
-            Self::Few(few) => (few.as_slice(), None),
-            Self::Many(many) => (&[][..], Some(many)),
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Sequence> {
+        let (one, more) = match self {
+            Self::One(one) => (Some(*one), None),
+            Self::More(more) => (None, Some(more)),
         };
-        few.iter().chain(many.into_iter().flatten()).copied()
+        let more = more.into_iter().flat_map(|more| more.iter()).copied();
+        one.into_iter().chain(more)
     }
 }
 
@@ -122,17 +107,21 @@ mod tests {
 
     #[test]
     fn many_rows_are_kept_in_order_whatever_is_removed() {
-        let mut sequences = Sequences::default();
         let all: Vec<Sequence> = (0..200).collect();
-        for sequence in all.iter().rev() {
+        let mut sequences = Sequences::One(199);
+        for sequence in all[..199].iter().rev() {
             sequences.insert(*sequence);
         }
         assert!(sequences.iter().eq(all.iter().copied()));
         for removed in [0, 199, 100, 100] {
-            sequences.remove(removed);
+            assert!(!sequences.remove(removed));
         }
         assert_eq!(sequences.len(), 197);
         assert!(sequences.iter().all(|it| ![0, 199, 100].contains(&it)));
+        let left: Vec<Sequence> = sequences.iter().collect();
+        let emptied = left.iter().map(|it| sequences.remove(*it));
+        assert_eq!(emptied.filter(|is_empty| *is_empty).count(), 1);
+        assert!(!Sequences::One(1).remove(2) && Sequences::One(1).remove(1));
     }
 
     #[test]

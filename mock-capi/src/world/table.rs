@@ -2,7 +2,9 @@
 //! list depends on the matches of its most selective filter, not on the size of the
 //! table.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::iter;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -381,15 +383,15 @@ impl<R: Row> Table<R> {
     }
 
     fn index(&mut self, key: Key, sequence: Sequence) {
-        self.by_key.entry(key).or_default().insert(sequence);
+        match self.by_key.entry(key) {
+            Entry::Occupied(mut entry) => entry.get_mut().insert(sequence),
+            Entry::Vacant(entry) => drop(entry.insert(Sequences::One(sequence))),
+        }
     }
 
     fn unindex(&mut self, key: &Key, sequence: Sequence) {
-        let Some(sequences) = self.by_key.get_mut(key) else {
-            return;
-        };
-        sequences.remove(sequence);
-        if sequences.len() == 0 {
+        let sequences = self.by_key.get_mut(key);
+        if sequences.is_some_and(|sequences| sequences.remove(sequence)) {
             self.by_key.remove(key);
         }
     }

@@ -1,5 +1,7 @@
 //! `/v3/builds`
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{RequestContext, View, to_one};
@@ -167,7 +169,7 @@ fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
         let image = data.get("image").and_then(Value::as_str);
         droplet.image = image.map(str::to_owned);
         let types = data.get("processTypes").and_then(Value::as_object);
-        droplet.process_types = types.cloned().unwrap_or_default();
+        droplet.process_types = Arc::new(types.cloned().unwrap_or_default());
     });
     if outcome.is_ok() {
         world.assign_droplet(app, droplet);

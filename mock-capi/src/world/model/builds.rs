@@ -151,8 +151,8 @@ pub(crate) struct Droplet {
     pub(crate) ready_at: Timestamp,
     pub(crate) error: Option<String>,
     pub(crate) sha256: String,
-    /// The start commands by type of process.
-    pub(crate) process_types: Map<String, Value>,
+    /// The start commands by type of process; copies of a droplet share them.
+    pub(crate) process_types: Arc<Map<String, Value>>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) image: Option<String>,
     /// Whether the bits were deleted, because the app has newer ones.
