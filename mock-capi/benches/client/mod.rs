@@ -100,10 +100,15 @@ impl Api {
 
     /// A connection of the administrator.
     pub(crate) fn log_in(address: &str) -> Self {
+        Self::log_in_as(address, "admin")
+    }
+
+    /// A connection of a user, whose password is their name.
+    pub(crate) fn log_in_as(address: &str, user: &str) -> Self {
         let mut api = Self::connect(address);
-        let form = "grant_type=password&username=admin&password=admin&client_id=cf";
+        let form = format!("grant_type=password&username={user}&password={user}&client_id=cf");
         let kind = "application/x-www-form-urlencoded";
-        let (_, body) = api.send("POST", "/oauth/token", kind, form);
+        let (_, body) = api.send("POST", "/oauth/token", kind, &form);
         let answer: Value = serde_json::from_slice(&body).expect("a token");
         api.token = answer["access_token"].as_str().expect("a token").to_owned();
         api

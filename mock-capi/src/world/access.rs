@@ -7,7 +7,7 @@ use super::RoleType::{
     OrgAuditor, OrgBillingManager, OrgManager, OrgUser, SpaceAuditor, SpaceDeveloper, SpaceManager,
     SpaceSupporter,
 };
-use super::{Field, Guid, RoleType, Row, Selection, User, World};
+use super::{Field, Guid, Key, RoleType, Row, Selection, User, World};
 
 /// A set of types of roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(crate) const ADMINS: Roles = Roles::of(&[]);
 const READ_ORG: Roles = Roles::of(&[OrgManager, OrgAuditor, OrgUser, OrgBillingManager]);
 pub(crate) const MANAGE_ORG: Roles = Roles::of(&[OrgManager]);
 /// Roles that may read the resources of a space.
-const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
+pub(super) const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
 pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
@@ -118,6 +118,49 @@ impl Access {
             Home::Org(_) => self.allows(world, home, READ_ORG),
             Home::Space(_) | Home::Nowhere => self.allows(world, home, READ_SPACE),
         }
+    }
+
+    /// The organizations in which the caller has one of the roles. An administrator's
+    /// are not listed.
+    pub(super) fn orgs(&self, world: &World, roles: Roles) -> Vec<Guid> {
+        let places = self.places(roles);
+        places
+            .filter(|place| world.orgs.get(*place).is_some())
+            .collect()
+    }
+
+    /// The spaces in which the caller has one of the roles, there or in the
+    /// organization. An administrator's are not listed.
+    pub(super) fn spaces(&self, world: &World, roles: Roles) -> Vec<Guid> {
+        let own = self.places(roles);
+        let mut spaces = world.spaces_of(self.orgs(world, roles));
+        spaces.extend(own.filter(|place| world.spaces.get(*place).is_some()));
+        spaces.sort_unstable();
+        spaces.dedup();
+        spaces
+    }
+
+    /// The organizations and spaces in which the caller has one of the roles.
+    fn places(&self, roles: Roles) -> impl Iterator<Item = Guid> {
+        let held = match self {
+            Self::Everything => None,
+            Self::Held(held) => Some(held.by_place.iter()),
+        };
+        let held = held.into_iter().flatten();
+        held.filter(move |(_, held)| held.meets(roles))
+            .map(|(place, _)| *place)
+    }
+
+    /// The keys of rows in the spaces that the caller sees, for [`Row::listed_by`].
+    pub(super) fn keys_of_spaces(&self, world: &World) -> Vec<Key> {
+        let spaces = self.spaces(world, READ_SPACE).into_iter();
+        spaces.map(|space| Key::Guid(Field::Space, space)).collect()
+    }
+
+    /// The keys of rows in the organizations that the caller sees.
+    pub(super) fn keys_of_orgs(&self, world: &World, field: Field) -> Vec<Key> {
+        let orgs = self.orgs(world, READ_ORG).into_iter();
+        orgs.map(|org| Key::Guid(field, org)).collect()
     }
 
     /// Whether the caller sees the domains that an organization owns or shares.

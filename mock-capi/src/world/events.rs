@@ -402,4 +402,19 @@ impl Row for Event {
     fn home(&self, _world: &World) -> Home {
         self.space.map_or(Home::Nowhere, Home::Space)
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let audited = access.orgs(world, AUDIT_ORG);
+        let mut spaces = access.spaces(world, READ_EVENTS);
+        // Their events are those of an audited organization already.
+        spaces.retain(|space| {
+            let org = world.spaces.get(*space).map(|space| space.org);
+            org.is_none_or(|org| !audited.contains(&org))
+        });
+        let spaces = spaces
+            .into_iter()
+            .map(|space| Key::Guid(Field::Space, space));
+        let orgs = audited.into_iter().map(|org| Key::Guid(Field::Org, org));
+        Some(spaces.chain(orgs).collect())
+    }
 }

@@ -60,8 +60,13 @@ pub(crate) enum Key {
 }
 
 impl Key {
-    /// A key for a string as the Cloud Controller's database compares it: most
-    /// columns of names ignore case, others do not.
+    fn field(&self) -> Field {
+        match self {
+            Self::Guid(field, _) | Self::Text(field, _) => *field,
+        }
+    }
+
+    /// A key for a string that the Cloud Controller compares without regard to case.
     pub(crate) fn text(field: Field, value: &str) -> Self {
         match field {
             Field::ExactName | Field::Type => Self::exact(field, value),
@@ -110,6 +115,13 @@ pub(crate) trait Row: Registered {
         self.is_visible(world, access)
     }
 
+    /// Keys of which every row has one that lists contain for a caller; `None` if only
+    /// the rows themselves say which. No row has two of them, except for
+    /// [`Field::SharedWith`].
+    fn listed_by(_world: &World, _access: &Access) -> Option<Vec<Key>> {
+        None
+    }
+
     /// The string by which `order_by` sorts a column.
     fn order_text(&self, _column: &str) -> &str {
         ""
@@ -135,6 +147,8 @@ fn all_keys<R: Row>(row: &R) -> Vec<Key> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
     clauses: Vec<Vec<Key>>,
+    /// Selects only rows that were inserted after this one.
+    after: Option<Guid>,
 }
 
 impl Selection {
@@ -160,9 +174,16 @@ impl Selection {
         self
     }
 
+    /// Selects only rows that were inserted after another one, or all if there is no
+    /// other.
+    pub(crate) fn after(mut self, guid: Option<Guid>) -> Self {
+        self.after = guid;
+        self
+    }
+
     /// Whether it selects all rows.
     pub(crate) fn is_all(&self) -> bool {
-        self.clauses.is_empty()
+        self.clauses.is_empty() && self.after.is_none()
     }
 }
 
@@ -303,6 +324,11 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
+    /// Whether rows were inserted in the order of their creation times.
+    pub(crate) fn is_chronological(&self) -> bool {
+        self.is_chronological
+    }
+
     /// The creation time of the newest row.
     pub(crate) fn latest(&self) -> Option<Timestamp> {
         self.latest
@@ -325,18 +351,41 @@ impl<R: Row> Table<R> {
         }
     }
 
+    /// The number of rows with these keys, and the rows, oldest or newest first. The
+    /// cost depends on the keys and on the rows that are taken and skipped. `None` if
+    /// rows may have two of the keys.
+    pub(crate) fn of_any<'t>(
+        &'t self,
+        keys: &[Key],
+        descending: bool,
+    ) -> Option<(usize, impl Iterator<Item = &'t R> + use<'t, R>)> {
+        let shared = |key: &Key| key.field() == Field::SharedWith && self.count(key) > 0;
+        if keys.iter().any(shared) {
+            return None;
+        }
+        let sources = keys.iter().map(|key| self.sequences(key));
+        let sources = sources.map(|sequences| either_way(sequences, descending));
+        let merged = merge(sources.collect(), descending);
+        let rows = merged.filter_map(|sequence| self.rows.get(&sequence).map(Box::as_ref));
+        Some((self.candidates(keys), rows))
+    }
+
     /// The matching rows, in insertion order.
     pub(crate) fn select(&self, selection: &Selection) -> Vec<&R> {
+        let first = selection.after.and_then(|guid| self.by_guid.get(&guid));
+        let first = first.map_or(0, |sequence| sequence + 1);
         let Some(narrowest) = selection
             .clauses
             .iter()
             .min_by_key(|clause| self.candidates(clause))
         else {
-            return self.iter().collect();
+            let rows = self.rows.range(first..);
+            return rows.map(|(_, row)| row.as_ref()).collect();
         };
         let mut sequences: Vec<Sequence> = narrowest
             .iter()
             .flat_map(|key| self.sequences(key))
+            .filter(|sequence| *sequence >= first)
             .collect();
         sequences.sort_unstable();
         sequences.dedup();
@@ -369,11 +418,15 @@ impl<R: Row> Table<R> {
         guids
     }
 
-    fn candidates(&self, clause: &[Key]) -> usize {
-        clause.iter().map(|key| self.count(key)).sum()
+    /// The number of rows with any of the keys, where rows with two count twice.
+    pub(crate) fn candidates(&self, keys: &[Key]) -> usize {
+        keys.iter().map(|key| self.count(key)).sum()
     }
 
-    fn sequences(&self, key: &Key) -> impl Iterator<Item = Sequence> {
+    fn sequences<'t>(
+        &'t self,
+        key: &Key,
+    ) -> impl DoubleEndedIterator<Item = Sequence> + use<'t, R> {
         let (one, others) = match key {
             Key::Guid(Field::Guid, guid) => (self.by_guid.get(guid).copied(), None),
             key => (None, self.by_key.get(key)),
@@ -400,14 +453,40 @@ impl<R: Row> Table<R> {
 /// The column of names.
 const NAME: &str = "name";
 
-fn either_way<'t, R>(
-    rows: impl DoubleEndedIterator<Item = &'t R> + 't,
+fn either_way<'t, T>(
+    items: impl DoubleEndedIterator<Item = T> + 't,
     descending: bool,
-) -> Box<dyn Iterator<Item = &'t R> + 't> {
+) -> Box<dyn Iterator<Item = T> + 't> {
     match descending {
-        true => Box::new(rows.rev()),
-        false => Box::new(rows),
+        true => Box::new(items.rev()),
+        false => Box::new(items),
     }
+}
+
+type SequencesInOrder<'t> = Box<dyn Iterator<Item = Sequence> + 't>;
+
+/// Merges sequences that all ascend, or all descend.
+fn merge(
+    mut sources: Vec<SequencesInOrder<'_>>,
+    descending: bool,
+) -> impl Iterator<Item = Sequence> {
+    // The source whose next row comes first is on top of the heap.
+    let rank = move |sequence: Sequence| match descending {
+        true => sequence,
+        false => Sequence::MAX - sequence,
+    };
+    let firsts = sources.iter_mut().enumerate();
+    let firsts = firsts.filter_map(|(index, source)| Some((source.next()?, index)));
+    let mut heap: BinaryHeap<_> = firsts
+        .map(|(sequence, index)| (rank(sequence), index, sequence))
+        .collect();
+    iter::from_fn(move || {
+        let (_, index, sequence) = heap.pop()?;
+        if let Some(next) = sources.get_mut(index).and_then(Iterator::next) {
+            heap.push((rank(next), index, next));
+        }
+        Some(sequence)
+    })
 }
 
 fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
@@ -479,6 +558,32 @@ mod tests {
         table.remove(rex);
         assert_eq!(ordered(&table, false), ["Tom", "tom"]);
         assert!(table.ordered("updated_at", false).is_none());
+    }
+
+    #[test]
+    fn rows_of_several_keys_are_merged() {
+        let (table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let keys = [home, away].map(|org| Key::Guid(Field::Org, org));
+        let merged = |keys: &[Key], descending| {
+            let (count, rows) = table.of_any(keys, descending).unwrap();
+            let names: Vec<&str> = rows.map(|space| space.name.as_str()).collect();
+            assert_eq!(names.len(), count);
+            names.join(" ")
+        };
+        assert_eq!(merged(&keys, false), "Rex Tom tom");
+        assert_eq!(merged(&keys, true), "tom Tom Rex");
+        assert_eq!(merged(&keys[..1], true), "tom Rex");
+        assert_eq!(merged(&[], false), "");
+    }
+
+    #[test]
+    fn rows_after_another_are_selected() {
+        let (table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let first = table.iter().next().map(Row::guid);
+        let later = Selection::all().after(first);
+        assert!(!later.is_all());
+        assert_eq!(names(&table, &later), ["Tom", "tom"]);
+        assert_eq!(names(&table, &later.any_guid(Field::Org, [home])), ["tom"]);
     }
 
     #[test]

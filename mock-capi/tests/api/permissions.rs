@@ -441,3 +441,127 @@ async fn only_administrators_can_change_suspended_organizations() {
     }
     assert_eq!(f.cf.patch(&app, change.clone()).await.status, 200);
 }
+
+/// Pages of lists without filters are read from indexes; a filter that every resource
+/// passes makes the mock look at all rows. Both show a user the same.
+#[tokio::test]
+async fn unfiltered_lists_show_users_what_filtered_ones_do() {
+    const PASSED: &str = "created_ats[gt]=2000-01-01T00:00:00Z";
+    let mut users = USERS.to_vec();
+    users.push("member");
+    let builder = MockCapi::builder().add_user("member", "secret");
+    let builder = USERS[..7]
+        .iter()
+        .fold(builder, |builder, user| builder.add_user(user, "secret"));
+    let mut cf = Session::start(builder.add_user("stranger", "secret")).await;
+    cf.patch("/v3/feature_flags/route_sharing", json!({"enabled": true}))
+        .await;
+    let mut spaces = Vec::new();
+    for org in ["one", "two"] {
+        let org_guid = cf.create_org(org).await;
+        for space in ["a", "b", "c"] {
+            let space = cf.create_space(&org_guid, space).await;
+            spaces.push((org_guid.clone(), space));
+        }
+    }
+    for user in &USERS[..7] {
+        assign(&cf, user, &spaces[0].0, &spaces[0].1).await;
+    }
+    // Roles in several places, one of which contains another.
+    for (role, (org, space)) in [
+        ("organization_auditor", &spaces[0]),
+        ("organization_manager", &spaces[3]),
+        ("space_developer", &spaces[1]),
+        ("space_developer", &spaces[3]),
+        ("space_auditor", &spaces[4]),
+    ] {
+        give(&cf, "member", role, org, space).await;
+    }
+    let domain = cf.default_domain(&spaces[0].0).await;
+    for number in 0..4 {
+        for (place, (_, space)) in spaces.iter().enumerate() {
+            let name = format!("{}-{place}{number}", ["b", "A", "c", "a"][number]);
+            cf.create_app(space, &name).await;
+            let route = new_route(space, &domain, &name.to_lowercase());
+            assert_eq!(cf.post("/v3/routes", route).await.status, 201);
+            let instance = json!({"type": "user-provided", "name": name,
+                "relationships": {"space": {"data": {"guid": space}}}});
+            assert_eq!(cf.post("/v3/service_instances", instance).await.status, 201);
+        }
+    }
+    let compare = async |cf: &Session, users: &[&str]| {
+        let mut seen = 0;
+        for user in users {
+            let token = cf.mock.token(user).unwrap();
+            let list = async |path: String| {
+                let request = cf.http.get(format!("{}{path}", cf.mock.uri()));
+                let answer = send(request.bearer_auth(&token)).await.json();
+                let resources = answer["resources"].as_array().unwrap().clone();
+                (resources, answer["pagination"]["total_results"].clone())
+            };
+            for kind in [
+                "apps",
+                "processes",
+                "routes",
+                "spaces",
+                "organizations",
+                "roles",
+                "service_instances",
+                "audit_events",
+            ] {
+                for order in ["", "-created_at", "-updated_at", "name", "-name"] {
+                    let named = ["apps", "spaces", "organizations", "service_instances"];
+                    if order.ends_with("name") && !named.contains(&kind) {
+                        continue;
+                    }
+                    let order = match order {
+                        "" => String::new(),
+                        order => format!("order_by={order}&"),
+                    };
+                    let (all, total) =
+                        list(format!("/v3/{kind}?{order}per_page=5000&{PASSED}")).await;
+                    seen += all.len();
+                    let (whole, own) = list(format!("/v3/{kind}?{order}per_page=5000")).await;
+                    assert_eq!((&whole, &own), (&all, &total), "{user} {kind} {order}");
+                    for page in [1, 2, all.len().max(3) - 1] {
+                        let page_of = list(format!("/v3/{kind}?{order}per_page=1&page={page}"));
+                        let (page_of, _) = page_of.await;
+                        let expected = all.get(page - 1..page).unwrap_or_default();
+                        assert_eq!(page_of, expected, "{user} {kind} {order} {page}");
+                    }
+                }
+            }
+        }
+        seen
+    };
+    let before = compare(&cf, &users).await;
+    // Routes are listed where they are shared, too.
+    let list = cf.get("/v3/routes?per_page=2").await.json();
+    let route = list["resources"][1]["guid"].as_str().unwrap();
+    let relation = format!("/v3/routes/{route}/relationships/shared_spaces");
+    let shared = cf.post(&relation, json!({"data": [{"guid": spaces[5].1}]}));
+    assert_eq!(shared.await.status, 200);
+    give(&cf, "member", "space_supporter", &spaces[5].0, &spaces[5].1).await;
+    let after = compare(&cf, &users).await;
+    assert!(before > 1000 && after > before, "{before} {after}");
+    cf.log_in_as("member", "secret").await;
+    let apps = cf.get("/v3/apps?per_page=1").await.json();
+    // Of the second organization all, of the first one space.
+    assert_eq!(apps["pagination"]["total_results"], 4 * 4);
+}
+
+async fn give(cf: &Session, user: &str, role: &str, org: &str, space: &str) {
+    let mut relationships = json!({"user": {"data": {"username": user}}});
+    let (place, guid) = match role.starts_with("space_") {
+        true => ("space", space),
+        false => ("organization", org),
+    };
+    relationships[place] = json!({"data": {"guid": guid}});
+    let member = json!({"type": "organization_user", "relationships": {
+        "user": {"data": {"username": user}}, "organization": {"data": {"guid": org}}}});
+    // They may be a member already.
+    cf.post("/v3/roles", member).await;
+    let role = json!({"type": role, "relationships": relationships});
+    let given = cf.post("/v3/roles", role).await;
+    assert_eq!(given.status, 201, "{given:?}");
+}

@@ -10,6 +10,8 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::{Row, Selection, World};
 
+const CREATED_AT: &str = "created_at";
+
 impl ListQuery {
     /// The rows of the requested page, where `keep` admits every row unless the
     /// query has filters. Without filters, the cost depends on the size of the page.
@@ -24,19 +26,46 @@ impl ListQuery {
         unfiltered.unwrap_or_else(|| self.page(world, selection, keep))
     }
 
-    /// A page of all rows, if the table has the right order and the caller sees all
-    /// rows.
+    /// A page of all rows that the caller sees, if the table has them in the right
+    /// order.
     fn page_of_all<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
+        if !self.access.is_everything() {
+            return self.page_of_visible(world);
+        }
         let table = R::table(world);
-        let total = table.len();
-        let (start, end) = self.bounds(total);
         let rows = match &self.order {
-            _ if !self.access.is_everything() => None,
-            None => Some(Box::new(table.iter()) as Box<dyn Iterator<Item = &R>>),
-            Some(order) => table.ordered(&order.column, order.descending),
-        }?;
+            None => Box::new(table.iter()) as Box<dyn Iterator<Item = &R>>,
+            Some(order) => table.ordered(&order.column, order.descending)?,
+        };
+        Some(self.page_out_of(rows, table.len()))
+    }
+
+    /// The same for a caller who does not see all rows.
+    fn page_of_visible<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
+        let table = R::table(world);
+        let keys = R::listed_by(world, &self.access)?;
+        let (column, descending) = match &self.order {
+            None => (CREATED_AT, false),
+            Some(order) => (order.column.as_str(), order.descending),
+        };
+        let (total, visible) = table.of_any(&keys, descending)?;
+        if self.order.is_none() || column == CREATED_AT && table.is_chronological() {
+            return Some(self.page_out_of(visible, total));
+        }
+        // So many rows of the whole table come before the end of the page if the
+        // visible ones are spread evenly.
+        let (_, end) = self.bounds(total);
+        let walked = end.saturating_mul(table.len()) / total.max(1);
+        let rows = table.ordered(column, descending)?;
+        let rows = rows.filter(|row| row.is_listed(world, &self.access));
+        (walked <= total).then(|| self.page_out_of(rows, total))
+    }
+
+    /// The requested page of rows in order.
+    fn page_out_of<'w, R>(&self, rows: impl Iterator<Item = &'w R>, total: usize) -> Page<'w, R> {
+        let (start, end) = self.bounds(total);
         let rows = rows.skip(start).take(end - start).collect();
-        Some(Page { rows, total })
+        Page { rows, total }
     }
 
     /// The rows of the requested page, and the number of rows on all pages.
@@ -46,7 +75,7 @@ impl ListQuery {
         selection: &Selection,
         keep: impl Fn(&R) -> bool,
     ) -> Page<'w, R> {
-        let mut rows = R::table(world).select(selection);
+        let mut rows = self.candidates(world, selection);
         rows.retain(|row| self.allows(*row) && keep(row));
         if !self.access.is_everything() {
             rows.retain(|row| row.is_listed(world, &self.access));
@@ -60,6 +89,19 @@ impl ListQuery {
         }
     }
 
+    /// The selected rows. Of those that the caller does not see, some may be left out.
+    fn candidates<'w, R: Row>(&self, world: &'w World, selection: &Selection) -> Vec<&'w R> {
+        let table = R::table(world);
+        let visible = match self.access.is_everything() || !selection.is_all() {
+            true => None,
+            false => R::listed_by(world, &self.access),
+        };
+        match visible {
+            Some(keys) => table.select(&selection.clone().any(keys)),
+            None => table.select(selection),
+        }
+    }
+
     fn sort<R: Row>(&self, rows: &mut [&R]) {
         let Some(Order {
             column, descending, ..
@@ -68,7 +110,7 @@ impl ListQuery {
             return;
         };
         match column.as_str() {
-            "created_at" => rows.sort_by_key(|row| row.base().created),
+            CREATED_AT => rows.sort_by_key(|row| row.base().created),
             "updated_at" => rows.sort_by_key(|row| row.base().updated),
             column => rows.sort_by_cached_key(|row| {
                 let text = row.order_text(column);

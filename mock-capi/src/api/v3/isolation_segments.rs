@@ -96,7 +96,7 @@ fn index_of_orgs(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     // The query is validated before the segment is looked up.
     ListQuery::read(context, &organizations::LIST)?;
     let segment: &IsolationSegment = context.named("guid")?;
-    organizations::list(context, |org| segment.orgs.contains(&org.base.guid))
+    organizations::list(context, Some(&segment.orgs))
 }
 
 /// The name of a segment in a request.

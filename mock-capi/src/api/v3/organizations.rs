@@ -66,23 +66,25 @@ pub(crate) fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
 }
 
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    list(context, |_| true)
+    list(context, None)
 }
 
-/// Responds with those of the organizations that the caller sees.
+/// Responds with the organizations that the caller sees, or with those among some.
 pub(crate) fn list(
     context: &RequestContext<'_>,
-    keep: impl Fn(&Org) -> bool,
+    among: Option<&[Guid]>,
 ) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
     let segment = query.value("isolation_segment_guid");
     let segment: Option<&IsolationSegment> =
         segment.map(|guid| context.row_of(guid)).transpose()?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
-    let keep = |org: &Org| {
-        keep(org) && segment.is_none_or(|segment| segment.orgs.contains(&org.base.guid))
+    let selection = match among {
+        Some(among) => selection.any_guid(Field::Guid, among.iter().copied()),
+        None => selection,
     };
-    query.respond(context, &selection, keep, present)
+    let keep = |org: &Org| segment.is_none_or(|segment| segment.orgs.contains(&org.base.guid));
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

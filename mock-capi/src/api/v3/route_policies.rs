@@ -110,7 +110,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
                 .is_none_or(|guids| source.is_some_and(|source| guids.contains(&source)))
             && query.admits("sources", &policy.source.to_string())
     };
-    let page = query.page(context.world, &selection, keep);
+    let page = query.page_by_query(context.world, &selection, keep);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())

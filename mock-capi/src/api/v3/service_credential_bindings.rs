@@ -132,7 +132,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && among(&plans, plan.map(Row::guid))
             && among(&offerings, offering.map(Row::guid))
     };
-    let page = query.page(context.world, &selection, keep);
+    let page = query.page_by_query(context.world, &selection, keep);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())

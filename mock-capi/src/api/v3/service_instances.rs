@@ -247,7 +247,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && in_any(instance, &spaces)
             && in_any(instance, &orgs)
     };
-    let page = query.page(world, &selection, keep);
+    let page = query.page_by_query(world, &selection, keep);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())

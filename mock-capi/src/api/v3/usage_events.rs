@@ -107,11 +107,8 @@ fn present_of_service(event: &ServiceUsageEvent, view: &View<'_>) -> Value {
     })
 }
 
-/// The position of the event after which a list begins, if the query has it.
-fn after<R: Row>(
-    context: &RequestContext<'_>,
-    query: &ListQuery,
-) -> Result<Option<usize>, CcError> {
+/// The event after which a list begins, if the query has it.
+fn after<R: Row>(context: &RequestContext<'_>, query: &ListQuery) -> Result<Option<Guid>, CcError> {
     let Some(guids) = query.values("after_guid") else {
         return Ok(None);
     };
@@ -120,21 +117,9 @@ fn after<R: Row>(
             "After guid filter accepts only one guid",
         ));
     };
-    let guid = Guid::parse(guid);
-    let mut events = R::table(context.world).iter();
-    let known = events.position(|event| Some(event.guid()) == guid);
+    let event: Option<&R> = context.world.look_up(guid);
     let missing = || CcError::unprocessable("After guid filter must be a valid guid.");
-    known.map(Some).ok_or_else(missing)
-}
-
-/// The events after a position.
-fn later<R: Row>(context: &RequestContext<'_>, place: Option<usize>) -> Vec<Guid> {
-    let first = place.map_or(0, |place| place + 1);
-    R::table(context.world)
-        .iter()
-        .skip(first)
-        .map(Row::guid)
-        .collect()
+    event.map(|event| Some(event.guid())).ok_or_else(missing)
 }
 
 fn read(context: &RequestContext<'_>, spec: &ListSpec) -> Result<ListQuery, CcError> {
@@ -145,19 +130,22 @@ fn read(context: &RequestContext<'_>, spec: &ListSpec) -> Result<ListQuery, CcEr
 
 fn index_of_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = read(context, &OF_APPS)?;
-    let place = after::<AppUsageEvent>(context, &query)?;
-    let later = later::<AppUsageEvent>(context, place);
+    let selection = query.selection();
+    let selection = selection.after(after::<AppUsageEvent>(context, &query)?);
     let now = context.world.now();
-    let keep = |event: &AppUsageEvent| {
-        event.base.created <= now && (place.is_none() || later.contains(&event.base.guid))
-    };
-    query.respond(context, &query.selection(), keep, present_of_app)
+    let keep = |event: &AppUsageEvent| event.base.created <= now;
+    // The end of staging is recorded in advance.
+    let all_happened = context.world.app_usage_events.latest() <= Some(now);
+    match all_happened {
+        true => query.respond_by_query(context, &selection, keep, present_of_app),
+        false => query.respond(context, &selection, keep, present_of_app),
+    }
 }
 
 fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = read(context, &OF_SERVICES)?;
-    let place = after::<ServiceUsageEvent>(context, &query)?;
-    let later = later::<ServiceUsageEvent>(context, place);
+    let selection = query.selection();
+    let selection = selection.after(after::<ServiceUsageEvent>(context, &query)?);
     let offerings = query.guids("service_offering_guids");
     let keep = |event: &ServiceUsageEvent| {
         let kind = if event.from.is_some() {
@@ -168,11 +156,9 @@ fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcErr
         let offering = event.from.as_ref().map(|from| from[1].0);
         let of_offering =
             |offerings: &Vec<Guid>| offering.is_some_and(|it| offerings.contains(&it));
-        query.admits("service_instance_types", kind)
-            && offerings.as_ref().is_none_or(of_offering)
-            && (place.is_none() || later.contains(&event.base.guid))
+        query.admits("service_instance_types", kind) && offerings.as_ref().is_none_or(of_offering)
     };
-    query.respond(context, &query.selection(), keep, present_of_service)
+    query.respond_by_query(context, &selection, keep, present_of_service)
 }
 
 fn show_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

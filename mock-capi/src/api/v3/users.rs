@@ -94,7 +94,7 @@ fn list(
         selection = selection.any_guid(Field::Guid, among);
     }
     let named = |user: &User| is_named(&query, context.world.account_of(user));
-    query.respond(context, &selection, named, present)
+    query.respond_by_query(context, &selection, named, present)
 }
 
 fn check_names(query: &ListQuery) -> Result<(), &'static str> {

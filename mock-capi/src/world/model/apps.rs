@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::CowStr;
 use crate::world::clock::Timestamp;
 use crate::world::overlay::Placement;
-use crate::world::{Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct App {
@@ -53,6 +53,10 @@ impl Row for App {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
     }
 }
 
@@ -221,6 +225,10 @@ impl Row for Process {
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
+    }
 }
 
 /// A command that runs beside the processes of some types.
@@ -284,5 +292,9 @@ impl Row for Task {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
     }
 }

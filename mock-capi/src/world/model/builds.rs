@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Lifecycle;
 use crate::world::clock::Timestamp;
-use crate::world::{Base, Field, Guid, Home, Key, PackageFile, Row, World};
+use crate::world::{Access, Base, Field, Guid, Home, Key, PackageFile, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Package {
@@ -99,6 +99,10 @@ impl Row for Package {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
     }
 }
 
@@ -207,5 +211,9 @@ impl Row for Droplet {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
     }
 }

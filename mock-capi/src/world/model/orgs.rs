@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::access::SPACE_MEMBERS;
+use crate::world::access::{READ_SPACE, SPACE_MEMBERS};
 use crate::world::{Access, Base, Field, Guid, Home, Key, MANAGE_ORG, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +38,10 @@ impl Row for Org {
     fn home(&self, _world: &World) -> Home {
         Home::Org(self.guid())
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_orgs(world, Field::Guid))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +76,11 @@ impl Row for Space {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.guid())
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let spaces = access.spaces(world, READ_SPACE).into_iter();
+        Some(spaces.map(|space| Key::Guid(Field::Guid, space)).collect())
     }
 }
 

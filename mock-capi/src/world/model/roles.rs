@@ -120,4 +120,10 @@ impl Row for Role {
     fn home(&self, _world: &World) -> Home {
         self.space.map_or(Home::Org(self.org), Home::Space)
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let mut keys = access.keys_of_spaces(world);
+        keys.extend(access.keys_of_orgs(world, Field::Org));
+        Some(keys)
+    }
 }

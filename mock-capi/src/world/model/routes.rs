@@ -100,6 +100,12 @@ impl Row for Route {
         Home::Space(self.space)
     }
 
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let spaces = access.spaces(world, READ_ROUTES);
+        let of = |field| spaces.iter().map(move |space| Key::Guid(field, *space));
+        Some(of(Field::Space).chain(of(Field::SharedWith)).collect())
+    }
+
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.allows(world, self.home(world), READ_ROUTES)
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::world::access::READ_SPACE;
 use crate::world::broker_work::Operation;
 use crate::world::clock::Timestamp;
 use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
@@ -71,6 +72,12 @@ impl Row for ServiceInstance {
 
     fn home(&self, _world: &World) -> Home {
         Home::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let spaces = access.spaces(world, READ_SPACE);
+        let of = |field| spaces.iter().map(move |space| Key::Guid(field, *space));
+        Some(of(Field::Space).chain(of(Field::SharedWith)).collect())
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
