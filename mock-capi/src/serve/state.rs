@@ -221,20 +221,38 @@ pub(crate) fn save(path: &Path, state: &impl Serialize) -> Result<(), StateError
 
 /// Replaces a state file, and returns the new one, which is locked.
 fn replace(path: &Path, state: &impl Serialize) -> Result<File, StateError> {
-    let (name, file) = create_new(path)?;
-    let written = write(&file, state).and_then(|()| fs::rename(&name, path));
-    let written = written.and_then(|()| sync_folder(path));
-    if let Err(source) = written {
-        // The failure is reported. The file may not exist.
-        let _ = fs::remove_file(&name);
-        let path = path.to_owned();
-        return Err(StateError::Write { path, source });
-    }
+    let failed = |source| StateError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let (name, file) = match unnamed(path) {
+        Some(file) => {
+            lock(&file, path)?;
+            write(&file, state).map_err(failed)?;
+            (give_name(&file, path)?, file)
+        }
+        None => {
+            let (name, file) = create_new(path)?;
+            or_remove(&name, write(&file, state)).map_err(failed)?;
+            (name, file)
+        }
+    };
+    let placed = fs::rename(&name, path).and_then(|()| sync_folder(path));
+    or_remove(&name, placed).map_err(failed)?;
     Ok(file)
 }
 
-/// Checks that a state can be saved. Removes the leftover of a mock that was killed while
-/// it saved.
+/// Removes the new file if something failed.
+fn or_remove(name: &Path, outcome: io::Result<()>) -> io::Result<()> {
+    if outcome.is_err() {
+        // What failed is reported; the file may be gone.
+        let _ = fs::remove_file(name);
+    }
+    outcome
+}
+
+/// Whether a state could be saved now. Removes what a mock left behind that was
+/// killed while it saved one.
 fn try_to_save(path: &Path) -> Result<(), StateError> {
     let (name, _) = create_new(path)?;
     fs::remove_file(name).map_err(|source| StateError::Write {
@@ -243,12 +261,17 @@ fn try_to_save(path: &Path) -> Result<(), StateError> {
     })
 }
 
-/// Creates an empty file next to another one. Its name is always the same, so that there
-/// is never more than one.
-fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
+/// The name of the new file beside another: always the same one, so that there is
+/// never more than one.
+fn name_of_new(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
-    let name = PathBuf::from(name);
+    name.into()
+}
+
+/// An empty file with the name of the new one.
+fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
+    let name = name_of_new(path);
     let mut options = OpenOptions::new();
     // Truncated only after it was locked.
     options.write(true).create(true).truncate(false);
@@ -261,6 +284,53 @@ fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
     lock(&file, path)?;
     file.set_len(0).map_err(failed)?;
     Ok((name, file))
+}
+
+/// A file without a name in the folder of another, of which a kill leaves nothing
+/// behind; `None` where there is no such thing.
+#[cfg(target_os = "linux")]
+fn unnamed(path: &Path) -> Option<File> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    // It gets its name by the path below `/proc`.
+    let can_be_named = Path::new(OPEN_FILES).exists();
+    let file = can_be_named.then(|| open(folder_of(path), flags, Mode::RUSR | Mode::WUSR));
+    file?.ok().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_: &Path) -> Option<File> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+const OPEN_FILES: &str = "/proc/self/fd";
+
+/// Gives a file without a name that of the new one.
+#[cfg(target_os = "linux")]
+fn give_name(file: &File, path: &Path) -> Result<PathBuf, StateError> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd;
+    let name = name_of_new(path);
+    let own = format!("{OPEN_FILES}/{}", file.as_raw_fd());
+    let link = || linkat(CWD, own.as_str(), CWD, &name, AtFlags::SYMLINK_FOLLOW);
+    let linked = match link() {
+        Err(rustix::io::Errno::EXIST) => {
+            try_to_save(path)?;
+            link()
+        }
+        linked => linked,
+    };
+    linked.map_err(|source| StateError::Write {
+        path: path.to_owned(),
+        source: source.into(),
+    })?;
+    Ok(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_name(_: &File, path: &Path) -> Result<PathBuf, StateError> {
+    Ok(name_of_new(path))
 }
 
 fn write(file: &File, state: &impl Serialize) -> io::Result<()> {
@@ -299,5 +369,57 @@ fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde::Serializer;
+
+    use super::*;
+
+    fn files(folder: &Path) -> Vec<String> {
+        let files = fs::read_dir(folder).unwrap();
+        let mut files: Vec<String> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// A state that looks at the folder while it is saved.
+    struct Watching<'f> {
+        folder: &'f Path,
+        seen: RefCell<Vec<String>>,
+    }
+
+    impl Serialize for Watching<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.seen.replace(files(self.folder));
+            serializer.serialize_str("state")
+        }
+    }
+
+    #[test]
+    fn a_kill_while_a_state_is_written_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("world.json");
+        let watching = Watching {
+            folder: folder.path(),
+            seen: RefCell::default(),
+        };
+        // Left behind where a new file has a name from the start.
+        fs::write(name_of_new(&path), "{").unwrap();
+        save(&path, &"first").unwrap();
+        save(&path, &watching).unwrap();
+        let expected: &[&str] = match unnamed(&path) {
+            Some(_) => &["world.json"],
+            None => &["world.json", "world.json.new"],
+        };
+        assert_eq!(*watching.seen.borrow(), expected);
+        assert_eq!(files(folder.path()), ["world.json"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "\"state\"\n");
     }
 }
