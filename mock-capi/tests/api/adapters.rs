@@ -128,19 +128,28 @@ async fn both_adapters_apply_the_same_faults() {
 
 #[tokio::test]
 async fn wiremock_refuses_unsupported_faults() {
-    let fault = || vec![Fault::truncate("*", "*")];
     let cf = Session::v3().await;
-    let words = "fault 0: wiremock cannot close connections in a response: start the mock with \
-                 MockCapi::builder().front()";
-    assert_eq!(cf.mock.set_faults(fault()).unwrap_err().to_string(), words);
-    let refused = cf.put("/_mock/faults", json!(fault())).await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.error().1.contains(words), "{refused:?}");
-    let started = MockCapi::builder().faults(fault()).start().await;
-    assert!(matches!(started, Err(StartError::Faults(_))), "{started:?}");
-    cf.mock.set_faults(vec![]).unwrap();
-    let started = MockCapi::builder().front().faults(fault()).start().await;
-    started.unwrap();
+    for (fault, what) in [
+        (Fault::truncate("*", "*"), "close connections in a response"),
+        (
+            Fault::drip("*", "*", Duration::from_secs(1)),
+            "send a response in pieces",
+        ),
+    ] {
+        let fault = || vec![fault.clone()];
+        let words = format!(
+            "fault 0: wiremock cannot {what}: start the mock with MockCapi::builder().front()"
+        );
+        assert_eq!(cf.mock.set_faults(fault()).unwrap_err().to_string(), words);
+        let refused = cf.put("/_mock/faults", json!(fault())).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.error().1.contains(&words), "{refused:?}");
+        let started = MockCapi::builder().faults(fault()).start().await;
+        assert!(matches!(started, Err(StartError::Faults(_))), "{started:?}");
+        cf.mock.set_faults(vec![]).unwrap();
+        let started = MockCapi::builder().front().faults(fault()).start().await;
+        started.unwrap();
+    }
 }
 
 #[tokio::test]

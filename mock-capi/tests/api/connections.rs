@@ -66,6 +66,29 @@ async fn a_truncated_answer_has_headers_and_half_a_body() {
 }
 
 #[tokio::test]
+async fn a_dripping_answer_arrives_whole_in_pieces() {
+    let cf = Session::start(MockCapi::builder().front()).await;
+    let time = Duration::from_millis(200);
+    let fault = Fault::drip("GET", "/v3/organizations", time).times(1);
+    cf.create_org("a").await;
+    cf.mock.set_faults(vec![fault]).unwrap();
+    let request = cf.request(Method::GET, "/v3/organizations");
+    let before = std::time::Instant::now();
+    let mut response = request.send().await.unwrap();
+    let promised = response.content_length().unwrap();
+    let (mut body, mut pieces) = (Vec::new(), 0);
+    while let Some(piece) = response.chunk().await.unwrap() {
+        body.extend_from_slice(&piece);
+        pieces += 1;
+    }
+    assert!(before.elapsed() >= time);
+    assert!(pieces > 1, "{pieces}");
+    assert_eq!(body.len() as u64, promised);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["resources"][0]["name"], "a");
+}
+
+#[tokio::test]
 async fn a_token_expires_at_a_request() {
     let cf = Session::v3().await;
     cf.mock

@@ -354,6 +354,7 @@ fn the_documented_examples_are_faults() {
         "drop_before",
         "drop_after",
         "truncate",
+        "drip",
         "expired_token",
         "failed_job",
         "failed_staging",

@@ -39,7 +39,9 @@ pub(crate) enum Ending {
     Whole,
     /// The connection is closed in the middle of the body.
     Truncated,
-    /// The connection is closed before the first byte.
+    /// The body is sent bit by bit, evenly over a time.
+    Dripped(Duration),
+    /// The connection breaks before the first byte.
     Dropped,
 }
 
@@ -112,7 +114,10 @@ impl Core {
         let effect = strike.as_ref().map(|strike| strike.effect);
         let timings = state.world.timings;
         let priced = state.pace.price(request.path, found.as_ref());
-        let held_back = strike.as_ref().map(|strike| strike.delay);
+        let held_back = strike
+            .as_ref()
+            .map(|strike| strike.delay)
+            .unwrap_or_default();
         if effect == Some(Effect::ExpiredToken) {
             state.tokens.expire();
         }
@@ -129,7 +134,13 @@ impl Core {
             state
                 .pace
                 .serve(priced, response.listed, &timings, &mut state.random);
-        let delay = total.saturating_add(held_back.unwrap_or_default());
+        let (ending, held_back) = match effect {
+            Some(Effect::DropBefore | Effect::DropAfter) => (Ending::Dropped, held_back),
+            Some(Effect::Truncate) => (Ending::Truncated, held_back),
+            Some(Effect::Drip) => (Ending::Dripped(held_back), Duration::ZERO),
+            _ => (Ending::Whole, held_back),
+        };
+        let delay = total.saturating_add(held_back);
         let response = match runtime {
             Some(runtime) => {
                 response.with_header("X-Runtime", format!("{:.6}", runtime.as_secs_f64()))
@@ -139,11 +150,6 @@ impl Core {
         let read = state.world.take_read();
         let read = read.and_then(|errand| osb::request(&state.world, &errand));
         let read = read.map(|request| self.signed(request));
-        let ending = match effect {
-            Some(Effect::DropBefore | Effect::DropAfter) => Ending::Dropped,
-            Some(Effect::Truncate) => Ending::Truncated,
-            _ => Ending::Whole,
-        };
         let outcome = Outcome {
             at: now,
             status: (ending != Ending::Dropped).then_some(response.status),
@@ -161,7 +167,7 @@ impl Core {
         }
         let sent = match ending {
             Ending::Dropped => &[][..],
-            Ending::Whole | Ending::Truncated => response.body.as_slice(),
+            Ending::Whole | Ending::Truncated | Ending::Dripped(_) => response.body.as_slice(),
         };
         state.log.add(request, outcome, sent);
         let request_id = request_id_header(request, request_id);

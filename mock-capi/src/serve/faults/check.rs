@@ -50,12 +50,15 @@ impl Fault {
         if self.fault.is_of_traffic() {
             return (wire == Wire::Wiremock).then(|| NO_APPS.to_owned());
         }
-        if self.fault == Effect::Truncate && wire == Wire::Wiremock {
-            return Some(
-                "wiremock cannot close connections in a response: start the mock with \
-                 MockCapi::builder().front()"
-                    .into(),
-            );
+        let impossible = match self.fault {
+            Effect::Truncate => Some("close connections in a response"),
+            Effect::Drip => Some("send a response in pieces"),
+            _ => None,
+        };
+        if let Some(what) = impossible.filter(|_| wire == Wire::Wiremock) {
+            return Some(format!(
+                "wiremock cannot {what}: start the mock with MockCapi::builder().front()"
+            ));
         }
         let path = self.path.as_deref()?;
         let method = self.method.as_deref().unwrap_or("*");
@@ -91,6 +94,10 @@ impl Fault {
             (
                 self.delay.is_none() && effect == Effect::Delay,
                 "delay needs a 'delay'",
+            ),
+            (
+                self.delay.is_none() && effect == Effect::Drip,
+                "drip needs a 'delay'",
             ),
             (
                 self.delay.is_none() && effect == Effect::Slow,
@@ -205,6 +212,7 @@ mod tests {
                 r#"[{"fault": "truncate", "app": "a"}]"#,
                 "fault 0: 'app' needs failed_staging, failed_copy, failed_task, crashing_instances, unreachable, unregistered or slow",
             ),
+            (r#"[{"fault": "drip"}]"#, "fault 0: drip needs a 'delay'"),
             (r#"[{"fault": "slow"}]"#, "fault 0: slow needs a 'delay'"),
             (
                 r#"[{"fault": "unregistered", "delay": "1s"}]"#,

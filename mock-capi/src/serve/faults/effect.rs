@@ -11,6 +11,7 @@ pub(crate) enum Effect {
     DropBefore,
     DropAfter,
     Truncate,
+    Drip,
     ExpiredToken,
     FailedStaging,
     FailedCopy,
@@ -33,6 +34,7 @@ impl Effect {
                 | Self::DropBefore
                 | Self::DropAfter
                 | Self::Truncate
+                | Self::Drip
                 | Self::ExpiredToken
         )
     }

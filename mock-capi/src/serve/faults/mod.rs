@@ -133,7 +133,14 @@ impl Fault {
         Self::of_request(Effect::Truncate, method, path)
     }
 
-    /// Expires all access tokens just before requests are processed. See
+    /// Processes requests and sends the answer's body bit by bit, evenly over that time.
+    pub fn drip(method: &str, path: &str, over: Duration) -> Self {
+        let mut fault = Self::of_request(Effect::Drip, method, path);
+        fault.delay = Some(over);
+        fault
+    }
+
+    /// Lets all access tokens expire just before requests are processed, see
     /// [`CloudController::expire_tokens`](crate::CloudController::expire_tokens).
     pub fn expired_token(method: &str, path: &str) -> Self {
         Self::of_request(Effect::ExpiredToken, method, path)

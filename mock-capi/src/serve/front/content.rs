@@ -1,11 +1,13 @@
 //! Responses as [`Front`](super::Front) sends them.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 use crate::api::http::Response;
 use crate::data_plane::{Reply, ReplyBody};
@@ -35,7 +37,10 @@ pub(super) fn present(answer: Answer) -> Result<hyper::Response<Content>, Droppe
     for (name, value) in headers {
         builder = builder.header(name.as_ref(), value);
     }
-    let content = Content::Whole(Whole::new(body.into(), answer.ending));
+    let content = match answer.ending {
+        Ending::Dripped(time) => Content::Dripped(Dripped::new(body.into(), time)),
+        ending => Content::Whole(Whole::new(body.into(), ending)),
+    };
     // A fault may ask for an invalid status.
     builder.body(content).map_err(|_| Dropped)
 }
@@ -60,6 +65,7 @@ pub(super) fn of_reply(reply: Reply) -> Result<hyper::Response<Content>, Dropped
 #[derive(Debug)]
 pub(super) enum Content {
     Whole(Whole),
+    Dripped(Dripped),
     Random(RandomBytes),
     /// The body of another server's response.
     Streamed(UnsyncBoxBody<Bytes, Dropped>),
@@ -83,6 +89,7 @@ impl Body for Content {
     ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
         match self.get_mut() {
             Self::Whole(whole) => whole.poll(context),
+            Self::Dripped(dripped) => dripped.poll(context).map(|it| it.map(Frame::data).map(Ok)),
             Self::Random(random) => Poll::Ready(random.next().map(|it| Ok(Frame::data(it)))),
             Self::Streamed(body) => Pin::new(body).poll_frame(context),
         }
@@ -91,6 +98,7 @@ impl Body for Content {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(whole) => whole.data.is_none() && !whole.breaks,
+            Self::Dripped(dripped) => dripped.left.is_empty(),
             Self::Random(random) => random.left == 0,
             Self::Streamed(body) => body.is_end_stream(),
         }
@@ -99,6 +107,7 @@ impl Body for Content {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(whole) => SizeHint::with_exact(whole.length),
+            Self::Dripped(dripped) => SizeHint::with_exact(dripped.left.len() as u64),
             Self::Random(random) => SizeHint::with_exact(random.left),
             Self::Streamed(body) => body.size_hint(),
         }
@@ -146,7 +155,41 @@ impl Whole {
     }
 }
 
-/// Random bytes.
+/// A body that is sent piece by piece, with a pause before each.
+#[derive(Debug)]
+pub(super) struct Dripped {
+    left: Bytes,
+    piece: usize,
+    pause: Duration,
+    pausing: Pin<Box<Sleep>>,
+}
+
+impl Dripped {
+    fn new(body: Bytes, time: Duration) -> Self {
+        const MOST_PIECES: usize = 20;
+        let piece = body.len().div_ceil(MOST_PIECES).max(1);
+        let pieces = u32::try_from(body.len().div_ceil(piece)).unwrap_or(u32::MAX);
+        let pause = time / pieces.max(1);
+        Self {
+            left: body,
+            piece,
+            pause,
+            pausing: Box::pin(sleep(pause)),
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.left.is_empty() {
+            return Poll::Ready(None);
+        }
+        ready!(self.pausing.as_mut().poll(context));
+        self.pausing = Box::pin(sleep(self.pause));
+        let length = self.piece.min(self.left.len());
+        Poll::Ready(Some(self.left.split_to(length)))
+    }
+}
+
+/// Bytes that nobody can tell.
 #[derive(Debug)]
 pub(super) struct RandomBytes {
     left: u64,
