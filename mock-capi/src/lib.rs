@@ -1,44 +1,100 @@
-//! A fake Cloud Controller for tests of its clients. It keeps state, has the rules and
-//! messages of the real Cloud Controller, and is fast enough for tests that create
-//! hundreds of apps.
+//! A fake Cloud Controller for tests: stateful, true to the real one's rules and texts,
+//! and fast enough for tests that create hundreds of apps.
+//!
+//! # A test
+//!
+//! A [`MockCapi`] has its own world and its own port, so tests run in parallel. The
+//! client under test gets its URL and logs in as `admin` with the password `admin`, or
+//! uses a token. What the test needs is seeded, and what the client did is read, without
+//! requests.
 //!
 //! ```
 //! use mock_capi::MockCapi;
+//! use serde_json::json;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mock = MockCapi::builder().user("admin", "secret").start().await?;
-//! let http = reqwest::Client::new();
+//! let mock = MockCapi::start().await?;
+//! let web = mock.org("my-org").space("my-space").app("web").started();
 //!
-//! // Log in like any client of UAA ...
-//! let token: serde_json::Value = http
-//!     .post(format!("{}/uaa/oauth/token", mock.uri()))
-//!     .basic_auth("cf", Some(""))
-//!     .form(&[("grant_type", "password"), ("username", "admin"), ("password", "secret")])
-//!     .send().await?
-//!     .json().await?;
-//! let token = token["access_token"].as_str().unwrap_or_default();
+//! // The client under test: it scales the app.
+//! let scaled = reqwest::Client::new()
+//!     .post(format!("{}/v3/apps/{}/processes/web/actions/scale", mock.uri(), web.guid()))
+//!     .bearer_auth(mock.token("admin")?)
+//!     .json(&json!({"instances": 3}))
+//!     .send().await?;
+//! assert_eq!(scaled.status(), 202);
 //!
-//! // ... and use the API.
-//! let org: serde_json::Value = http
-//!     .post(format!("{}/v3/organizations", mock.uri()))
-//!     .bearer_auth(token)
-//!     .json(&serde_json::json!({"name": "my-org"}))
-//!     .send().await?
-//!     .json().await?;
-//! assert_eq!(org["name"], "my-org");
-//!
-//! // Inspect the resources and the requests.
-//! assert_eq!(mock.state()["organizations"][0]["guid"], org["guid"]);
-//! assert_eq!(mock.stats().by_route["POST /v3/organizations"], 1);
+//! let web = mock.app("web").ok_or("web is gone")?;
+//! assert_eq!((web.instances, web.running), (3, 3));
+//! assert_eq!(mock.stats().by_route["POST /v3/apps/:guid/processes/:type/actions/scale"], 1);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Nothing runs in the background: [`MockCapiBuilder`] sets how long stagings, copies,
-//! starts and jobs take, and [`CloudController::advance`] moves the clock instead of
-//! waiting. [`Fault`]s make operations fail. [`Dialect`] selects today's API or that of
-//! April 2017.
+//! # Stubs and verification
+//!
+//! The fake is the last mock of a [`wiremock`] server. A test mounts its own in front of
+//! it on [`MockCapi::server`], with expectations and [`Scope`]s. `received_requests` of
+//! the server has all requests after [`MockCapiBuilder::record_requests`].
+//!
+//! ```
+//! use mock_capi::MockCapi;
+//! use mock_capi::wiremock::matchers::{method, path};
+//! use mock_capi::wiremock::{Mock, ResponseTemplate};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mock = MockCapi::builder().record_requests().start().await?;
+//! Mock::given(method("GET"))
+//!     .and(path("/v3/apps"))
+//!     .respond_with(ResponseTemplate::new(502))
+//!     .up_to_n_times(1)
+//!     .expect(1)
+//!     .mount(mock.server())
+//!     .await;
+//!
+//! let http = reqwest::Client::new();
+//! let apps = http.get(format!("{}/v3/apps", mock.uri())).bearer_auth(mock.token("admin")?);
+//! assert_eq!(apps.try_clone().ok_or("no clone")?.send().await?.status(), 502);
+//! assert_eq!(apps.send().await?.status(), 200);
+//! let received = mock.server().received_requests().await.unwrap_or_default();
+//! assert_eq!(received.len(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What goes wrong
+//!
+//! [`Fault`]s make requests, jobs, staging and instances fail, with counts that are
+//! verified when the mock is dropped.
+//!
+//! ```
+//! use mock_capi::{Fault, MockCapi};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mock = MockCapi::start().await?;
+//! mock.set_faults(vec![Fault::answer("GET", "/", 503).times(1).expect(1)])?;
+//! assert_eq!(reqwest::get(mock.uri()).await?.status(), 503);
+//! assert_eq!(reqwest::get(mock.uri()).await?.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Time
+//!
+//! Nothing happens in the background: staging, copying, starting and jobs take the times
+//! that [`MockCapiBuilder`] was told, and [`CloudController::advance`] lets time pass
+//! without waiting. [`CloudController::snapshot`] keeps a world to go back to.
+//!
+//! # Other ways to serve it
+//!
+//! [`MockCapiBuilder::front`] serves the fake by a server of mock-capi's own, which
+//! breaks off answers, speaks TLS, streams uploads and lets apps answer on their routes.
+//! [`CloudController::mount`] adds it to a `wiremock` server that a test has already.
+//! The command `mock-capi` is for tests in other languages. [`Dialect`] chooses between
+//! today's API and that of April 2017.
 
 mod api;
 mod data_plane;
@@ -57,7 +113,7 @@ pub use serve::mock_capi::{MockCapi, StartError};
 pub use serve::on_wiremock::{Scope, Wiremock};
 pub use serve::pace::{InvalidProfile, Profile};
 pub use serve::seeds::{AppSeed, AppState, OrgSeed, RouteError, SpaceSeed};
-pub use serve::state::StateError;
+pub use serve::state::{Snapshot, SnapshotError, StateError};
 pub use wiremock;
 pub use world::PackageFile;
 pub use world::settings::{Dialect, UnknownDialect};

@@ -88,14 +88,11 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
         }
         ("GET", "snapshot") => match core.snapshot() {
             Ok(snapshot) => Response::json_text(200, snapshot),
-            Err(error) => refuse(&format!("snapshot: {error}")),
+            Err(error) => refuse(&error.to_string()),
         },
         ("PUT", "snapshot") => {
             let restored = core.restore(request.body);
-            change(
-                restored.map_err(|error| format!("snapshot: {error}")),
-                |()| {},
-            )
+            change(restored.map_err(|error| error.to_string()), |()| {})
         }
         ("GET", "clock") => Response::ok(&present_clock(core)),
         ("PUT", "clock") => change(set_clock(core, request), |()| {}),

@@ -12,7 +12,7 @@ use crate::api::osb::{self, BrokerReply, BrokerRequest};
 use crate::data_plane::{AppBehaviour, InvalidApps};
 use crate::serve::core::{Answer, Core, RecordedRequest, Stats};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
-use crate::serve::state::StateError;
+use crate::serve::state::{Snapshot, SnapshotError, StateError};
 use crate::world::{Package, PackageFile};
 
 /// A fake Cloud Controller: its world, its clock and its faults. Clones share them.
@@ -96,8 +96,20 @@ impl CloudController {
         token.ok_or_else(|| TokenError::UnknownUser(user.to_owned()))
     }
 
-    /// An HTTP client for this mock that is logged in as the administrator. It trusts no
-    /// certificate unless the mock itself is served with TLS.
+    /// An HTTP client that is logged in as the administrator, for as long as a token
+    /// lasts, and that trusts the mock's certificate.
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::builder().front().tls().start().await?;
+    /// let apps = mock.client()?.get(format!("{}/v3/apps", mock.uri())).send().await?;
+    /// assert_eq!(apps.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -111,12 +123,11 @@ impl CloudController {
         let token = HeaderValue::try_from(format!("bearer {token}")).ok();
         let headers = token.map(|token| (AUTHORIZATION, token)).into_iter();
         let headers: HeaderMap = headers.collect();
+        let certificate = self.core.certificate();
+        let certificate = certificate.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()));
         let builder = reqwest::Client::builder().default_headers(headers);
-        match self.uri().starts_with("http://") {
-            // Reading the system's certificates takes longer than most tests.
-            true => builder.tls_certs_only([]).build(),
-            false => builder.build(),
-        }
+        // Reading the system's certificates takes longer than most tests.
+        builder.tls_certs_only(certificate.transpose()?).build()
     }
 
     /// The requests since the start or since [`forget_requests`], in order of arrival.
@@ -228,6 +239,46 @@ impl CloudController {
     /// Expires all access tokens. Refresh tokens stay valid.
     pub fn expire_tokens(&self) {
         self.core.expire_tokens();
+    }
+
+    /// The world as it is now, with its users and their logins, for [`restore`].
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::start().await?;
+    /// mock.org("o").space("s").app("a");
+    /// let before = mock.snapshot()?;
+    ///
+    /// mock.org("o").space("s").app("b");
+    /// mock.restore(&before)?;
+    /// assert_eq!(mock.apps().len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`] if the world cannot be written as JSON, which is a bug.
+    ///
+    /// [`restore`]: Self::restore
+    pub fn snapshot(&self) -> Result<Snapshot, SnapshotError> {
+        self.core.snapshot().map(Snapshot)
+    }
+
+    /// Goes back to a snapshot of this mock or another one. Faults, stubs, times and
+    /// recorded requests stay, and the clock does not go back.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`] if the snapshot is of a mock of the other [`Dialect`]; nothing
+    /// changes then.
+    ///
+    /// [`Dialect`]: crate::Dialect
+    pub fn restore(&self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        self.core.restore(snapshot.as_json())
     }
 
     /// Saves the world, its users and their logins to a file, completely or not at all.

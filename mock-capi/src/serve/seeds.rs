@@ -153,7 +153,7 @@ impl AppSeed<'_> {
         });
         mapped.map(|_| self).map_err(|refusal| RouteError {
             host: host.into(),
-            reason: format!("{refusal:?}"),
+            reason: refusal.to_string(),
         })
     }
 

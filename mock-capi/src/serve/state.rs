@@ -1,6 +1,7 @@
 //! Saves and loads the state of a mock: the world, the users, and the key that signs
 //! tokens, so that logins stay valid.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -80,7 +81,32 @@ pub enum StateError {
     },
 }
 
-/// A state file that is locked, so that no other mock can use it.
+/// A world with its users and logins at some time; from
+/// [`CloudController::snapshot`](crate::CloudController::snapshot).
+#[derive(Clone)]
+pub struct Snapshot(pub(crate) Vec<u8>);
+
+impl Snapshot {
+    /// The JSON that `PUT /_mock/snapshot` takes. It has passwords.
+    pub fn as_json(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("bytes", &self.0.len())
+            .finish()
+    }
+}
+
+/// Why a snapshot cannot be made or restored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("snapshot: {0}")]
+pub struct SnapshotError(pub(crate) String);
+
+/// A locked state file, which no other mock can use.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,

@@ -23,27 +23,43 @@ pub(crate) struct NewRoute {
 }
 
 /// Why a route is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RouteRefusal {
+    #[error("there is no such space")]
     NoSpace,
+    #[error("there is no such domain")]
     NoDomain,
+    #[error("the organization cannot use the domain")]
     DomainNotUsable,
+    #[error("the space's quota allows no more routes")]
     SpaceQuotaExceeded,
+    #[error("the organization's quota allows no more routes")]
     QuotaExceeded,
+    #[error("a domain has that name")]
     DomainExists,
+    #[error("a host has letters, digits, '-' and '_' only")]
     HostInvalid,
+    #[error("an internal domain has no wildcard routes")]
     WildcardUnsupported,
+    #[error("a shared domain needs a host")]
     HostMissing,
+    #[error("host and domain are too long")]
     HostTooLong,
+    #[error("an internal domain has no paths")]
     PathUnsupported,
+    #[error("the path is too long")]
     PathTooLong,
+    #[error("the path has invalid characters")]
     PathInvalid,
-    /// The quota of the organization does not allow more reserved ports.
+    #[error("the organization's quota allows no more reserved ports")]
     PortQuotaExceeded,
+    #[error("the path is a single '/'")]
     PathSingleSlash,
+    #[error("the domain has no ports")]
     PortUnsupported,
+    #[error("the route exists")]
     Taken,
-    /// Another space has a route with that host.
+    #[error("another space has a route with that host")]
     TakenElsewhere,
 }
 

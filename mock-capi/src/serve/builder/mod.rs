@@ -219,7 +219,9 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Records all requests with their bodies: see [`CloudController::requests`].
+    /// Keeps all requests with their bodies in memory, see
+    /// [`CloudController::requests`] and, behind wiremock,
+    /// [`received_requests`](wiremock::MockServer::received_requests).
     #[must_use]
     pub fn record_requests(mut self) -> Self {
         self.options.record_requests = true;
@@ -385,12 +387,14 @@ impl<A: Adapter> MockCapiBuilder<A> {
     ///
     /// # Errors
     ///
-    /// [`StartError::Listen`] if the mock cannot listen on the address;
-    /// [`StartError::State`] if the state file cannot be loaded or saved, or another mock
-    /// uses it; [`StartError::SeedFile`] if the seed file cannot be read or is invalid;
-    /// [`StartError::Faults`] if a fault could never strike, or the adapter does not
-    /// support it; [`StartError::Times`] if the jitter is not between 0 and 1;
-    /// [`StartError::Tls`] if the certificate cannot be created.
+    /// [`StartError::Listen`] if the address cannot be listened on;
+    /// [`StartError::State`] if there is a state file that cannot be loaded or
+    /// saved, or that another mock uses;
+    /// [`StartError::SeedFile`] if there is a seed file that cannot be read or
+    /// asks for what cannot be; [`StartError::Faults`] if a fault could never
+    /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is
+    /// not from 0 to 1; [`StartError::Tls`] if no certificate can be made;
+    /// [`StartError::Broker`] if a service broker inside the mock cannot listen.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {
         let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
         let tls = self.options.tls().map_err(StartError::Tls)?;

@@ -14,7 +14,7 @@ use crate::api::uaa::token::{Holder, TokenKind};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
 use crate::serve::pace::{PriceList, Profile};
 use crate::serve::request_log::{RequestFilter, Verification, Verified};
-use crate::serve::state::{self, SavedState, StateError};
+use crate::serve::state::{self, SavedState, SnapshotError, StateError};
 use crate::serve::stubs::Stub;
 use crate::serve::worlds::Worlds;
 use crate::world::settings::Timings;
@@ -143,15 +143,16 @@ impl Core {
     }
 
     /// The world, its users and their logins, as JSON.
-    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, serde_json::Error> {
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, SnapshotError> {
         let mut state = self.lock();
         state.world.settle(self.clock.now());
-        state::snapshot(self.settings.dialect, &state.tokens, &state.world)
+        let taken = state::snapshot(self.settings.dialect, &state.tokens, &state.world);
+        taken.map_err(|error| SnapshotError(error.to_string()))
     }
 
-    /// Restores a snapshot. The clock does not go back.
-    pub(crate) fn restore(&self, json: &[u8]) -> Result<(), String> {
-        let loaded = state::from_snapshot(json, self.settings.dialect)?;
+    /// Goes back to a snapshot. The clock does not go back.
+    pub(crate) fn restore(&self, json: &[u8]) -> Result<(), SnapshotError> {
+        let loaded = state::from_snapshot(json, self.settings.dialect).map_err(SnapshotError)?;
         let mut state = self.lock();
         self.clock
             .advance(loaded.world.now().since(self.clock.now()));

@@ -7,7 +7,7 @@ mod brokers;
 mod controls;
 mod record;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::api::router::Router;
 use crate::api::uaa::token::Tokens;
@@ -62,6 +62,8 @@ pub(crate) struct Core {
     wire: Wire,
     /// The URL of the mock.
     base: OnceLock<String>,
+    /// The certificate of TLS, in PEM.
+    certificate: OnceLock<Arc<str>>,
     state: Mutex<State>,
     /// Additional worlds of this process, if they are allowed.
     worlds: Mutex<Option<Worlds>>,
@@ -157,6 +159,7 @@ impl Core {
             clock,
             wire,
             base: OnceLock::new(),
+            certificate: OnceLock::new(),
             state: Mutex::new(state),
             worlds: Mutex::new(None),
             courier: OnceLock::new(),
@@ -174,6 +177,16 @@ impl Core {
     /// Sets the URL of the mock. Only the first call has an effect.
     pub(crate) fn serve_at(&self, base: String) {
         let _ = self.base.set(base);
+    }
+
+    /// Says which certificate clients have to trust.
+    pub(crate) fn serve_with(&self, certificate: Arc<str>) {
+        let _ = self.certificate.set(certificate);
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn certificate(&self) -> Option<&str> {
+        self.certificate.get().map(AsRef::as_ref)
     }
 
     pub(crate) fn clock(&self) -> &Clock {

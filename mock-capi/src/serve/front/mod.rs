@@ -10,6 +10,7 @@ mod tls;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -85,6 +86,9 @@ impl Front {
         };
         let scheme = if tls.is_some() { "https" } else { "http" };
         controller.core().serve_at(format!("{scheme}://{address}"));
+        if let Some(tls) = &tls {
+            controller.core().serve_with(Arc::clone(&tls.certificate));
+        }
         let (stop, stopped) = oneshot::channel();
         let accepted = accept(socket, tls.clone(), controller);
         let serve = move || {
