@@ -98,6 +98,7 @@
 
 mod api;
 mod data_plane;
+mod json;
 mod serve;
 mod world;
 

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
 use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi, MockCapiBuilder, Profile};
 use tempfile::NamedTempFile;
 
@@ -55,7 +56,12 @@ struct Arguments {
     #[arg(long, default_value = "v3", env = "MOCK_CAPI_DIALECT")]
     dialect: Dialect,
     /// Name of the administrator
-    #[arg(long, default_value = "admin", env = "MOCK_CAPI_USER")]
+    #[arg(
+        long,
+        default_value = "admin",
+        value_parser = NonEmptyStringValueParser::new(),
+        env = "MOCK_CAPI_USER"
+    )]
     user: String,
     /// Password of the administrator
     #[arg(
@@ -76,6 +82,7 @@ struct Arguments {
         long,
         value_name = "NAME",
         default_value = "apps.mock.test",
+        value_parser = parse_domain,
         env = "MOCK_CAPI_APPS_DOMAIN"
     )]
     apps_domain: String,
@@ -172,6 +179,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "NAME",
+        value_parser = parse_host,
         env = "MOCK_CAPI_ALLOW_HOST",
         value_delimiter = ','
     )]
@@ -409,12 +417,33 @@ fn parse_broker(text: &str) -> Result<(String, Vec<String>), &'static str> {
 }
 
 fn parse_user(text: &str) -> Result<(String, String), &'static str> {
-    let (name, password) = text.split_once(':').ok_or("no ':' before a password")?;
+    let named = text.split_once(':').filter(|(name, _)| !name.is_empty());
+    let (name, password) = named.ok_or("a name and a secret have a ':' between them")?;
     Ok((name.into(), password.into()))
 }
 
-/// The file with the certificate that clients must trust. A temporary file is deleted
-/// when the mock exits.
+/// A host name, without a port.
+fn parse_host(text: &str) -> Result<String, &'static str> {
+    let is_label = |label: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        !label.is_empty() && label.chars().all(is_part)
+    };
+    if text.split('.').all(is_label) {
+        Ok(text.into())
+    } else {
+        Err("a host name has letters, digits, '-', '_' and '.', and no port")
+    }
+}
+
+fn parse_domain(text: &str) -> Result<String, &'static str> {
+    match parse_host(text)? {
+        domain if domain.contains('.') => Ok(domain),
+        _ => Err("a domain has at least two parts, such as apps.mock.test"),
+    }
+}
+
+/// The certificate that clients have to trust. A temporary file is removed when
+/// the mock ends.
 enum CertificateFile {
     Chosen(PathBuf),
     Temporary(NamedTempFile),

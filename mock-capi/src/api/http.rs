@@ -7,8 +7,6 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde::de::Error as _;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -178,17 +176,6 @@ fn is_v2(path: &str) -> bool {
 pub(crate) fn last_value<'p>(params: &'p [(String, String)], name: &str) -> Option<&'p str> {
     let found = params.iter().rev().find(|(key, _)| key == name);
     found.map(|(_, value)| value.as_str())
-}
-
-/// Reads a JSON object. Serde alone would also accept a list of the fields in their
-/// order.
-pub(crate) fn read_object<'de, T: Deserialize<'de>>(
-    json: &'de [u8],
-) -> Result<T, serde_json::Error> {
-    if json.trim_ascii_start().starts_with(b"[") {
-        return Err(serde_json::Error::custom("expected an object, not a list"));
-    }
-    serde_json::from_slice(json)
 }
 
 /// A response.

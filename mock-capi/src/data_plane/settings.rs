@@ -11,6 +11,7 @@ use url::Url;
 
 use super::behaviour::Behaviour;
 use super::{Reply, go};
+use crate::json::read_list;
 use crate::world::{App, Guid, Space, World};
 
 /// The behaviour of an app on its routes, instead of the default one.
@@ -174,7 +175,7 @@ impl AppBehaviour {
     ///
     /// [`InvalidApps`] if the text is not such a list.
     pub fn list_from_json(json: &[u8]) -> Result<Vec<Self>, InvalidApps> {
-        serde_json::from_slice(json).map_err(|error| InvalidApps(error.to_string()))
+        read_list(json, "app").map_err(InvalidApps)
     }
 
     /// The behaviour, or why it is invalid.
@@ -221,6 +222,11 @@ impl FixedAnswer {
     fn check(&self) -> Result<(), String> {
         if !(200..=599).contains(&self.status) {
             return Err("'status' must be from 200 to 599".into());
+        }
+        let of_body = ["content-length", "transfer-encoding"];
+        let mut names = self.headers.keys();
+        if let Some(name) = names.find(|name| of_body.contains(&name.to_lowercase().as_str())) {
+            return Err(format!("'{name}' follows from the body"));
         }
         let invalid = self.headers.iter().find(|(name, value)| {
             HeaderName::try_from(name.as_str()).is_err()

@@ -8,18 +8,19 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::api::error::CcError;
-use crate::api::http::{Request, Response, read_object};
+use crate::api::http::{Request, Response};
 use crate::data_plane::AppBehaviour;
+use crate::json::read_object;
 use crate::serve::core::{Core, Times};
 use crate::serve::faults::Fault;
 use crate::serve::hosts;
 use crate::serve::overview;
 use crate::serve::pace::Profile;
 use crate::serve::page;
-use crate::serve::request_log::RequestFilter;
+use crate::serve::request_log::{RequestFilter, Verification};
 use crate::serve::stubs::Stub;
 use crate::serve::worlds::Worlds;
-use crate::world::clock::Timestamp;
+use crate::world::clock::{Clock, Timestamp};
 use crate::world::durations;
 use crate::world::settings::TimingsPatch;
 
@@ -125,6 +126,16 @@ fn refuse(complaint: &str) -> Response {
 /// request with that number; `number`, `method`, `path`, `user` and `status` filter them,
 /// and `?short=true` leaves out headers and bodies.
 fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
+    const KNOWN: [&str; 7] = [
+        "after", "number", "method", "path", "user", "status", "short",
+    ];
+    let mut names = request.query.iter().map(|(name, _)| name.as_str());
+    if let Some(unknown) = names.find(|name| !KNOWN.contains(name)) {
+        let known = KNOWN.join(", ");
+        return Err(CcError::bad_query(format!(
+            "'{unknown}' is unknown, must be one of {known}"
+        )));
+    }
     let text = |name: &str| request.query(name).map(str::to_owned);
     let filter = RequestFilter {
         number: request.number("number")?,
@@ -134,7 +145,18 @@ fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
         status: request.number("status")?,
         body: None,
     };
-    let in_short = request.query("short") == Some("true");
+    if let Some(complaint) = filter.complaint() {
+        return Err(CcError::bad_query(complaint));
+    }
+    let in_short = match request.query("short") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            return Err(CcError::bad_query(format!(
+                "short '{other}' is neither true nor false"
+            )));
+        }
+    };
     let after = request.number("after")?.unwrap_or(0);
     Ok(core.logged(after, &filter, in_short))
 }
@@ -142,7 +164,14 @@ fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
 /// Responds with 200 if the requests were sent as expected, otherwise with 409. The body
 /// contains the requests that were found.
 fn verify(core: &Core, request: &Request<'_>) -> Response {
-    match read_object(request.body) {
+    let read = read_object(request.body).map_err(|error| error.to_string());
+    let verification = read.and_then(
+        |verification: Verification| match verification.complaint() {
+            Some(complaint) => Err(complaint.to_owned()),
+            None => Ok(verification),
+        },
+    );
+    match verification {
         Ok(verification) => {
             let verified = core.verify(&verification);
             let status = if verified.met { 200 } else { 409 };
@@ -170,6 +199,9 @@ fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
         let now = clock.now();
         if at < now {
             return Err(format!("clock: the time cannot go back; it is {now}"));
+        }
+        if at > Clock::LAST {
+            return Err(format!("clock: time ends at {}", Clock::LAST));
         }
         clock.advance(at.since(now));
     }
@@ -262,16 +294,24 @@ fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
             )));
         }
     };
-    let workers = said.remove("workers").map(serde_json::from_value::<usize>);
-    let workers = workers.transpose();
-    let workers = workers.map_err(|error| refuse(format!("workers: {error}")))?;
+    let workers = said.remove("workers").map(|workers| {
+        let count = workers
+            .as_u64()
+            .and_then(|count| usize::try_from(count).ok());
+        count.ok_or_else(|| refuse(format!("workers is a number from 0 on, not {workers}")))
+    });
+    let workers = workers.transpose()?;
     let mut timings = core.timings();
     if let Some(Some(profile)) = &profile {
         profile.set_times(&mut timings).map_err(refuse)?;
     }
-    let patch: TimingsPatch =
-        serde_json::from_value(Value::Object(said)).map_err(|error| refuse(error.to_string()))?;
-    timings.change(&patch).map_err(refuse)?;
+    // One by one, so that errors name the time.
+    for (name, value) in said {
+        let one = Value::Object(Map::from_iter([(name.clone(), value)]));
+        let patch: TimingsPatch =
+            serde_json::from_value(one).map_err(|error| refuse(format!("{name}: {error}")))?;
+        timings.change(&patch).map_err(refuse)?;
+    }
     Ok(Times {
         timings,
         profile,

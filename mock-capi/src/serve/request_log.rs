@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::api::http::Request;
-use crate::serve::faults::{Effect, matches_path};
+use crate::serve::faults::{Effect, matches_path, method_complaint, path_complaint};
 use crate::world::clock::Timestamp;
 
 /// The number of bytes of a body that are kept.
@@ -174,6 +174,12 @@ pub(crate) struct RequestFilter {
 }
 
 impl RequestFilter {
+    /// Why it could never admit a request.
+    pub(crate) fn complaint(&self) -> Option<&'static str> {
+        let path = self.path.as_deref().and_then(path_complaint);
+        path.or_else(|| self.method.as_deref().and_then(method_complaint))
+    }
+
     pub(crate) fn admits(&self, request: &LoggedRequest) -> bool {
         self.misses(request) == 0
     }
@@ -189,7 +195,7 @@ impl RequestFilter {
             self.number.is_none_or(|number| number == request.number),
             self.method
                 .as_ref()
-                .is_none_or(|method| method.eq_ignore_ascii_case(&request.method)),
+                .is_none_or(|method| method == "*" || method.eq_ignore_ascii_case(&request.method)),
             self.path
                 .as_ref()
                 .is_none_or(|pattern| matches_path(pattern, path)),
@@ -248,7 +254,19 @@ pub(crate) struct Verified {
 }
 
 impl Verification {
-    /// Verifies the log. Without a count, at least one request is expected.
+    /// Why it could never be met, or says two things.
+    pub(crate) fn complaint(&self) -> Option<&'static str> {
+        let range = self.at_least.zip(self.at_most);
+        if self.count.is_some() && (self.at_least.is_some() || self.at_most.is_some()) {
+            return Some("'count' does not go with 'at_least' and 'at_most'");
+        }
+        if range.is_some_and(|(least, most)| least > most) {
+            return Some("'at_least' is more than 'at_most'");
+        }
+        self.request.complaint()
+    }
+
+    /// Without a count, at least one request is expected.
     pub(crate) fn check(&self, log: &RequestLog) -> Verified {
         /// The maximum number of near misses.
         const SHOWN: usize = 10;

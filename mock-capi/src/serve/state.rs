@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::api::uaa::token::Tokens;
+use crate::json::read_object;
 use crate::world::World;
 use crate::world::settings::Dialect;
 
@@ -184,11 +185,6 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
         path: path.to_owned(),
         source,
     };
-    // A file of another version may differ in all other fields.
-    #[derive(Deserialize)]
-    struct Head {
-        mock_capi_state: u32,
-    }
     let head: Head = serde_json::from_slice(&text).map_err(invalid)?;
     if head.mock_capi_state != FORMAT {
         return Err(StateError::Format {
@@ -204,6 +200,12 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
         });
     }
     Ok(state)
+}
+
+/// What states of all versions have. All else may differ.
+#[derive(Deserialize)]
+struct Head {
+    mock_capi_state: u32,
 }
 
 impl<'s> SavedState<&'s World, &'s Tokens> {
@@ -228,11 +230,11 @@ pub(crate) fn snapshot(
 
 /// Reads the output of [`snapshot`].
 pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState, String> {
-    let state: LoadedState = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    if state.mock_capi_state != FORMAT {
-        let found = state.mock_capi_state;
-        return Err(format!("it has the format {found}, not {FORMAT}"));
+    let Head { mock_capi_state } = read_object(json).map_err(|error| error.to_string())?;
+    if mock_capi_state != FORMAT {
+        return Err(format!("it has the format {mock_capi_state}, not {FORMAT}"));
     }
+    let state: LoadedState = read_object(json).map_err(|error| error.to_string())?;
     if state.dialect != dialect.to_string() {
         return Err(format!("it is of the dialect {}", state.dialect));
     }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::http::Response;
-use crate::serve::faults::matches_path;
+use crate::json::read_list;
+use crate::serve::faults::{matches_path, method_complaint, path_complaint};
 
 /// A response to certain requests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -67,7 +68,7 @@ impl Stubs {
 impl Stub {
     /// Reads a JSON list of stubs.
     pub(crate) fn list_from_json(json: &[u8]) -> Result<Vec<Self>, String> {
-        let stubs: Vec<Self> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let stubs: Vec<Self> = read_list(json, "stub")?;
         for (index, stub) in stubs.iter().enumerate() {
             if let Some(complaint) = stub.complaint() {
                 return Err(format!("stub {index}: {complaint}"));
@@ -77,14 +78,20 @@ impl Stub {
     }
 
     fn complaint(&self) -> Option<String> {
-        if !self.path.starts_with('/') || self.path.contains('?') {
-            return Some("'path' must start with a '/' and has no query".into());
+        let method = self.method.as_deref().and_then(method_complaint);
+        if let Some(complaint) = path_complaint(&self.path).or(method) {
+            return Some(complaint.into());
         }
         if !(200..=599).contains(&self.status) {
             return Some("'status' must be from 200 to 599".into());
         }
         if self.times == Some(0) {
             return Some("'times' must be 1 or more".into());
+        }
+        let of_body = ["content-length", "transfer-encoding"];
+        let mut names = self.headers.keys();
+        if let Some(name) = names.find(|name| of_body.contains(&name.to_lowercase().as_str())) {
+            return Some(format!("'{name}' follows from the body"));
         }
         let invalid = self.headers.iter().find(|(name, value)| {
             HeaderName::try_from(name.as_str()).is_err()
@@ -98,7 +105,7 @@ impl Stub {
             && self
                 .method
                 .as_ref()
-                .is_none_or(|only| only.eq_ignore_ascii_case(method))
+                .is_none_or(|only| only == "*" || only.eq_ignore_ascii_case(method))
             && matches_path(&self.path, path)
     }
 

@@ -72,7 +72,12 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let at = humantime::parse_rfc3339(&text).map_err(de::Error::custom)?;
+        let at = humantime::parse_rfc3339(&text);
+        let at = at.map_err(|_| {
+            de::Error::custom(format!(
+                "'{text}' is not a time such as '2030-01-01T00:00:00Z'"
+            ))
+        })?;
         let since_epoch = at.duration_since(UNIX_EPOCH).map_err(de::Error::custom)?;
         Ok(Self(millis(since_epoch)))
     }
@@ -116,7 +121,7 @@ struct Hands {
 
 impl Clock {
     /// The year 2500; the nanoseconds of logs overflow soon after.
-    const LAST: Timestamp = Timestamp(16_725_225_600_000);
+    pub(crate) const LAST: Timestamp = Timestamp(16_725_225_600_000);
 
     pub(crate) fn new() -> Self {
         let since_epoch = SystemTime::now()

@@ -19,6 +19,9 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     let text: Option<String> = Option::deserialize(deserializer)?;
-    let time = text.map(|text| humantime::parse_duration(&text));
+    let time = text.map(|text| {
+        humantime::parse_duration(&text)
+            .map_err(|error| format!("'{text}' is not a duration such as '1m 30s': {error}"))
+    });
     time.transpose().map_err(de::Error::custom)
 }

@@ -630,3 +630,109 @@ async fn tests_get_a_logged_in_client() {
     let list = send(http.get(format!("{}/v3/apps", cf.mock.uri()))).await;
     assert_eq!(list.status, 200);
 }
+
+#[tokio::test]
+async fn mistakes_in_requests_to_the_mock_are_named() {
+    let cf = Session::v3().await;
+    for (request, body, complaint) in [
+        ("PUT stubs", "{}", "stubs: expected a list, not an object"),
+        (
+            "PUT stubs",
+            "[null]",
+            "stubs: stub 0: expected an object, not null",
+        ),
+        (
+            "PUT stubs",
+            r#"[{"path": "/x"}, {"path": "/x", "headers": {"Content-Length": "5"}}]"#,
+            "stubs: stub 1: 'Content-Length' follows from the body",
+        ),
+        (
+            "PUT stubs",
+            r#"[{"path": "/v3/ap*"}]"#,
+            "stubs: stub 0: in 'path', a '*' must be the whole last segment",
+        ),
+        (
+            "PUT stubs",
+            r#"[{"path": "/v3/apps", "method": "GETT"}]"#,
+            "stubs: stub 0: 'method' must be an HTTP method, or '*'",
+        ),
+        (
+            "POST verify",
+            "",
+            "verify: expected an object, not an empty body",
+        ),
+        (
+            "POST verify",
+            r#"{"request": {}, "count": 1, "at_least": 1}"#,
+            "verify: 'count' does not go with 'at_least' and 'at_most'",
+        ),
+        (
+            "POST verify",
+            r#"{"request": {}, "at_least": 2, "at_most": 1}"#,
+            "verify: 'at_least' is more than 'at_most'",
+        ),
+        (
+            "POST verify",
+            r#"{"request": {"path": "apps"}}"#,
+            "verify: 'path' must start with a '/'",
+        ),
+        (
+            "PUT times",
+            r#"{"latency": "-5s"}"#,
+            "times: latency: '-5s' is not a duration such as '1m 30s'",
+        ),
+        (
+            "PUT times",
+            r#"{"staging": {}}"#,
+            "times: staging: invalid type: map",
+        ),
+        (
+            "PUT clock",
+            r#"{"at": "soon"}"#,
+            "clock: 'soon' is not a time such as '2030-01-01T00:00:00Z'",
+        ),
+        (
+            "PUT clock",
+            r#"{"at": "9999-12-31T23:59:59Z"}"#,
+            "clock: time ends at 2500-01-01T00:00:00Z",
+        ),
+        (
+            "PUT snapshot",
+            "[]",
+            "snapshot: expected an object, not a list",
+        ),
+        (
+            "PUT snapshot",
+            r#"{"mock_capi_state": 99}"#,
+            "snapshot: it has the format 99, not 2",
+        ),
+        (
+            "PUT apps",
+            "[7]",
+            "apps: app 0: expected an object, not a number",
+        ),
+        (
+            "GET requests?bogus=1",
+            "",
+            "'bogus' is unknown, must be one of after, number, method, path, user, status, short",
+        ),
+        (
+            "GET requests?short=maybe",
+            "",
+            "short 'maybe' is neither true nor false",
+        ),
+        (
+            "GET requests?method=GETT",
+            "",
+            "'method' must be an HTTP method, or '*'",
+        ),
+    ] {
+        let (method, endpoint) = request.split_once(' ').unwrap();
+        let url = format!("{}/_mock/{endpoint}", cf.mock.uri());
+        let answer = cf.http.request(method.parse().unwrap(), url).body(body);
+        let answer = send(answer).await;
+        assert_eq!(answer.status, 400, "{request} {body}");
+        let error = answer.error().1;
+        assert!(error.contains(complaint), "{request} {body}: {error}");
+    }
+}

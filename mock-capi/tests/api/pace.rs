@@ -111,7 +111,10 @@ async fn a_profile_and_workers_are_set_while_the_mock_runs() {
             json!({"profile": "fast"}),
             "profile is 'measured' or 'none', not \"fast\"",
         ),
-        (json!({"workers": -1}), "workers: invalid value"),
+        (
+            json!({"workers": -1}),
+            "workers is a number from 0 on, not -1",
+        ),
         (json!({"pace": 1}), "unknown field `pace`"),
     ] {
         let (status, refused) = put(wrong.clone()).await;

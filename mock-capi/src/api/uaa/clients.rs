@@ -8,9 +8,10 @@ use super::filter::Attributes;
 use super::refusal::Refusal;
 use super::scim::{self, caller, require_scope};
 use crate::api::context::{RequestContext, View};
-use crate::api::http::{Response, read_object};
+use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::state::Present;
+use crate::json::read_object;
 use crate::world::{Client, ClientDetails, Guid};
 
 pub(super) const ROUTES: &[Route] = &[

@@ -8,9 +8,10 @@ use super::refusal::Refusal;
 use super::scim::{self, SCHEMAS, check_version, require_scope, with_version};
 use super::users::MetaMessage;
 use crate::api::context::{RequestContext, View};
-use crate::api::http::{Response, read_object};
+use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::state::Present;
+use crate::json::read_object;
 use crate::world::{Group, Guid, Member, UAA_ORIGIN, World};
 
 pub(super) const ROUTES: &[Route] = &[

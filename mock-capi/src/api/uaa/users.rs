@@ -9,9 +9,10 @@ use super::scim::{
     self, SCHEMAS, caller, check_version, require_scope, require_self_or_scope, with_version,
 };
 use crate::api::context::{RequestContext, View};
-use crate::api::http::{Response, read_object};
+use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::state::Present;
+use crate::json::read_object;
 use crate::world::{Account, Email, Guid, NewAccount, Profile, UAA_ORIGIN, World};
 
 /// UAA has its own errors, so the handlers check tokens themselves.

@@ -1,17 +1,10 @@
 //! Refuses faults that are contradictory or could never strike.
 
-use serde_json::value::RawValue;
-
-use super::pattern::has_misplaced_star;
+use super::pattern::{method_complaint, path_complaint};
 use super::{Effect, Fault};
-use crate::api::http::read_object;
 use crate::api::router::Router;
+use crate::json::read_list;
 use crate::serve::core::Wire;
-
-/// The allowed methods, in any case.
-const METHODS: [&str; 8] = [
-    "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
-];
 
 impl Fault {
     /// Reads a JSON list of faults, in the format of `PUT /_mock/faults`.
@@ -21,13 +14,8 @@ impl Fault {
     /// [`InvalidFaults`] if the text is not JSON, or a fault has unknown fields or fields
     /// that cannot be combined.
     pub fn list_from_json(json: &str) -> Result<Vec<Self>, InvalidFaults> {
-        let faults: Vec<&RawValue> =
-            serde_json::from_str(json).map_err(|error| InvalidFaults(error.to_string()))?;
-        let faults = faults.into_iter().enumerate().map(|(index, fault)| {
-            read_object(fault.get().as_bytes())
-                .map_err(|error| InvalidFaults(format!("fault {index}: {error}")))
-        });
-        let faults = faults.collect::<Result<Vec<Self>, _>>()?;
+        let faults = read_list(json.as_bytes(), "fault");
+        let faults: Vec<Self> = faults.map_err(InvalidFaults)?;
         refuse_first(&faults, |fault| fault.problem().map(str::to_owned))?;
         Ok(faults)
     }
@@ -129,28 +117,6 @@ impl Fault {
                     .is_some_and(|probability| !(0.0..=1.0).contains(&probability)),
                 "'probability' must be from 0 to 1",
             ),
-            (
-                self.path
-                    .as_ref()
-                    .is_some_and(|path| path != "*" && !path.starts_with('/')),
-                "'path' must start with a '/'",
-            ),
-            (
-                self.path.as_deref().is_some_and(|path| path.contains('?')),
-                "'path' must not have a query",
-            ),
-            (
-                self.path.as_deref().is_some_and(has_misplaced_star),
-                "in 'path', a '*' must be the whole last segment",
-            ),
-            (
-                self.method.as_deref().is_some_and(|method| {
-                    !METHODS
-                        .iter()
-                        .any(|known| known.eq_ignore_ascii_case(method))
-                }),
-                "'method' must be an HTTP method, or '*'",
-            ),
             (self.times == Some(0), "'times' must be 1 or more"),
             (
                 self.from
@@ -160,7 +126,10 @@ impl Fault {
             ),
         ];
         let broken = only.into_iter().find(|(broken, _)| *broken);
-        broken.map(|(_, problem)| problem)
+        broken
+            .map(|(_, complaint)| complaint)
+            .or_else(|| self.path.as_deref().and_then(path_complaint))
+            .or_else(|| self.method.as_deref().and_then(method_complaint))
     }
 }
 
@@ -194,7 +163,9 @@ mod tests {
     #[test]
     fn faults_that_mean_nothing_are_refused() {
         let cases = [
-            (r#"{}"#, "invalid type: map, expected a sequence"),
+            (r#"{}"#, "expected a list, not an object"),
+            ("", "expected a list, not an empty body"),
+            ("[null]", "fault 0: expected an object, not null"),
             (r#"[{}]"#, "fault 0: missing field `fault`"),
             (
                 r#"[["drop_after"]]"#,
@@ -256,7 +227,7 @@ mod tests {
             ),
             (
                 r#"[{"fault": "delay", "delay": "soon"}]"#,
-                "fault 0: expected number at 0",
+                "fault 0: 'soon' is not a duration such as '1m 30s': expected number at 0",
             ),
         ];
         for (body, problem) in cases {

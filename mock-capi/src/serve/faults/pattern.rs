@@ -18,10 +18,32 @@ pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-/// Whether a `*` is at another place than the last segment, where it has no meaning.
-pub(super) fn has_misplaced_star(pattern: &str) -> bool {
+/// What is wrong with a pattern that could never match.
+pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
+    if pattern == "*" {
+        return None;
+    }
     let before = pattern.strip_suffix("/*").unwrap_or(pattern);
-    pattern != "*" && before.contains('*')
+    let complaints = [
+        (!pattern.starts_with('/'), "'path' must start with a '/'"),
+        (pattern.contains('?'), "'path' must not have a query"),
+        (
+            before.contains('*'),
+            "in 'path', a '*' must be the whole last segment",
+        ),
+    ];
+    let mut broken = complaints.into_iter().filter(|(is_broken, _)| *is_broken);
+    broken.next().map(|(_, complaint)| complaint)
+}
+
+/// What is wrong with a method that no request has; `*` is any.
+pub(crate) fn method_complaint(method: &str) -> Option<&'static str> {
+    const METHODS: [&str; 8] = [
+        "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
+    ];
+    let mut known = METHODS.iter();
+    let is_known = known.any(|known| known.eq_ignore_ascii_case(method));
+    (!is_known).then_some("'method' must be an HTTP method, or '*'")
 }
 
 #[cfg(test)]

@@ -79,8 +79,15 @@ pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Resu
 /// Creates an org with its spaces, without quotas.
 fn around_apps<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<SeededOrg<'s>, String> {
     let in_org = |error: String| format!("org '{}': {error}", entry.name);
-    let guid = fake.world.seed_org(&entry.name);
-    // Without a quota, there are no limits.
+    let there = fake.world.named::<Org>(&entry.name).map(Row::guid);
+    let guid = match there {
+        Some(guid) => guid,
+        None => {
+            let body = json!({"name": entry.name});
+            made(fake.send("POST", "/v3/organizations", &body)).map_err(in_org)?
+        }
+    };
+    // Without a quota, nothing is limited.
     fake.world.touch(guid, |org: &mut Org| org.quota = guid);
     if let Some(metadata) = &entry.metadata {
         let path = format!("/v3/organizations/{guid}");
@@ -115,7 +122,17 @@ fn around_apps<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<Seede
 fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Result<Guid, String> {
     let name = &entry.name;
     let in_space = |error: String| format!("space '{name}': {error}");
-    let guid = fake.world.seed_space(org, name);
+    let there = fake.world.find_space(org, name).map(Row::guid);
+    let guid = match there {
+        Some(guid) => guid,
+        None => {
+            let body = json!({
+                "name": name,
+                "relationships": {"organization": {"data": {"guid": org}}},
+            });
+            made(fake.send("POST", "/v3/spaces", &body)).map_err(in_space)?
+        }
+    };
     if let Some(metadata) = &entry.metadata {
         let path = format!("/v3/spaces/{guid}");
         let sent = fake.send("PATCH", &path, &json!({"metadata": metadata}));
@@ -141,7 +158,12 @@ fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Resul
     Ok(guid)
 }
 
-/// Adds a shared domain, or a domain of an org. An existing one is kept.
+/// The GUID of what a request has made.
+fn made(sent: Result<Option<Guid>, String>) -> Result<Guid, String> {
+    sent?.ok_or_else(|| "it has no GUID".into())
+}
+
+/// Adds a domain: a shared one, or that of an org. One that is there stays as it is.
 fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<(), String> {
     if fake.world.named::<Domain>(name).is_some() {
         return Ok(());
@@ -162,9 +184,8 @@ fn segment_of(fake: &mut Requests<'_>, name: &str, org: Guid) -> Result<Guid, St
         Some(guid) => guid,
         None => {
             let body = json!({"name": name});
-            let sent = fake.send("POST", "/v3/isolation_segments", &body);
-            let sent = sent.map_err(|error| format!("isolation segment '{name}': {error}"))?;
-            sent.ok_or_else(|| format!("isolation segment '{name}': it has no GUID"))?
+            let sent = made(fake.send("POST", "/v3/isolation_segments", &body));
+            sent.map_err(|error| format!("isolation segment '{name}': {error}"))?
         }
     };
     fake.world.touch(guid, |segment: &mut IsolationSegment| {

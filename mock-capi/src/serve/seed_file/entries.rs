@@ -1,6 +1,6 @@
 //! The keys of a seed file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use serde::de::{Error, MapAccess, Visitor};
@@ -26,7 +26,53 @@ pub(super) struct Seed {
     pub(super) orgs: Vec<OrgEntry>,
 }
 
-/// The version of the format, which must be 1.
+impl Seed {
+    /// Refuses names that two resources have in one place.
+    pub(super) fn check(&self) -> Result<(), String> {
+        unique(
+            "org quota",
+            self.org_quotas.iter().map(|it| it.name.as_str()),
+        )?;
+        let groups = self.security_groups.iter();
+        unique("security group", groups.map(|it| it.name.as_str()))?;
+        unique("user", self.users.iter().map(UserEntry::name))?;
+        unique("org", self.orgs.iter().map(|it| it.name.as_str()))?;
+        for org in &self.orgs {
+            let checked = org.check();
+            checked.map_err(|error| format!("org '{}': {error}", org.name))?;
+        }
+        Ok(())
+    }
+}
+
+impl OrgEntry {
+    fn check(&self) -> Result<(), String> {
+        let quotas = self.space_quotas.iter();
+        unique("space quota", quotas.map(|it| it.name.as_str()))?;
+        unique("space", self.spaces.iter().map(|it| it.name.as_str()))?;
+        for space in &self.spaces {
+            let apps = unique("app", space.apps.iter().map(AppEntry::name));
+            let instances = space.service_instances.iter();
+            let instances = unique("service instance", instances.map(|it| it.name.as_str()));
+            let checked = apps.and(instances);
+            checked.map_err(|error| format!("space '{}': {error}", space.name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a name that is there twice; case does not matter.
+fn unique<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), String> {
+    let mut known = HashSet::new();
+    for name in names {
+        if !known.insert(name.to_lowercase()) {
+            return Err(format!("{what} '{name}' is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// The version of the format, which is 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Version;
 
@@ -74,6 +120,15 @@ pub(super) struct GloballyEnabled {
 pub(super) enum UserEntry {
     Name(String),
     Account(AccountEntry),
+}
+
+impl UserEntry {
+    fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Account(account) => &account.name,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

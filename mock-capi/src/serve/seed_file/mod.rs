@@ -44,20 +44,30 @@ impl SeedFile {
     fn parse(text: &str) -> Result<Self, String> {
         // This reader knows the lines. It reads YAML 1.2.
         let located: Result<Seed, _> = serde_saphyr::from_str(text);
-        // The Cloud Controller's own reader supplies the values, as for manifests.
-        let document = yaml::parse(text).map_err(|error| error.details())?;
+        let located = located.map_err(|error| plain(&error.to_string()));
+        // Values are those of the Cloud Controller's own reader, as in manifests.
+        let document = yaml::parse(text).map_err(|error| match &located {
+            Err(located) => located.clone(),
+            Ok(_) => plain(&error.details()),
+        })?;
         let mut document = document.to_json();
         escapes::read(&mut document);
         let read = match document {
             Value::Null => Ok(Seed::default()),
             document => serde_json::from_value(document),
         };
-        match (located, read) {
-            (Ok(_), Ok(seed)) => Ok(Self { seed }),
-            (Ok(_), Err(error)) => Err(error.to_string()),
-            (Err(error), Ok(_)) => Err(error.to_string()),
-            (Err(located), Err(read)) => Err(explain(&located.to_string(), &read.to_string())),
-        }
+        let seed: Seed = match (located, read) {
+            (Ok(_), Ok(seed)) => seed,
+            (Ok(_), Err(error)) => {
+                return Err(format!(
+                    "{error}: a text that looks like a number or a boolean needs quotes"
+                ));
+            }
+            (Err(error), Ok(_)) => return Err(error),
+            (Err(located), Err(read)) => return Err(explain(&located, &read.to_string())),
+        };
+        seed.check()?;
+        Ok(Self { seed })
     }
 
     /// Creates the resources in a world.
@@ -66,8 +76,29 @@ impl SeedFile {
     }
 }
 
-/// The error with the texts of both readers: one knows the line, the other the allowed
-/// keys.
+/// The message of a reader without its advice to programmers, and in the words of YAML.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 4] = [
+        ("Bad request: Manifest does", "the file does"),
+        (
+            "multiple YAML documents detected",
+            "a second document begins",
+        ),
+        ("expected mapping start", "expected keys with values"),
+        ("expected sequence start", "expected a list"),
+    ];
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    let end = [", set DuplicateKeyPolicy", "; use from_str_multiple"]
+        .iter()
+        .find_map(|advice| line.find(advice));
+    let line = &line[..end.unwrap_or(line.len())];
+    let words = WORDS.iter();
+    words.fold(line.to_owned(), |line, (from, to)| line.replace(from, to))
+}
+
+/// What is wrong, in the words of both readers: one knows the line, the other the keys
+/// that are allowed.
 fn explain(located: &str, read: &str) -> String {
     let mut quoted = read.split('`').skip(1).step_by(2);
     let (true, Some(key)) = (read.starts_with("unknown field"), quoted.next()) else {
@@ -141,6 +172,55 @@ mod tests {
         );
         let generated = "orgs:\n- name: o\n  count: 2\n";
         assert!(refused(generated).starts_with("line 3: unknown key `count`: it generates"));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        for (text, expected) in [
+            ("orgs: [", "line 1 column 7: unclosed bracket"),
+            ("- a", "line 1 column 1: expected keys with values"),
+            ("orgs: 5", "line 1 column 7: expected a list"),
+            (
+                "orgs: []\norgs: []",
+                "line 2 column 1: duplicate mapping key: orgs",
+            ),
+            (
+                "orgs: []\n---\norgs: []",
+                "line 3 column 1: a second document begins",
+            ),
+            ("orgs:\n- {}", "line 2 column 3: missing field `name`"),
+            (
+                "orgs: &a []\nusers: *a",
+                "the file does not support Anchors and Aliases",
+            ),
+            (
+                "orgs: [{name: 5}]",
+                "invalid type: integer `5`, expected a string: a text that looks like a \
+                 number or a boolean needs quotes",
+            ),
+        ] {
+            let refused = refused(text);
+            assert!(refused.starts_with(expected), "{text}: {refused}");
+            assert_eq!(refused.lines().count(), 1, "{refused}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_there_twice_are_refused() {
+        for (text, expected) in [
+            ("orgs: [{name: o}, {name: O}]", "org 'O' is there twice"),
+            ("users: [dev, {name: dev}]", "user 'dev' is there twice"),
+            (
+                "orgs: [{name: o, spaces: [{name: s}, {name: s}]}]",
+                "org 'o': space 's' is there twice",
+            ),
+            (
+                "orgs: [{name: o, spaces: [{name: s, apps: [{name: a}, {name: a}]}]}]",
+                "org 'o': space 's': app 'a' is there twice",
+            ),
+        ] {
+            assert_eq!(refused(text), expected);
+        }
     }
 
     #[test]
