@@ -272,7 +272,11 @@ fn template(answer: Answer) -> ResponseTemplate {
     let Answer {
         response, delay, ..
     } = answer;
-    let mut template = ResponseTemplate::new(response.status).set_delay(delay);
+    let mut template = ResponseTemplate::new(response.status);
+    // wiremock starts a timer for any delay, even none.
+    if !delay.is_zero() {
+        template = template.set_delay(delay);
+    }
     if !response.body.is_empty() {
         template = template.set_body_raw(response.body, &response.content_type);
     }
