@@ -85,18 +85,15 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
     manifest
 }
 
-/// The image of the current droplet's package.
+/// The image of the current droplet's package. The copy of a droplet has no package.
 fn present_docker(app: &App, view: &View<'_>) -> Option<Value> {
     let droplet = view.world.droplets.get(app.droplet?)?;
-    let mut docker = json!({"image": droplet.image.as_ref()?});
-    let package = droplet
-        .package
-        .and_then(|guid| view.world.packages.get(guid));
-    if let Some(PackageKind::Docker {
-        username: Some(username),
-        ..
-    }) = package.map(|package| &package.kind)
-    {
+    let package = view.world.packages.get(droplet.package?)?;
+    let PackageKind::Docker { image, username } = &package.kind else {
+        return None;
+    };
+    let mut docker = json!({"image": image});
+    if let Some(username) = username {
         docker["username"] = json!(username);
     }
     Some(docker)
