@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use crate::support::declared::{declared, foundation, group, user_provided};
 use crate::support::{Fixture, Workflow};
 use cf_pusher::desired::{
-    AppState, Bits, Desired, DesiredBuilder, Group, NetworkPolicy, Org, Role, Rule, SecurityGroup,
-    Space,
+    AppState, Bits, Desired, DesiredBuilder, Group, Limits, NetworkPolicy, Org, OrgQuota, Role,
+    Rule, SecurityGroup, Space, SpaceQuota,
 };
 use cf_pusher::{Action, Approval, ConvergeError, Converger, ManifestEntry, Outcome};
 use serde_json::{Value, json};
@@ -491,8 +491,9 @@ async fn pruning_deletes_only_what_was_declared_before() {
     let policies = policies["policies"].as_array().unwrap().iter();
     let mut protocols = policies.map(|policy| &policy["destination"]["protocol"]);
     assert!(protocols.all(|protocol| protocol == "udp"));
-    // Without a label, the owner is unknown.
-    assert!(names("security_groups").contains("me-dns"));
+    // One that applies to all spaces may be anybody's.
+    assert!(names("security_groups").contains("me-all"));
+    assert!(!names("security_groups").contains("me-dns"));
     let second = Box::pin(pruning.converge(Approval::None)).await.unwrap();
     assert!(second.is_converged());
 }
@@ -531,6 +532,109 @@ async fn pruning_refuses_resources_with_unmanaged_content() {
     let refused = pruning.converge(Approval::All).await.unwrap_err();
     insta::assert_snapshot!(refused, @"deleting the org gone failed: it has 1 app that cf-pusher does not manage");
     assert!(fixture.writes().is_empty());
+}
+
+/// Quotas, security groups, routes, users and roles that a desired state had.
+#[tokio::test]
+async fn pruning_finds_what_carries_no_label_by_what_it_belongs_to() {
+    let fixture = fixture().await;
+    let limits = |count| Limits::new().limit("apps", "total_instances", count);
+    let rule = || vec![Rule::tcp("10.0.0.1", "53")];
+    let routed = |routes: &str| {
+        let entry = format!("{{memory: 32M, routes: [{routes}]}}");
+        group("web", &entry)
+    };
+    let before = || {
+        let one = Space::new("one")
+            .quota("small")
+            .security_group("me-both")
+            .security_group("me-gone")
+            .role(Role::new("space_developer", "carol").origin("ldap"))
+            .role(Role::new("space_auditor", "carol").origin("ldap"))
+            .role(Role::new("space_auditor", "bob"))
+            .group(routed(
+                "{route: 'new.{apps_domain}'}, {route: 'old.{apps_domain}'}",
+            ));
+        let two = Space::new("two").security_group("me-both");
+        let org = Org::new("o")
+            .quota("me-old")
+            .space_quota(SpaceQuota::new("small", limits(5)))
+            .space(one)
+            .space(two);
+        let other = Org::new("gone").quota("me-of-gone").space(Space::new("s"));
+        builder()
+            .user("ldap/carol")
+            .user("ldap/dave")
+            .org_quota(OrgQuota::new("me-old", limits(10)))
+            .org_quota(OrgQuota::new("me-of-gone", limits(10)))
+            .org_quota(OrgQuota::new("me-unused", limits(10)))
+            .security_group(SecurityGroup::new("me-both", rule()))
+            .security_group(SecurityGroup::new("me-gone", rule()))
+            .security_group(SecurityGroup::new("me-unused", rule()))
+            .org(org)
+            .org(other)
+            .build()
+            .unwrap()
+    };
+    converge(&fixture, &before()).await;
+    // A route of nobody, and a group that a space of somebody else has too.
+    let space = guid(&fixture, "/v3/spaces?names=one").await;
+    let domain = guid(&fixture, "/v3/domains").await;
+    let related = |guid: &str| json!({"data": {"guid": guid}});
+    let route = json!({
+        "host": "unmapped",
+        "relationships": {"space": related(&space), "domain": related(&domain)},
+    });
+    fixture.curl("POST", "/v3/routes", route).await;
+    let now = |other: &str| {
+        let one = Space::new("one")
+            .quota("large")
+            .role(Role::new("space_developer", "carol").origin("ldap"))
+            .group(routed("{route: 'new.{apps_domain}'}"));
+        let two = Space::new("two").security_group("me-both");
+        let org = Org::new("o")
+            .quota(other)
+            .space_quota(SpaceQuota::new("large", limits(50)))
+            .space(one)
+            .space(two);
+        builder()
+            .user("ldap/carol")
+            .org_quota(OrgQuota::new(other, limits(100)))
+            .security_group(SecurityGroup::new("me-both", rule()))
+            .org(org)
+            .build()
+            .unwrap()
+    };
+    let pruning = converger(&fixture, &now("me-new")).prune(true);
+    let plan = Box::pin(pruning.plan()).await.unwrap();
+    let changed = plan.resources.iter();
+    let changed = changed.filter(|it| it.action != Action::Unchanged);
+    let changed: Vec<String> = changed.map(ToString::to_string).collect();
+    insta::assert_snapshot!(changed.join("\n"), @"");
+    let outcome = Box::pin(pruning.converge(Approval::All)).await.unwrap();
+    assert!(
+        outcome.is_converged(),
+        "{:#?} {:#?}",
+        outcome.failures,
+        outcome.drift
+    );
+    let state = fixture.mock.state();
+    let names = |kind: &str, key: &str| {
+        let all = state[kind].as_array().unwrap().iter();
+        let mut names: Vec<String> = all.map(|it| it[key].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names.join(" ")
+    };
+    let left = [
+        names("organization_quotas", "name"),
+        names("space_quotas", "name"),
+        names("security_groups", "name"),
+        names("routes", "host"),
+    ];
+    insta::assert_snapshot!(left.join("\n"), @"");
+    let second = Box::pin(pruning.converge(Approval::None)).await.unwrap();
+    assert!(second.is_converged());
+    assert!(Box::pin(pruning.plan()).await.unwrap().is_empty());
 }
 
 /// A thousand apps in a hundred spaces of ten orgs, with two security groups each.

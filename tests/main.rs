@@ -27,6 +27,7 @@ mod export;
 mod failures;
 mod faults;
 mod foundation_scripts;
+mod images;
 mod interrupt;
 mod killed;
 mod library;

@@ -53,8 +53,13 @@ fn json_of(said: &Said) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_example_is_applied_and_then_up_to_date() {
     for example in examples() {
-        let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
+        let builder = MockCapi::builder().broker("cache", &["small", "large"]);
+        let (mock, place) = (builder.start().await.unwrap(), Place::new());
         let file = example.to_str().unwrap();
+        let run = |place: &Place, mock: &CloudController, args: &[&str]| {
+            let variable = ["--var", "docker_password=made-up"];
+            run(place, mock, &[args, &variable].concat())
+        };
         let apply = ["apply", "-f", file, "--format", "json"];
         let first = run(&place, &mock, &apply);
         assert_eq!(first.code, 0, "{file}: {}", first.err);

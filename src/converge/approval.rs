@@ -80,13 +80,17 @@ impl Deletions {
         }
     }
 
-    /// The number of deleted orgs and apps, and of spaces, service instances and domains
-    /// that the plan deletes by themselves.
+    /// The number of orgs and apps, and of the spaces, service instances, domains, routes
+    /// and users that a plan deletes.
     pub fn count(&self) -> usize {
         let counted = |target: &&Target| {
             !matches!(
                 target,
-                Target::Quota { .. } | Target::SecurityGroup { .. } | Target::NetworkPolicy { .. }
+                Target::Quota { .. }
+                    | Target::SpaceQuota { .. }
+                    | Target::SecurityGroup { .. }
+                    | Target::Role { .. }
+                    | Target::NetworkPolicy { .. }
             )
         };
         self.targets.iter().filter(counted).count()
@@ -103,7 +107,14 @@ impl Deletions {
         let orgs: Vec<&str> = self.named(|target| matches!(target, Target::Org { .. }));
         let mut parts: Vec<String> = orgs.iter().map(|name| format!("the org {name}")).collect();
         let mut others = self.targets.len() - orgs.len();
-        for kind in ["space", "app", "service instance", "domain"] {
+        for kind in [
+            "space",
+            "app",
+            "service instance",
+            "domain",
+            "route",
+            "user",
+        ] {
             let count = self.named(|target| target.kind() == kind).len();
             others -= count;
             match count {

@@ -5,10 +5,12 @@ use std::io::{self, BufRead};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 use super::ConvergeError;
 use crate::desired::{Bits as Source, Desired};
+use crate::manifest::entry::DockerImage;
 use crate::push::bits::temporary::TemporaryFolder;
 use crate::push::bits::{Bits, BitsError, hex};
 
@@ -46,7 +48,17 @@ pub(crate) enum GroupBits {
         /// The droplet's checksum.
         sha256: String,
     },
-    /// No bits: the apps are copies of another group, or keep their droplets.
+    /// A Docker image, which the Cloud Controller stages.
+    Image {
+        image: String,
+        /// User and password.
+        login: Option<(String, SecretString)>,
+        /// The hash of the image's name and the user. A hash of the password could be
+        /// guessed from.
+        sha256: String,
+    },
+    /// Nothing: the apps are copies of another group, or keep the droplets that they
+    /// have.
     None,
 }
 
@@ -55,7 +67,7 @@ impl GroupBits {
     pub(crate) fn sha256(&self) -> &str {
         match self {
             Self::Source(bits) => bits.sha256(),
-            Self::Droplet { sha256, .. } => sha256,
+            Self::Droplet { sha256, .. } | Self::Image { sha256, .. } => sha256,
             Self::None => "",
         }
     }
@@ -64,20 +76,25 @@ impl GroupBits {
 /// Reads the bits of all groups, in their order. Bits that several groups share are read
 /// once.
 pub(super) async fn read(desired: &Desired) -> Result<Vec<GroupBits>, ConvergeError> {
-    let groups: Vec<(String, Source)> = desired
+    let groups: Vec<(String, Source, Option<GroupBits>)> = desired
         .groups()
         .map(|placed| {
-            let source = match placed.group.like {
-                Some(_) => Source::None,
-                None => placed.group.bits.clone(),
+            let group = placed.group;
+            let (source, image) = match group.like {
+                Some(_) => (Source::None, None),
+                None => (group.bits.clone(), group.entry.docker().map(image)),
             };
-            (placed.group.name.clone(), source)
+            (group.name.clone(), source, image)
         })
         .collect();
     let read = tokio::task::spawn_blocking(move || {
         let mut known: HashMap<&Source, GroupBits> = HashMap::new();
         let mut all = Vec::with_capacity(groups.len());
-        for (group, source) in &groups {
+        for (group, source, image) in &groups {
+            if let Some(image) = image {
+                all.push(image.clone());
+                continue;
+            }
             let bits = match known.get(source) {
                 Some(bits) => bits.clone(),
                 None => read_one(source).map_err(|source| {
@@ -96,6 +113,16 @@ pub(super) async fn read(desired: &Desired) -> Result<Vec<GroupBits>, ConvergeEr
             source: GroupBitsError::Unpack(io::Error::other(error)),
         })
     })
+}
+
+fn image(docker: DockerImage<'_>) -> GroupBits {
+    let login = docker.username.zip(docker.password);
+    let named = format!("docker {:?} {:?}", docker.image, docker.username);
+    GroupBits::Image {
+        image: docker.image.to_owned(),
+        login: login.map(|(username, password)| (username.to_owned(), password.into())),
+        sha256: hex(&Sha256::digest(named)),
+    }
 }
 
 fn read_one(source: &Source) -> Result<GroupBits, GroupBitsError> {

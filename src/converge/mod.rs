@@ -270,9 +270,14 @@ impl Converger {
 
     /// Makes [`Converger::converge`] also delete resources with our label and the owner
     /// of the desired state that are not part of it any more: orgs and spaces with
-    /// everything in them, service instances, domains, and network policies between the
-    /// apps. Quotas, security groups and roles have no labels, and are kept. An org or
-    /// space with unmanaged resources is not deleted: [`ConvergeError::Occupied`].
+    /// everything in them, service instances, domains and users. An org or space with
+    /// unmanaged resources is not deleted: [`ConvergeError::Occupied`].
+    ///
+    /// What carries no label is deleted if all that it belongs to is ours: network policies
+    /// and routes of our apps; roles of our users in our orgs and spaces; quotas whose orgs
+    /// or spaces are deleted or get another one in this run; and security groups of our
+    /// spaces. A desired security group is unbound from our spaces that do not name it.
+    /// Whatever belongs to nothing stays, and so do feature flags.
     ///
     /// The plan lists these deletions, and they need approval like the deletions of apps.
     #[must_use]
@@ -314,7 +319,7 @@ impl Converger {
             let bits = self.prepare().await?;
             let Seen { observed, plan } = self.look(bits, false).await?;
             protect::check_plan(&self.desired, &plan)?;
-            self.check_surplus(&observed)?;
+            self.check_observed(&observed)?;
             Ok(plan)
         })
     }
@@ -427,8 +432,10 @@ impl Converger {
         }
     }
 
-    /// Refuses to delete orgs and spaces that contain unmanaged resources.
-    fn check_surplus(&self, observed: &Observed) -> Result<(), ConvergeError> {
+    /// Refuses what the foundation would refuse, and to delete orgs and spaces that contain
+    /// unmanaged resources.
+    fn check_observed(&self, observed: &Observed) -> Result<(), ConvergeError> {
+        supported::check_apps(&self.desired, observed)?;
         let surplus = observed.surplus.resources.iter();
         let mut occupied = surplus.filter(|resource| !resource.unmanaged.is_empty());
         match occupied.next() {

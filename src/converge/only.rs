@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::ConvergeError;
-use super::plan::{Plan, ResourcePlan};
+use super::plan::{Plan, ResourcePlan, Role};
 use super::target::Target;
 use super::verify::{Difference, Drift};
 use crate::desired::{Desired, PlacedGroup};
@@ -41,17 +41,21 @@ impl Selection {
                 });
             }
         }
-        // Apps with a copy of another group's droplet need that group.
-        let selected = desired.groups().filter(|it| groups.contains(&it.id));
-        let sources: Vec<usize> = selected.filter_map(|it| desired.source_of(&it)).collect();
-        groups.extend(sources);
         Ok(Self { groups })
     }
 
-    /// Removes apps of other groups from a plan.
+    /// Takes out of a plan what is about apps of other groups. A prototype stays if an app
+    /// needs the droplet that it gets.
     pub(super) fn keep_in_plan(&self, desired: &Desired, plan: &mut Plan) {
+        let kept = plan.apps().filter(|app| self.has(desired, app));
+        let awaited: HashSet<usize> = kept.filter_map(ResourcePlan::awaits).collect();
+        let is_awaited = |resource: &ResourcePlan| {
+            let group = resource.app.as_ref().and_then(|app| app.group);
+            resource.role() == Some(Role::Prototype)
+                && group.is_some_and(|group| awaited.contains(&group))
+        };
         plan.resources
-            .retain(|resource| self.has(desired, resource));
+            .retain(|resource| self.has(desired, resource) || is_awaited(resource));
     }
 
     fn has(&self, desired: &Desired, resource: &ResourcePlan) -> bool {

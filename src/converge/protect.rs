@@ -47,9 +47,9 @@ fn pattern_of<'d>(desired: &'d Desired, target: &Target) -> Option<&'d str> {
         Target::Org { name } => desired.protecting(&[name]),
         Target::Space { org, name } => desired.protecting(&[org, &of_space(org, name)]),
         Target::App { org, space, name } => desired.protecting(&[org, &of_space(org, space), name]),
-        Target::ServiceInstance { org, space, .. } | Target::NetworkPolicy { org, space, .. } => {
-            desired.protecting(&[org, &of_space(org, space)])
-        }
+        Target::ServiceInstance { org, space, .. }
+        | Target::NetworkPolicy { org, space, .. }
+        | Target::Route { org, space, .. } => desired.protecting(&[org, &of_space(org, space)]),
         Target::Role { org, space, .. } => match space {
             Some(space) => desired.protecting(&[org, &of_space(org, space)]),
             None => desired.protecting(&[org]),

@@ -195,7 +195,7 @@ impl<'a> Run<'a> {
             };
             let Seen { observed, plan } = seen;
             protect::check_plan(&converger.desired, &plan)?;
-            converger.check_surplus(&observed)?;
+            converger.check_observed(&observed)?;
             if round == 1 {
                 converger.check_saved(self.bits, &plan)?;
             }

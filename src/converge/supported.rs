@@ -1,8 +1,12 @@
 //! Refuses properties that a convergence does not support, so that none is ignored.
 
+use std::collections::HashMap;
+
 use super::ConvergeError;
+use super::observe::{App, Observed};
 use crate::capi::dialect::Dialect;
-use crate::desired::{Bits, Desired, PlacedGroup};
+use crate::desired::{Bits, Desired, NeededFlag, PlacedGroup};
+use crate::manifest::entry::ManifestEntry;
 
 /// Refuses the properties that are not supported on this foundation.
 pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeError> {
@@ -19,7 +23,60 @@ pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeE
     }
 }
 
-/// The first property without a counterpart in 2017, and the resource that has it.
+/// Refuses apps that the foundation would refuse: those of a lifecycle that is disabled,
+/// and those that exist with another lifecycle.
+pub(super) fn check_apps(desired: &Desired, observed: &Observed) -> Result<(), ConvergeError> {
+    let flags = &observed.around.feature_flags;
+    let is_enabled = |flag: &NeededFlag<'_>| {
+        let wanted = desired.feature_flags().get(flag.name);
+        // A foundation without the flag reports itself what it lacks.
+        *wanted.or_else(|| flags.get(flag.name)).unwrap_or(&true)
+    };
+    if let Some(flag) = desired.needed_flags().find(|flag| !is_enabled(flag)) {
+        return Err(ConvergeError::Unsupported {
+            subject: format!("the group {}", flag.group.name),
+            property: flag.property,
+            reason: match flag.name {
+                "diego_docker" => "the feature flag diego_docker of the foundation is disabled",
+                _ => "the feature flag diego_cnb of the foundation is disabled",
+            },
+        });
+    }
+    for (placed, space) in desired.spaces().zip(&observed.spaces) {
+        let apps = space.apps.iter().map(|app| (app.name.as_str(), app));
+        let apps: HashMap<&str, &App> = apps.collect();
+        for group in &placed.space.groups {
+            let differs = |name: &String| {
+                let app = apps.get(name.as_str());
+                app.is_some_and(|app| has_another_lifecycle(app, &group.entry))
+            };
+            if let Some(name) = group.app_names().find(differs) {
+                return Err(ConvergeError::Unsupported {
+                    subject: format!("the app {name}"),
+                    property: match group.entry.docker() {
+                        Some(_) => "docker",
+                        None => "lifecycle",
+                    },
+                    reason: "it exists with another lifecycle, which the Cloud Controller does not change: delete the app first",
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether an app cannot be what an entry asks for. Without a lifecycle in the entry, the
+/// foundation decides between buildpacks and Cloud Native Buildpacks.
+fn has_another_lifecycle(app: &App, entry: &ManifestEntry) -> bool {
+    let is_named = entry.docker().is_some() || entry.get("lifecycle").is_some();
+    match app.lifecycle.as_str() {
+        "" => false,
+        found if is_named => found != entry.lifecycle(),
+        found => found == "docker",
+    }
+}
+
+/// The first property that has no counterpart in 2017, with what it is of.
 fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
     let of_foundation = [
         ("org_quotas", !desired.org_quotas().is_empty()),
@@ -67,6 +124,7 @@ fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
             ("isolation_segment", space.isolation_segment.is_some()),
             ("roles", !space.roles.is_empty()),
             ("service_instances", !space.services.is_empty()),
+            ("service_bindings", !space.service_bindings.is_empty()),
             ("network_policies", !space.network_policies.is_empty()),
         ];
         Some((format!("the space {}", space.name), first(&of_space)?))

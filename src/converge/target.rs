@@ -66,6 +66,15 @@ pub enum Target {
         /// The user's name, preceded by the identity provider and a `/` if that is given.
         user: String,
     },
+    /// A route.
+    Route {
+        /// The name of the route's org.
+        org: String,
+        /// The name of the route's space.
+        space: String,
+        /// Host, domain and path or port.
+        name: String,
+    },
     /// A network policy.
     NetworkPolicy {
         /// The name of the org of the sending apps.
@@ -109,6 +118,7 @@ impl Target {
             | Self::User { name }
             | Self::Domain { name }
             | Self::SpaceQuota { name, .. }
+            | Self::Route { name, .. }
             | Self::NetworkPolicy { name, .. }
             | Self::ServiceInstance { name, .. }
             | Self::App { name, .. } => name,
@@ -128,6 +138,7 @@ impl Target {
             Self::Domain { .. } => "domain",
             Self::SpaceQuota { .. } => "space quota",
             Self::Role { .. } => "role",
+            Self::Route { .. } => "route",
             Self::NetworkPolicy { .. } => "network policy",
             Self::ServiceInstance { .. } => "service instance",
             Self::App { .. } => "app",

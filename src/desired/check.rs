@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::Value;
+
 use super::network::{matches, placed as reference_parts};
 use super::people::{ORG_ROLES, SPACE_ROLES};
 use super::{
-    Bits, Desired, DesiredError, Group, NetworkPolicy, Org, PlacedGroup, PlacedSpace, Role,
+    Desired, DesiredError, Group, NetworkPolicy, Org, PlacedGroup, PlacedSpace, Role, Space,
 };
 
 /// A kind of resource: its name with an article, and its plural.
@@ -23,6 +25,23 @@ const SERVICES: Kind = Kind("a service instance", "service instances");
 
 /// The features of spaces.
 const SPACE_FEATURES: [&str; 1] = ["ssh"];
+
+/// A feature of the foundation that a group needs, and the property that needs it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NeededFlag<'d> {
+    pub(crate) name: &'static str,
+    pub(crate) property: &'static str,
+    pub(crate) group: &'d Group,
+}
+
+/// The feature flag that apps of a lifecycle need, and the property that needs it.
+pub(crate) fn needed_flag(lifecycle: &str) -> Option<(&'static str, &'static str)> {
+    match lifecycle {
+        "docker" => Some(("diego_docker", "docker")),
+        "cnb" => Some(("diego_cnb", "lifecycle")),
+        _ => None,
+    }
+}
 
 impl Desired {
     pub(super) fn check(&self) -> Result<(), DesiredError> {
@@ -56,7 +75,32 @@ impl Desired {
         for placed in self.spaces() {
             self.check_space(&placed, &groups)?;
         }
-        Ok(())
+        self.check_flags()
+    }
+
+    /// The apps must be allowed by the features of the foundation.
+    fn check_flags(&self) -> Result<(), DesiredError> {
+        let disabled = |flag: &NeededFlag<'_>| self.feature_flags.get(flag.name) == Some(&false);
+        match self.needed_flags().find(disabled) {
+            None => Ok(()),
+            Some(flag) => Err(DesiredError::Property {
+                group: flag.group.name.clone(),
+                property: flag.property,
+                reason: "the feature flag that it needs is to be disabled",
+            }),
+        }
+    }
+
+    /// The features of the foundation that the apps need.
+    pub(crate) fn needed_flags(&self) -> impl Iterator<Item = NeededFlag<'_>> {
+        self.groups().filter_map(|placed| {
+            let (name, property) = needed_flag(placed.group.entry.lifecycle())?;
+            Some(NeededFlag {
+                name,
+                property,
+                group: placed.group,
+            })
+        })
     }
 
     fn check_org(&self, org: &Org) -> Result<(), DesiredError> {
@@ -118,6 +162,7 @@ impl Desired {
         }
         let apps: Vec<String> = space.groups.iter().flat_map(Group::app_names).collect();
         names(&APPS, apps.iter().map(String::as_str), place)?;
+        check_bindings(space, &subject)?;
         let mut seen = HashSet::new();
         for policy in &space.network_policies {
             policy.check(&place())?;
@@ -160,9 +205,10 @@ impl Desired {
         }
     }
 
-    /// The index of the group whose droplet the apps of each group get. A group that is
-    /// like another one must lead to a group with bits, and not to itself.
-    pub(super) fn find_sources(&self) -> Result<Vec<Option<usize>>, DesiredError> {
+    /// For each group the one whose droplet its apps get, by their places among all, if that
+    /// is another one. A group that is like another one refers to a group with bits, and not
+    /// to itself.
+    pub(super) fn find_sources(&self) -> Vec<Result<Option<usize>, DesiredError>> {
         let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
         let mut named: HashMap<(&str, &str, &str), usize> = HashMap::new();
         for placed in &groups {
@@ -183,9 +229,34 @@ impl Desired {
             let found = found.ok_or_else(|| unknown(user(), "group", reference))?;
             Ok(Some(found))
         };
-        let next: Vec<Option<usize>> = groups.iter().map(of).collect::<Result<_, _>>()?;
-        let follow = |placed: &PlacedGroup<'_>| root(placed, &groups, &next);
-        groups.iter().map(follow).collect()
+        let references: Vec<_> = groups.iter().map(of).collect();
+        let next = references
+            .iter()
+            .map(|it| it.as_ref().ok().copied().flatten());
+        let next: Vec<Option<usize>> = next.collect();
+        let follow = |(placed, reference): (&PlacedGroup<'_>, Result<_, _>)| {
+            reference.and_then(|_| root(placed, &groups, &next))
+        };
+        groups.iter().zip(references).map(follow).collect()
+    }
+
+    /// Apps with the droplet of a Docker image must be of that image too.
+    pub(super) fn share_images(&mut self) {
+        let images: Vec<Option<Value>> = {
+            let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
+            let sources = groups.iter().map(|placed| self.source_of(placed));
+            let sources = sources.map(|source| source.and_then(|source| groups.get(source)));
+            sources
+                .map(|source| source?.group.entry.get("docker").cloned())
+                .collect()
+        };
+        let spaces = self.orgs.iter_mut().flat_map(|org| &mut org.spaces);
+        let groups = spaces.flat_map(|space| &mut space.groups);
+        for (group, image) in groups.zip(images) {
+            if let Some(image) = image {
+                group.entry = group.entry.clone().with("docker", image);
+            }
+        }
     }
 
     /// The spaces whose apps may receive the traffic of a policy.
@@ -229,8 +300,26 @@ fn root(
     if root.is_some_and(|root| root.group.count == 0) {
         return Err(refused("the other group has no apps, so it has no droplet"));
     }
-    if root.is_some_and(|root| root.group.bits == Bits::None) {
+    if root.is_some_and(|root| !root.group.has_source()) {
         return Err(refused("the other group has no bits"));
+    }
+    if root.is_some_and(|root| !root.group.is_copied()) {
+        return Err(refused(
+            "the Cloud Controller does not copy droplets of `lifecycle: cnb`",
+        ));
+    }
+    let is_image = root.is_some_and(|root| root.group.entry.docker().is_some());
+    let of_buildpacks = ["buildpacks", "lifecycle", "stack"];
+    let mut of_buildpacks = of_buildpacks
+        .iter()
+        .filter_map(|key| of.group.entry.get(key));
+    if is_image && of.group.entry.docker().is_none() && of_buildpacks.next().is_some() {
+        let reason =
+            "the other group is a Docker image, without `buildpacks`, `lifecycle` and `stack`";
+        return Err(refused(reason));
+    }
+    if !is_image && of.group.entry.lifecycle() != "buildpack" {
+        return Err(refused("the other group has another `lifecycle`"));
     }
     Ok(Some(current))
 }
@@ -243,7 +332,33 @@ fn unknown(user: String, kind: &'static str, name: &str) -> DesiredError {
     }
 }
 
-/// Checks the roles in one org or space.
+/// A binding is about apps of the space, and is the only one of each to its service.
+fn check_bindings(space: &Space, subject: &str) -> Result<(), DesiredError> {
+    let mut seen = HashSet::new();
+    for binding in &space.service_bindings {
+        let bound = space.groups.iter().flat_map(|group| {
+            let apps = group.app_names();
+            apps.filter(|app| binding.is_of(group, app))
+        });
+        let bound: Vec<String> = bound.collect();
+        if bound.is_empty() {
+            let user = format!("a service binding of {subject}");
+            return Err(unknown(user, "app", &binding.app));
+        }
+        for app in bound {
+            if !seen.insert((app.clone(), binding.service.as_str())) {
+                return Err(DesiredError::Duplicate {
+                    kind: "service bindings",
+                    name: format!("of {app} to {}", binding.service),
+                    place: format!(" in {subject}"),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Roles of one org or space.
 fn check_roles(roles: &[Role], subject: &str, allowed: &[&str]) -> Result<(), DesiredError> {
     let mut seen = HashSet::new();
     for role in roles {

@@ -63,8 +63,8 @@ pub enum Bits {
     Files(Arc<BTreeMap<String, Vec<u8>>>),
     /// A droplet: a staged app as a gzipped tar archive. It is uploaded and not staged.
     Droplet(PathBuf),
-    /// No bits: the apps are copies of another group, run a Docker image, or are stopped
-    /// and keep their droplets.
+    /// None: the apps are a copy of another group, are the Docker image of their entry, or
+    /// are stopped and keep the droplets that they have.
     None,
 }
 
@@ -148,7 +148,18 @@ impl Group {
         self.state == AppState::Started
     }
 
-    /// The group's name without the number of the app.
+    /// Whether the apps get droplets: of bits, of an image, or of another group.
+    pub(crate) fn has_source(&self) -> bool {
+        self.bits != Bits::None || self.entry.docker().is_some() || self.like.is_some()
+    }
+
+    /// Whether the Cloud Controller copies droplets of the apps. It does not if they are
+    /// staged by Cloud Native Buildpacks: then each app is staged.
+    pub(crate) fn is_copied(&self) -> bool {
+        self.entry.lifecycle() != "cnb"
+    }
+
+    /// Its name without the number of each app.
     pub(super) fn stem(&self) -> &str {
         let stem = self.name.strip_suffix(INDEX).unwrap_or(&self.name);
         stem.trim_end_matches(['-', '_'])
@@ -166,10 +177,19 @@ impl Group {
                 count: self.count,
             });
         }
-        if self.entry.get("docker").is_some() {
-            return Err(refused("docker", "a group is staged from bits"));
-        }
-        if self.bits == Bits::None && self.like.is_none() && self.is_started() {
+        if let Some(docker) = self.entry.docker() {
+            if self.bits != Bits::None {
+                return Err(refused("docker", "the apps are staged from other bits"));
+            }
+            if docker.username.is_some() != docker.password.is_some() {
+                let reason = "a `username` needs a `password`, and the other way round";
+                return Err(refused("docker", reason));
+            }
+            if has_index(docker.image) {
+                let reason = "the image cannot have {i}, since the apps share a droplet";
+                return Err(refused("docker", reason));
+            }
+        } else if !self.has_source() && self.is_started() {
             return Err(refused("state", "apps without bits cannot be started"));
         }
         if self.ignores_state && (self.bits != Bits::None || self.like.is_some()) {

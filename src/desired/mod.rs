@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use protected::Protected;
 
+pub(crate) use check::{NeededFlag, needed_flag};
 pub use error::DesiredError;
 pub use group::{AppState, Bits, Group};
 pub(crate) use network::matches;
@@ -28,7 +29,7 @@ pub use org::{Metadata, Org, Space};
 pub use people::Role;
 pub(crate) use people::{ORG_ROLES, SPACE_ROLES, user_and_origin};
 pub use quota::{Limit, Limits, OrgQuota, SpaceQuota};
-pub use service::{ServiceInstance, ServiceKind};
+pub use service::{ServiceBinding, ServiceInstance, ServiceKind};
 
 /// Everything that should exist, as far as cf-pusher is concerned.
 ///
@@ -224,6 +225,9 @@ impl Desired {
             for service in &space.services {
                 text += &format!("{:?} {}\n", service, service.secrets());
             }
+            for binding in &space.service_bindings {
+                text += &format!("{} {}\n", binding.app, binding.to_value());
+            }
         }
         for PlacedGroup { group, .. } in self.groups() {
             let Group {
@@ -324,8 +328,17 @@ impl DesiredBuilder {
         self
     }
 
-    /// Returns the desired state without checking it. Existing resources may differ from
-    /// what a run could create.
+    /// The groups that cannot have the droplets of others that they name, by their places
+    /// among all.
+    pub(crate) fn source_errors(&self) -> Vec<(usize, DesiredError)> {
+        let sources = self.0.find_sources().into_iter().enumerate();
+        sources
+            .filter_map(|(id, source)| Some((id, source.err()?)))
+            .collect()
+    }
+
+    /// The desired state without any check: what exists is not always what a run could
+    /// create.
     pub(crate) fn build_unchecked(self) -> Desired {
         self.0
     }
@@ -339,7 +352,9 @@ impl DesiredBuilder {
     pub fn build(mut self) -> Result<Desired, DesiredError> {
         self.0.protected.compile()?;
         self.0.check()?;
-        self.0.sources = self.0.find_sources()?;
+        let sources = self.0.find_sources().into_iter();
+        self.0.sources = sources.collect::<Result<_, _>>()?;
+        self.0.share_images();
         Ok(self.0)
     }
 }

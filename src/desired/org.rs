@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Group, NetworkPolicy, Role, ServiceInstance, SpaceQuota};
+use super::{Group, NetworkPolicy, Role, ServiceBinding, ServiceInstance, SpaceQuota};
+use crate::manifest::entry::ManifestEntry;
 
 /// An org and its contents.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +47,10 @@ pub struct Space {
     pub roles: Vec<Role>,
     /// The service instances of the space.
     pub services: Vec<ServiceInstance>,
-    /// The policies for traffic that its apps send.
+    /// The bindings of its apps to service instances, beside the `services` of their
+    /// entries.
+    pub service_bindings: Vec<ServiceBinding>,
+    /// The policies for traffic that its apps send to others.
     pub network_policies: Vec<NetworkPolicy>,
     /// The names of the security groups that apply to its running apps.
     pub security_groups: Vec<String>,
@@ -149,6 +153,7 @@ impl Space {
             isolation_segment: None,
             roles: Vec::new(),
             services: Vec::new(),
+            service_bindings: Vec::new(),
             network_policies: Vec::new(),
             security_groups: Vec::new(),
             metadata: Metadata::default(),
@@ -206,7 +211,14 @@ impl Space {
         self
     }
 
-    /// Adds a policy for traffic that its apps send.
+    /// With a binding of apps to a service instance.
+    #[must_use]
+    pub fn service_binding(mut self, binding: ServiceBinding) -> Self {
+        self.service_bindings.push(binding);
+        self
+    }
+
+    /// With a policy for traffic that its apps send.
     #[must_use]
     pub fn network_policy(mut self, policy: NetworkPolicy) -> Self {
         self.network_policies.push(policy);
@@ -218,6 +230,15 @@ impl Space {
     pub fn group(mut self, group: Group) -> Self {
         self.groups.push(group);
         self
+    }
+
+    /// The entry of an app of a group, with the bindings of the space.
+    pub(crate) fn bound(&self, entry: ManifestEntry, group: &Group, app: &str) -> ManifestEntry {
+        let bindings = self.service_bindings.iter();
+        let bindings = bindings.filter(|binding| binding.is_of(group, app));
+        bindings.fold(entry, |entry, binding| {
+            entry.with_service(&binding.service, binding.to_value())
+        })
     }
 }
 

@@ -1,10 +1,13 @@
-//! Service instances.
+//! Service instances and their bindings.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// A service instance of a space. Apps are bound to it by `services` in their entries.
+use super::{Group, matches};
+
+/// A service instance of a space. Apps are bound to it by `services` of their entries or by
+/// a [`ServiceBinding`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceInstance {
@@ -41,6 +44,75 @@ pub enum ServiceKind {
         /// The parameters that the broker gets when the instance is created.
         parameters: Option<Map<String, Value>>,
     },
+}
+
+/// Binds apps of a space to a service instance of it.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ServiceBinding {
+    /// The apps: the name of a group, the name of an app, or a pattern with `*` for any
+    /// characters and `?` for one.
+    pub app: String,
+    /// The service instance's name.
+    pub service: String,
+    /// The binding's name, if it has one.
+    pub name: Option<String>,
+    /// What the broker gets when the binding is created.
+    pub parameters: Option<Map<String, Value>>,
+}
+
+impl ServiceBinding {
+    /// A binding without a name and parameters.
+    pub fn new(app: impl Into<String>, service: impl Into<String>) -> Self {
+        Self {
+            app: app.into(),
+            service: service.into(),
+            name: None,
+            parameters: None,
+        }
+    }
+
+    /// With a name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// With parameters for the broker.
+    #[must_use]
+    pub fn parameters(mut self, parameters: Map<String, Value>) -> Self {
+        self.parameters = Some(parameters);
+        self
+    }
+
+    /// Whether it binds an app of a group.
+    pub(crate) fn is_of(&self, group: &Group, app: &str) -> bool {
+        self.app == group.name || matches(&self.app, app)
+    }
+
+    /// As an item of `services` in a manifest.
+    pub(crate) fn to_value(&self) -> Value {
+        let mut value = json!({"name": self.service});
+        if let Some(name) = &self.name {
+            value["binding_name"] = json!(name);
+        }
+        if let Some(parameters) = &self.parameters {
+            value["parameters"] = json!(parameters);
+        }
+        value
+    }
+}
+
+/// Parameters may be secret.
+impl fmt::Debug for ServiceBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBinding")
+            .field("app", &self.app)
+            .field("service", &self.service)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServiceInstance {

@@ -188,6 +188,7 @@ impl Pusher<'_> {
         let package = model::DockerImage {
             image: &image.image,
             login: image.username.as_deref().zip(password),
+            bits: None,
         };
         self.client.create_docker_package(&app.guid, &package).await
     }

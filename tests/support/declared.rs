@@ -3,7 +3,7 @@
 use cf_pusher::ManifestEntry;
 use cf_pusher::desired::{
     Bits, Desired, Group, Limits, NetworkPolicy, Org, OrgQuota, Role, Rule, SecurityGroup,
-    ServiceInstance, ServiceKind, Space, SpaceQuota,
+    ServiceBinding, ServiceInstance, ServiceKind, Space, SpaceQuota,
 };
 use mock_capi::{MockCapi, MockCapiBuilder};
 use serde_json::json;
@@ -11,6 +11,13 @@ use serde_json::json;
 pub(crate) fn group(name: &str, entry: &str) -> Group {
     let entry = ManifestEntry::parse(entry).unwrap();
     Group::new(name, entry, Bits::files([("main.go", "package main")]))
+}
+
+/// Apps of a Docker image in a registry with a login.
+pub(crate) fn image(name: &str) -> Group {
+    let image = "{image: registry.test/image, username: robot, password: s3cret}";
+    let entry = format!("{{memory: 32M, no-route: true, docker: {image}}}");
+    Group::new(name, ManifestEntry::parse(&entry).unwrap(), Bits::None)
 }
 
 pub(crate) fn user_provided(name: &str) -> ServiceInstance {
@@ -46,6 +53,16 @@ pub(crate) fn declared_on(cells: bool) -> Desired {
         .role(Role::new("space_auditor", "bob"))
         .service(user_provided("db"))
         .service(ServiceInstance::managed("cache", "cache-broker", "small"))
+        .service_binding(
+            ServiceBinding::new("web-1", "cache")
+                .name("store")
+                .parameters(
+                    json!({"role": "reader"})
+                        .as_object()
+                        .cloned()
+                        .unwrap_or_default(),
+                ),
+        )
         .network_policy(NetworkPolicy::new("web-*", "api", "tcp", (8080, 8090)))
         .network_policy(NetworkPolicy::new(
             "api",
@@ -57,7 +74,8 @@ pub(crate) fn declared_on(cells: bool) -> Desired {
         .group(group("api", "{memory: 64M, no-route: true}"));
     let test = Space::new("test")
         .security_group("me-dns")
-        .group(group("probe", "{memory: 32M, no-route: true}"));
+        .group(group("probe", "{memory: 32M, no-route: true}"))
+        .group(image("image-{i}").count(2));
     let test = match cells {
         true => test.isolation_segment("cells"),
         false => test,

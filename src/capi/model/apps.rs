@@ -18,6 +18,8 @@ pub(crate) struct App {
     pub(crate) is_started: bool,
     /// Unknown in 2017, where an environment variable of the app replaces the label.
     pub(crate) ownership: Ownership,
+    /// `buildpack`, `cnb` or `docker`. Empty in 2017.
+    pub(crate) lifecycle: String,
     /// The buildpacks that it is staged with. Empty if they are detected.
     pub(crate) buildpacks: Vec<String>,
     /// The GUID of the droplet that the app runs with. `None` if it has none, or
@@ -42,6 +44,8 @@ pub(crate) struct NewApp<'a> {
     /// The GUID of its space.
     pub(crate) space: &'a str,
     pub(crate) env: &'a Env,
+    /// `docker` or `cnb`; `None` if it is staged by buildpacks.
+    pub(crate) lifecycle: Option<&'a str>,
     /// The buildpacks to stage with. Empty if they are detected, or if a droplet is
     /// copied.
     pub(crate) buildpacks: &'a [String],

@@ -53,13 +53,16 @@ pub(crate) struct SpaceQuota {
     pub(crate) name: String,
     /// The GUID of its org.
     pub(crate) org: String,
+    /// The GUIDs of the spaces that it applies to, as far as the user sees them.
+    pub(crate) spaces: Vec<String>,
     pub(crate) limits: Limits,
 }
 
 /// A role of a user.
 #[derive(Debug, Clone)]
 pub(crate) struct Role {
-    /// The type, such as `organization_manager`.
+    pub(crate) guid: String,
+    /// Such as `organization_manager`.
     pub(crate) kind: String,
     /// The user's name, or the GUID of a user without a name, such as a UAA client.
     pub(crate) user: String,

@@ -82,6 +82,8 @@ pub(crate) struct DockerImage<'a> {
     pub(crate) image: &'a str,
     /// User and password.
     pub(crate) login: Option<(&'a str, &'a str)>,
+    /// What the package is annotated with in place of the SHA-256 of bits.
+    pub(crate) bits: Option<&'a str>,
 }
 
 /// The staging of a package into a droplet.
@@ -112,9 +114,13 @@ pub(crate) struct Droplet {
     /// The GUID of its app.
     pub(crate) app: String,
     pub(crate) state: ResourceState,
-    /// Equal for a droplet and its copies.
+    /// The same for a droplet and its copies. `None` of a Docker image.
     pub(crate) checksum: Option<String>,
-    /// The SHA-256 of the bits that it was staged from, if we annotated it.
+    /// The Docker image that it stands for, which its copies have too.
+    pub(crate) image: Option<String>,
+    /// When it was created, as the foundation writes it. Empty in 2017.
+    pub(crate) created_at: String,
+    /// The SHA-256 of the bits that it was staged from, where we annotated it.
     pub(crate) bits: Option<String>,
     /// Whether the droplet itself has that annotation; in 2017, the app that runs with
     /// it.

@@ -167,6 +167,30 @@ impl Client {
         )
     }
 
+    /// The users with our label, whoever they were created for.
+    pub(crate) async fn managed_users(&self) -> Result<Vec<User>, Error> {
+        in_v3!(self, "listing users by label", users::managed())
+    }
+
+    /// The roles of some users, wherever they are.
+    pub(crate) async fn roles_of_users(&self, users: &[&str]) -> Result<Vec<Role>, Error> {
+        in_v3!(self, "listing roles", roles::of_users(users))
+    }
+
+    /// Succeeds if it does not exist.
+    pub(crate) async fn delete_role(&self, what: &str, role: &str) -> Result<(), Error> {
+        in_v3!(self, "deleting a role", roles::delete(what, role))
+    }
+
+    /// Succeeds if it does not exist.
+    pub(crate) async fn delete_space_quota(&self, what: &str, quota: &str) -> Result<(), Error> {
+        in_v3!(
+            self,
+            "deleting a space quota",
+            space_quotas::delete(what, quota)
+        )
+    }
+
     /// Succeeds if it does not exist.
     pub(crate) async fn delete_user(&self, what: &str, user: &str) -> Result<(), Error> {
         in_v3!(self, "deleting a user", users::delete(what, user))

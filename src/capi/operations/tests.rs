@@ -147,6 +147,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         name: "synthetic-proxy",
         space: "SPACE",
         env: &env,
+        lifecycle: None,
         buildpacks: &buildpacks,
         metadata: &metadata,
     };
@@ -163,6 +164,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
     let image = DockerImage {
         image: "cloudfoundry/diego-docker-app",
         login: Some(("user", "password")),
+        bits: Some("a1b2"),
     };
     let resource = Resource {
         path: "main.go",
@@ -249,9 +251,13 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         set_feature_flag("diego_docker", true);
         users_named(&["alice"]);
         create_user("alice", "ldap", &metadata);
+        managed_users();
         delete_user("", "USER");
         roles_of_orgs(&["ORG"]);
         roles_of_spaces(&["SPACE"]);
+        roles_of_users(&["USER"]);
+        delete_role("", "ROLE");
+        delete_space_quota("", "QUOTA");
         create_role("organization_user", "alice", None, "ORG");
         create_role("space_developer", "alice", Some("ldap"), "SPACE");
         isolation_segments_named(&["i"]);

@@ -37,6 +37,7 @@ impl From<WireApp> for App {
             name: app.name,
             is_started: app.state == "STARTED",
             ownership: Ownership::default(),
+            lifecycle: String::new(),
             buildpacks: app.lifecycle.buildpacks(),
             current_droplet: None,
             clone_of: None,

@@ -44,6 +44,8 @@ impl From<WireDroplet> for Droplet {
             guid: droplet.guid,
             state: droplet.state,
             checksum: checksum.and_then(|checksum| checksum.value),
+            image: None,
+            created_at: String::new(),
             bits: None,
             annotated: false,
             error: droplet.error,

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::spaces::WireSpace;
 use super::{
-    Lifecycle, OurMetadata, ToOne, into_all, lifecycle, list_by, list_including, list_items, to_one,
+    BUILDPACK, Lifecycle, OurMetadata, ToOne, into_all, lifecycle, list_by, list_including,
+    list_items, to_one,
 };
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -53,6 +54,7 @@ impl From<WireApp> for App {
             is_started: app.state == "STARTED",
             clone_of: app.metadata.annotations.clone_of.clone(),
             ownership: app.metadata.ownership(),
+            lifecycle: app.lifecycle.kind.clone(),
             buildpacks: app.lifecycle.buildpacks(),
             current_droplet: current_droplet.and_then(ToOne::guid),
         }
@@ -122,8 +124,13 @@ pub(in crate::capi) async fn create(client: &Client, app: &NewApp<'_>) -> Result
         "environment_variables": app.env,
         "metadata": app.metadata,
     });
-    if !app.buildpacks.is_empty() {
-        body["lifecycle"] = lifecycle(app.buildpacks);
+    match app.lifecycle {
+        Some("docker") => body["lifecycle"] = json!({"type": "docker", "data": {}}),
+        kind if kind.is_some() || !app.buildpacks.is_empty() => {
+            body["lifecycle"] = lifecycle(app.buildpacks);
+            body["lifecycle"]["type"] = json!(kind.unwrap_or(BUILDPACK));
+        }
+        _ => {}
     }
     client.create(&Request::post("/v3/apps").json(body)).await
 }

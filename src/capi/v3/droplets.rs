@@ -17,6 +17,9 @@ struct WireDroplet {
     state: ResourceState,
     error: Option<String>,
     checksum: Option<Checksum>,
+    image: Option<String>,
+    #[serde(default)]
+    created_at: String,
     #[serde(default)]
     metadata: OurMetadata,
     relationships: OfApp,
@@ -40,6 +43,8 @@ impl From<WireDroplet> for Droplet {
             app: droplet.relationships.guid(),
             state: droplet.state,
             checksum: droplet.checksum.and_then(|checksum| checksum.value),
+            image: droplet.image,
+            created_at: droplet.created_at,
             annotated: droplet.metadata.annotations.bits.is_some(),
             bits: droplet.metadata.annotations.bits,
             package: droplet.links.package.and_then(|link| link.guid()),

@@ -38,9 +38,12 @@ use super::error::Error;
 use super::model::{MANAGED_BY_LABEL, MANAGED_BY_VALUE, Ownership};
 use pages::{LARGEST_PAGE, Pages};
 
-/// Every resource of a list that is filtered by any number of values, in as few requests
-/// as the length of URLs allows. The values must be encoded. `rest` is the rest of the
-/// query and begins with `&`.
+/// How most apps are staged.
+const BUILDPACK: &str = "buildpack";
+
+/// Every resource of a list that is filtered by any number of values, in as few
+/// requests as URLs allow. The values must be encoded; `rest` is the rest of the
+/// query, beginning with `&`.
 pub(super) async fn list_by<T: DeserializeOwned>(
     client: &Client,
     list: &str,
@@ -143,6 +146,8 @@ impl OfApp {
 /// The lifecycle of an app.
 #[derive(Deserialize)]
 pub(super) struct Lifecycle {
+    #[serde(rename = "type", default)]
+    kind: String,
     data: LifecycleData,
 }
 
@@ -236,7 +241,7 @@ fn to_many(guids: &[&str]) -> Value {
 }
 
 pub(super) fn lifecycle(buildpacks: &[String]) -> Value {
-    json!({"type": "buildpack", "data": {"buildpacks": buildpacks}})
+    json!({"type": BUILDPACK, "data": {"buildpacks": buildpacks}})
 }
 
 /// A time in nanoseconds since 1970.

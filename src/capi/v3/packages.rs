@@ -103,12 +103,17 @@ pub(in crate::capi) async fn create_docker(
         data["username"] = json!(username);
         data["password"] = json!(password);
     }
-    let request = Request::post("/v3/packages").json(json!({
+    let mut body = json!({
         "type": "docker",
         "relationships": {"app": to_one(app)},
         "data": data,
-    }));
-    client.create(&request).await
+    });
+    if let Some(bits) = image.bits {
+        body["metadata"] = json!({"annotations": {(BITS_ANNOTATION): bits}});
+    }
+    client
+        .create(&Request::post("/v3/packages").json(body))
+        .await
 }
 
 pub(in crate::capi) async fn upload(

@@ -14,6 +14,7 @@ use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
 struct WireRole {
+    guid: String,
     #[serde(rename = "type")]
     kind: String,
     relationships: Related,
@@ -47,6 +48,15 @@ pub(in crate::capi) async fn of_spaces(
     list(client, "space_guids", spaces).await
 }
 
+pub(in crate::capi) async fn of_users(client: &Client, users: &[&str]) -> Result<Vec<Role>, Error> {
+    list(client, "user_guids", users).await
+}
+
+pub(in crate::capi) async fn delete(client: &Client, what: &str, role: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/roles/{role}"));
+    client.delete(what, &request).await
+}
+
 async fn list(client: &Client, filter: &str, guids: &[&str]) -> Result<Vec<Role>, Error> {
     let list = "/v3/roles";
     let listed =
@@ -66,6 +76,7 @@ impl WireRole {
         let user = users.get(&guid);
         let place = related.organization.guid().or(related.space.guid())?;
         Some(Role {
+            guid: self.guid,
             kind: self.kind,
             user: user.and_then(|user| user.name.clone()).unwrap_or(guid),
             origin: user.and_then(|user| user.origin.clone()),

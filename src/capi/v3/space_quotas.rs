@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::quotas::{WireLimits, add_limits};
-use super::{ToOne, into_all, list_by, list_items, to_many, to_one};
+use super::{ToMany, ToOne, into_all, list_by, list_items, to_many, to_one};
 use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -23,15 +23,21 @@ struct WireQuota {
 #[derive(Deserialize)]
 struct OfOrg {
     organization: Option<ToOne>,
+    #[serde(default)]
+    spaces: ToMany,
 }
 
 impl From<WireQuota> for SpaceQuota {
     fn from(quota: WireQuota) -> Self {
-        let org = quota.relationships.and_then(|related| related.organization);
+        let (org, spaces) = match quota.relationships {
+            Some(related) => (related.organization, related.spaces),
+            None => (None, ToMany::default()),
+        };
         Self {
             guid: quota.guid,
             name: quota.name,
             org: org.and_then(ToOne::guid).unwrap_or_default(),
+            spaces: spaces.guids(),
             limits: quota.limits.limits(),
         }
     }
@@ -88,7 +94,12 @@ pub(in crate::capi) async fn set_limits(
     Ok(())
 }
 
-/// Applies a quota to one more space.
+pub(in crate::capi) async fn delete(client: &Client, what: &str, quota: &str) -> Result<(), Error> {
+    let request = Request::delete(format!("/v3/space_quotas/{quota}"));
+    client.delete(what, &request).await
+}
+
+/// Applies it to one more space.
 pub(in crate::capi) async fn apply(client: &Client, quota: &str, space: &str) -> Result<(), Error> {
     let path = format!("/v3/space_quotas/{quota}/relationships/spaces");
     let request = Request::post(path).json(to_many(&[space])).repeatable();

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{OurMetadata, into_all, list_by, list_items};
+use super::{LARGEST_PAGE, OurMetadata, into_all, list_by, list_items, managed_by_us};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Metadata, User};
@@ -36,7 +36,14 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
     Ok(into_all(users))
 }
 
-/// Creates a user of an identity provider other than the UAA itself.
+/// The users with our label.
+pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<User>, Error> {
+    let path = format!("/v3/users?{}&{LARGEST_PAGE}", managed_by_us());
+    let users = client.list::<WireUser>(&path).await?;
+    Ok(into_all(users))
+}
+
+/// A user of an identity provider other than the UAA itself.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

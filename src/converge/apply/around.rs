@@ -95,7 +95,14 @@ impl Foundation<'_> {
                 client.delete_service(&what, self.guid(target)?).await?;
             }
             Step::Delete { guid } => self.delete(target, guid).await?,
-            // The other steps are those of apps.
+            Step::UnbindSecurityGroup { spaces } => {
+                let group = self.guid(target)?;
+                let spaces = spaces.iter().map(|space| self.guid(space));
+                for space in spaces.collect::<Result<Vec<_>, _>>()? {
+                    client.unbind_security_group(group, space).await?;
+                }
+            }
+            // All others are steps of apps.
             _ => {}
         }
         Ok(None)
@@ -108,6 +115,12 @@ impl Foundation<'_> {
             Target::Space { .. } => self.client.delete_space(&what, guid).await,
             Target::ServiceInstance { .. } => self.client.delete_service(&what, guid).await,
             Target::Domain { .. } => self.client.delete_domain(&what, guid).await,
+            Target::Quota { .. } => self.client.delete_quota(&what, guid).await,
+            Target::SpaceQuota { .. } => self.client.delete_space_quota(&what, guid).await,
+            Target::SecurityGroup { .. } => self.client.delete_security_group(&what, guid).await,
+            Target::User { .. } => self.client.delete_user(&what, guid).await,
+            Target::Role { .. } => self.client.delete_role(&what, guid).await,
+            Target::Route { .. } => self.client.delete_route(&what, guid).await,
             _ => Err(unknown("way to delete it")),
         }
     }

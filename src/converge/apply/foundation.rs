@@ -76,6 +76,7 @@ fn wave(resource: &ResourcePlan, step: &Step) -> usize {
             Step::AllowTraffic { .. }
             | Step::SetSuspended { suspended: true }
             | Step::Delete { .. }
+            | Step::UnbindSecurityGroup { .. }
             | Step::DeletePolicy,
             _,
         ) => AFTER_APPS,

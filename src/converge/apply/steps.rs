@@ -1,8 +1,12 @@
 //! Carries out the steps of an app.
 
+use secrecy::ExposeSecret;
+
 use super::{Apply, unknown};
 use crate::capi::error::Error;
-use crate::capi::model::{Destination, HealthCheck, Metadata, NewApp, NewRoute, Scale};
+use crate::capi::model::{
+    Destination, DockerImage, HealthCheck, Metadata, NewApp, NewRoute, Scale,
+};
 use crate::converge::bits::GroupBits;
 use crate::converge::plan::{
     DropletRef, PackageRef, ResourcePlan, Role, RouteRef, SourceDroplet, Step,
@@ -43,11 +47,17 @@ impl Apply<'_> {
     ) -> Result<(), Error> {
         let client = self.client;
         let name = plan.name();
-        if let Step::CreateApp { env, buildpacks } = step {
+        if let Step::CreateApp {
+            env,
+            buildpacks,
+            lifecycle,
+        } = step
+        {
             let app = NewApp {
                 name,
                 space: self.space(plan)?,
                 env,
+                lifecycle: lifecycle.as_deref(),
                 buildpacks,
                 metadata: &Metadata::managed(self.owner),
             };
@@ -66,10 +76,26 @@ impl Apply<'_> {
             Step::PushBits => {
                 let group = plan.app.as_ref().and_then(|app| app.group);
                 let bits = group.and_then(|group| self.bits.get(group));
-                let Some(GroupBits::Source(bits)) = bits else {
-                    return Err(unknown("bits"));
+                let package = match bits {
+                    Some(GroupBits::Source(bits)) => {
+                        upload::upload_bits(client, name, &app, bits).await?
+                    }
+                    Some(GroupBits::Image {
+                        image,
+                        login,
+                        sha256,
+                    }) => {
+                        let login = login.as_ref();
+                        let image = DockerImage {
+                            image,
+                            login: login.map(|(user, it)| (user.as_str(), it.expose_secret())),
+                            bits: Some(sha256),
+                        };
+                        client.create_docker_package(&app, &image).await?
+                    }
+                    _ => return Err(unknown("bits")),
                 };
-                progress.package = Some(upload::upload_bits(client, name, &app, bits).await?);
+                progress.package = Some(package);
             }
             Step::UploadDroplet => {
                 let group = plan.app.as_ref().and_then(|app| app.group);
@@ -235,6 +261,7 @@ impl Apply<'_> {
             | Step::CreateSecurityGroup { .. }
             | Step::UpdateSecurityGroup
             | Step::BindSecurityGroup { .. }
+            | Step::UnbindSecurityGroup { .. }
             | Step::SetFeatureFlag { .. }
             | Step::CreateUser
             | Step::CreateDomain { .. }

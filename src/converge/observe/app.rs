@@ -16,7 +16,9 @@ pub(crate) struct App {
     /// Whether its desired state is STARTED.
     pub(crate) started: bool,
     pub(crate) ownership: Ownership,
-    /// The buildpacks that it is staged with. Empty if they are detected.
+    /// `buildpack`, `cnb` or `docker`. Empty in 2017.
+    pub(crate) lifecycle: String,
+    /// The buildpacks that it is staged with; none where they are detected.
     pub(crate) buildpacks: Vec<String>,
     pub(crate) current_droplet: Option<String>,
     /// All droplets of the app.
@@ -36,6 +38,7 @@ impl From<model::App> for App {
             space: app.space,
             started: app.is_started,
             ownership: app.ownership,
+            lifecycle: app.lifecycle,
             buildpacks: app.buildpacks,
             current_droplet: app.current_droplet,
             ..Self::default()

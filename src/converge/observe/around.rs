@@ -18,7 +18,7 @@ use crate::desired::{self, Desired, ServiceKind};
 /// The existing supporting resources of a desired state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Around {
-    /// Whether features are enabled, by name.
+    /// Whether features are enabled, by name, if some are desired or needed by apps.
     pub(crate) feature_flags: HashMap<String, bool>,
     /// The users that have a desired name.
     pub(crate) users: Vec<User>,
@@ -94,7 +94,7 @@ pub(super) async fn observe(
 }
 
 async fn feature_flags(client: &Client, desired: &Desired) -> Result<HashMap<String, bool>, Error> {
-    if desired.feature_flags().is_empty() {
+    if desired.feature_flags().is_empty() && desired.needed_flags().next().is_none() {
         return Ok(HashMap::new());
     }
     let flags = client.feature_flags().await?.into_iter();

@@ -93,11 +93,9 @@ fn claims(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<Claim> {
         for (index, name) in (0..).zip(group.app_names()) {
             if there.contains_key(name.as_str()) {
                 let mut claim = Map::from_iter([("name".to_owned(), json!(name))]);
-                claim.extend(
-                    entry
-                        .of_app(&name, index, domain)
-                        .application(Purpose::Compare),
-                );
+                let entry = entry.of_app(&name, index, domain);
+                let entry = placed.space.bound(entry, group, &name);
+                claim.extend(entry.application(Purpose::Compare));
                 claims.push(Claim {
                     yaml: format!("- {}\n", Value::Object(claim)),
                     name,
@@ -263,6 +261,7 @@ pub(super) fn compared_here(
                 continue;
             };
             let entry = group.entry.of_app(&name, index, domain);
+            let entry = placed.space.bound(entry, group, &name);
             let differences = compare(&entry.application(Purpose::Compare), manifest);
             if !differences.is_empty() {
                 all.insert(name, differences);

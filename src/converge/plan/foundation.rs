@@ -272,6 +272,7 @@ fn plan_security_group(
         plan.action = Action::Change;
         plan.steps.push(Step::BindSecurityGroup { spaces: missing });
     }
+    plan_unbound(&mut plan, group, observed);
     // Spaces of ours may share a group with others.
     let existing = spaces.iter().map(|placed| observed.spaces.get(placed.id));
     let mut existing = existing.map(|space| space.and_then(|it| it.space.as_ref()));
@@ -283,7 +284,21 @@ fn plan_security_group(
     plan
 }
 
-/// Plans whether the group applies to all spaces.
+/// The group no longer applies to spaces of ours that do not name it, if that is pruned.
+fn plan_unbound(plan: &mut ResourcePlan, group: &SecurityGroup, observed: &Observed) {
+    let spaces = observed.surplus.unbound.get(&group.name);
+    let spaces: Vec<Target> = spaces.into_iter().flatten().cloned().collect();
+    for space in &spaces {
+        let change = Change::new("binding", space.name(), "none");
+        plan.changes.push(change);
+    }
+    if !spaces.is_empty() {
+        plan.action = Action::Change;
+        plan.steps.push(Step::UnbindSecurityGroup { spaces });
+    }
+}
+
+/// Whether the group applies to all spaces.
 fn plan_globally_enabled(plan: &mut ResourcePlan, group: &SecurityGroup, found: &FoundGroup) {
     let wanted = group.globally_enabled;
     let differs = |wanted: Option<bool>, found: bool| wanted.filter(|wanted| *wanted != found);

@@ -5,6 +5,7 @@ mod app;
 pub(super) mod around;
 mod drift;
 mod foundation;
+mod sharing;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -176,20 +177,32 @@ pub(crate) fn plan(
         .groups()
         .map(|placed| own_need(&placed, bits, &spaces))
         .collect();
+    let shared = match observed.has_labels {
+        true => sharing::sources(desired, bits, &needs),
+        // The API of 2017 has no copies across groups.
+        false => HashMap::new(),
+    };
     for placed in desired.groups() {
         let Some(space) = spaces.get(placed.space.id) else {
             continue;
         };
-        let source = desired.source_of(&placed);
+        let named = desired.source_of(&placed);
+        let shared = shared.get(&named.unwrap_or(placed.id)).copied();
+        let source = shared.or(named).filter(|source| *source != placed.id);
         let droplet_of = source.unwrap_or(placed.id);
         let need = needs.get(droplet_of).copied().unwrap_or(app::Need::Keep);
         let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
         let usual = app::usual_sizes(placed.group, &space.apps);
         let entry = placed.group.entry.with_apps_domain(space.domain);
+        let entry = entry.without_password();
         for (index, name) in (0..).zip(placed.group.app_names()) {
             let app = space.apps.get(name.as_str()).copied();
             let (role, need) = match (index, source) {
                 (0, None) => (Role::Prototype, need),
+                _ if !placed.group.is_copied() => {
+                    let need = app::prototype_need(placed.group, bits, app, space);
+                    (Role::Prototype, need)
+                }
                 _ => (Role::Clone, app::clone_need(need, app)),
             };
             let context = AppContext {
@@ -197,7 +210,10 @@ pub(crate) fn plan(
                 group: placed,
                 droplet_of,
                 bits,
-                entry: entry.of_app(&name, index, space.domain),
+                entry: {
+                    let entry = entry.of_app(&name, index, space.domain);
+                    placed.space.space.bound(entry, placed.group, &name)
+                },
                 usual: &usual,
                 app,
                 role,
@@ -417,6 +433,13 @@ impl ResourcePlan {
     /// The resource's name.
     pub(crate) fn name(&self) -> &str {
         self.target.name()
+    }
+
+    /// The group whose prototype must get its droplet before this app can.
+    pub(crate) fn awaits(&self) -> Option<usize> {
+        let mut steps = self.steps.iter();
+        steps.find(|step| step.awaits_prototype())?;
+        self.app.as_ref()?.droplet_of
     }
 
     pub(crate) fn role(&self) -> Option<Role> {

@@ -76,7 +76,7 @@ pub enum Step {
     },
     /// Deletes the service instance, and waits for its broker.
     DeleteService,
-    /// Deletes the org or space with its contents, the service instance or the domain.
+    /// Deletes the org or space with all that is in it, or another resource.
     Delete {
         /// Its GUID.
         guid: String,
@@ -127,6 +127,11 @@ pub enum Step {
         /// The spaces.
         spaces: Vec<Target>,
     },
+    /// Applies the security group to the running apps of some spaces no longer.
+    UnbindSecurityGroup {
+        /// The spaces.
+        spaces: Vec<Target>,
+    },
     /// Creates the app with its environment.
     CreateApp {
         /// The environment variables.
@@ -134,6 +139,9 @@ pub enum Step {
         env: Arc<BTreeMap<String, String>>,
         /// The buildpacks. Empty if they are detected.
         buildpacks: Vec<String>,
+        /// `docker` or `cnb`; none if it is staged by buildpacks.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lifecycle: Option<String>,
     },
     /// Applies a manifest with this entry, together with those of other apps. A missing
     /// app is created.
@@ -152,7 +160,7 @@ pub enum Step {
         /// The package's GUID.
         package: String,
     },
-    /// Uploads the bits of the group as a new package.
+    /// Makes the bits or the Docker image of the group a new package.
     PushBits,
     /// Uploads the droplet of the group.
     UploadDroplet,
@@ -379,6 +387,7 @@ impl fmt::Display for Step {
             Self::CreateSecurityGroup { .. } => "creating the security group",
             Self::UpdateSecurityGroup => "updating the security group",
             Self::BindSecurityGroup { .. } => "binding the security group",
+            Self::UnbindSecurityGroup { .. } => "unbinding the security group",
             Self::CreateApp { .. } => "creating the app",
             Self::ApplyManifest { .. } => "applying the manifest",
             Self::RemoveBitsHash { .. } => "removing the hash of the bits",

@@ -151,6 +151,7 @@ fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
         space: "space".to_owned(),
         started: true,
         ownership: ours(),
+        lifecycle: group.entry.lifecycle().to_owned(),
         buildpacks: group.entry.buildpacks(),
         current_droplet: Some(format!("droplet of {name}")),
         droplets: vec![Droplet {
@@ -160,6 +161,8 @@ fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
             app: format!("guid of {name}"),
             state: ResourceState::Staged,
             error: None,
+            image: None,
+            created_at: String::new(),
             annotated: is_prototype,
             package: is_prototype.then(|| format!("package of {name}")),
         }],
@@ -775,4 +778,76 @@ fn several_orgs_and_spaces_are_planned_together() {
     App { org: "b", space: "one", name: "web-1" }
     "#);
     insta::assert_json_snapshot!("several_orgs_and_spaces_as_json", plan.resources[7]);
+}
+
+/// Groups whose stagings would result in the same.
+#[test]
+fn groups_of_equal_bits_are_staged_once() {
+    use crate::desired::{Bits, Org, Space};
+    let group = |name: &str, entry: &str| {
+        let entry = crate::manifest::entry::ManifestEntry::parse(entry).unwrap();
+        Group::new(name, entry, Bits::files([("a", "b")]))
+    };
+    let image = |name: &str, entry: &str| Group {
+        bits: Bits::None,
+        ..group(name, entry)
+    };
+    let first = Space::new("one")
+        .group(group("none-{i}", "{}").count(0))
+        .group(group("x-{i}", "{}").count(2))
+        .group(group("y", "{memory: 1G}"))
+        .group(group("env", "env: {A: b}"))
+        .group(group("stack", "stack: other"));
+    let second = Space::new("two")
+        .group(group("z", "{}"))
+        .group(Group::copy_of("like-z", Default::default(), "z"))
+        .group(group("env-too", "env: {A: b}"))
+        .group(group("other-bits", "{}"))
+        .group(image("image", "{docker: {image: i}, env: {A: b}}"))
+        .group(image("image-too", "docker: {image: i}"));
+    let desired = Desired::builder("me")
+        .org(Org::new("a").space(first))
+        .org(Org::new("b").space(second))
+        .build()
+        .unwrap();
+    let bits: Vec<String> = desired
+        .groups()
+        .map(|placed| match placed.group.name.as_str() {
+            "other-bits" => "other".to_owned(),
+            _ if placed.group.entry.docker().is_some() => "image".to_owned(),
+            _ => "same".to_owned(),
+        })
+        .collect();
+    let names: Vec<&str> = desired
+        .groups()
+        .map(|placed| placed.group.name.as_str())
+        .collect();
+    let observed = Observed {
+        has_labels: true,
+        orgs: vec![ObservedOrg::default(), ObservedOrg::default()],
+        spaces: vec![ObservedSpace::default(); 2],
+        ..Observed::default()
+    };
+    let plan = super::plan(&desired, &bits, &observed, Workflow::Manifest);
+    let lines: Vec<String> = plan
+        .apps()
+        .map(|plan| {
+            let app = plan.app.as_ref().unwrap();
+            let source = names[app.droplet_of.unwrap()];
+            format!("{}: {:?} of {source}", plan.name(), app.role)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    x-0: Prototype of x-{i}
+    x-1: Clone of x-{i}
+    y: Clone of x-{i}
+    env: Prototype of env
+    stack: Prototype of stack
+    z: Clone of x-{i}
+    like-z: Clone of x-{i}
+    env-too: Clone of env
+    other-bits: Prototype of other-bits
+    image: Prototype of image
+    image-too: Clone of image
+    ");
 }

@@ -113,6 +113,7 @@ impl<'p> LineKey<'p> {
         let place = match &resource.target {
             Target::App { org, space, .. }
             | Target::ServiceInstance { org, space, .. }
+            | Target::Route { org, space, .. }
             | Target::NetworkPolicy { org, space, .. } => Some((org.as_str(), space.as_str())),
             Target::Role {
                 org, space, role, ..

@@ -80,7 +80,15 @@ pub(crate) struct EntryRoute {
     pub(crate) options: Option<Value>,
 }
 
-/// The reason why a manifest entry cannot be used.
+/// The Docker image of an app, and the login of its registry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DockerImage<'e> {
+    pub(crate) image: &'e str,
+    pub(crate) username: Option<&'e str>,
+    pub(crate) password: Option<&'e str>,
+}
+
+/// Why a manifest entry cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", message(.property, .reason))]
 pub struct EntryError {
@@ -192,6 +200,26 @@ impl ManifestEntry {
         list.map(str::to_owned).collect()
     }
 
+    /// The Docker image, if the app is one.
+    pub(crate) fn docker(&self) -> Option<DockerImage<'_>> {
+        let docker = self.get("docker")?;
+        let text = |key: &str| docker.get(key).and_then(Value::as_str);
+        Some(DockerImage {
+            image: text("image")?,
+            username: text("username"),
+            password: text("password"),
+        })
+    }
+
+    /// How the app is staged: `buildpack`, `cnb` or `docker`.
+    pub(crate) fn lifecycle(&self) -> &str {
+        let given = self.get("lifecycle").and_then(Value::as_str);
+        match self.get("docker") {
+            Some(_) => "docker",
+            None => given.unwrap_or("buildpack"),
+        }
+    }
+
     /// The names of all properties that the entry has.
     pub(crate) fn properties(&self) -> impl Iterator<Item = &str> {
         let routes = self.routes.is_some().then_some(if self.has_no_route() {
@@ -211,12 +239,33 @@ impl ManifestEntry {
         Some(services.filter_map(service_name).collect())
     }
 
+    /// Returns the entry with a binding to a service, which replaces one that is there.
+    pub(crate) fn with_service(self, name: &str, binding: Value) -> Self {
+        let services = self.get("services").and_then(Value::as_array);
+        let others = services.into_iter().flatten();
+        let others = others.filter(|item| service_name(item) != Some(name));
+        let services = others.cloned().chain([binding]).collect();
+        let services = normal::in_order(services);
+        self.with("services", services)
+    }
+
     /// The `labels` or `annotations` of the entry, if it sets them.
     pub(crate) fn metadata(&self, part: &str) -> Option<&Map<String, Value>> {
         self.get("metadata")?.get(part)?.as_object()
     }
 
-    /// Returns the entry with a property, which must be normalized.
+    /// Returns the entry without the password of a Docker image's registry.
+    pub(crate) fn without_password(self) -> Self {
+        match self.get("docker") {
+            Some(docker) if docker.get("password").is_some() => {
+                let docker = write::without_password(docker);
+                self.with("docker", docker)
+            }
+            _ => self,
+        }
+    }
+
+    /// Returns the entry with a property, which must be normalised.
     pub(crate) fn with(mut self, property: &str, value: Value) -> Self {
         Arc::make_mut(&mut self.properties).insert(property.to_owned(), value);
         self
@@ -281,7 +330,14 @@ impl ManifestEntry {
             .keys()
             .map(|name| (name.clone(), REDACTED.to_owned()));
         let env = Arc::new(env.collect());
-        let entry = self.clone().without("cnb-credentials");
+        let mut entry = self.clone().without("cnb-credentials");
+        if let Some(mut services) = entry.get("services").cloned() {
+            let bindings = services.as_array_mut().into_iter().flatten();
+            for parameters in bindings.filter_map(|it| it.get_mut("parameters")) {
+                *parameters = json!(REDACTED);
+            }
+            entry = entry.with("services", services);
+        }
         Self { env, ..entry }
     }
 }

@@ -34,15 +34,25 @@ pub(super) const PROCESS: [(&str, Kind); 15] = [
 pub(super) const APP: [(&str, Kind); 10] = [
     ("buildpacks", Kind::Texts),
     ("cnb-credentials", Kind::Map),
-    ("docker", Kind::Map),
+    ("docker", Kind::Docker),
     ("features", Kind::Features),
-    ("lifecycle", Kind::Text),
+    ("lifecycle", Kind::Lifecycle),
     ("metadata", Kind::Metadata),
     ("processes", Kind::Processes),
     ("services", Kind::Services),
     ("sidecars", Kind::Sidecars),
     ("stack", Kind::Text),
 ];
+
+/// The ways in which apps are staged.
+const LIFECYCLES: [&str; 3] = ["buildpack", "cnb", "docker"];
+
+/// The properties of a Docker image. A manifest has no password: it is sent with the image
+/// only.
+pub(super) const DOCKER: [&str; 3] = ["image", "username", "password"];
+
+/// What an item of `services` may say.
+pub(super) const BINDING: [&str; 3] = ["name", "parameters", "binding_name"];
 
 /// The second names of properties, and the names that the Cloud Controller shows.
 pub(super) const SECOND_NAMES: [(&str, &str); 2] =
@@ -67,6 +77,10 @@ pub(super) enum Kind {
     HealthCheck,
     /// A string. Without it, the droplet's command is used.
     Command,
+    /// `buildpack`, `cnb` or `docker`.
+    Lifecycle,
+    /// An image, with the login of its registry.
+    Docker,
     Map,
     Features,
     Metadata,
@@ -123,6 +137,11 @@ pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value
             Some(check @ ("port" | "http")) => json!(check),
             _ => return Err(wrong("port, process or http")),
         },
+        Kind::Lifecycle => match scalar(&value) {
+            Some(kind) if LIFECYCLES.contains(&kind.as_str()) => json!(kind),
+            _ => return Err(wrong("buildpack, cnb or docker")),
+        },
+        Kind::Docker => docker(key, value)?,
         Kind::Features => {
             let features = value
                 .as_object()
@@ -233,19 +252,73 @@ fn metadata(key: &str, value: Value) -> Result<Value, EntryError> {
     Ok(Value::Object(metadata))
 }
 
+fn docker(key: &str, value: Value) -> Result<Value, EntryError> {
+    let Value::Object(given) = value else {
+        let reason = format!("is {}, must be a map with an `image`", kind(&value));
+        return Err(EntryError::new(key, reason));
+    };
+    let mut docker = Map::new();
+    for (name, value) in given.into_iter().filter(|(_, value)| !value.is_null()) {
+        if !DOCKER.contains(&name.as_str()) {
+            let reason = format!("cannot have `{name}`, only {}", DOCKER.join(", "));
+            return Err(EntryError::new(key, reason));
+        }
+        let text = scalar(&value).filter(|text| !text.trim().is_empty());
+        let text = text.ok_or_else(|| {
+            EntryError::new(key, format!("must have a non-empty string as `{name}`"))
+        })?;
+        docker.insert(name, json!(text));
+    }
+    if !docker.contains_key("image") {
+        return Err(EntryError::new(key, "must have an `image`"));
+    }
+    Ok(Value::Object(docker))
+}
+
 fn services(key: &str, value: Value) -> Result<Value, EntryError> {
     let wrong = || EntryError::new(key, "must be a list of names, or of maps with a `name`");
     let Value::Array(mut list) = value else {
         return Err(wrong());
     };
     for item in &mut list {
-        let name = service_name(item).ok_or_else(wrong)?.to_owned();
+        service_name(item).ok_or_else(wrong)?;
+        if let Some(unknown) = item.as_object().and_then(unknown_key) {
+            let reason = format!("cannot have `{unknown}`, only {}", BINDING.join(", "));
+            return Err(EntryError::new(key, reason));
+        }
+        for (name, is_right) in [
+            ("parameters", Value::is_object as fn(&Value) -> bool),
+            ("binding_name", Value::is_string),
+        ] {
+            if item.get(name).is_some_and(|it| !is_right(it)) {
+                let reason = format!("must have a {name} that is {}", must_be(name));
+                return Err(EntryError::new(key, reason));
+            }
+        }
+    }
+    Ok(in_order(list))
+}
+
+fn unknown_key(item: &Map<String, Value>) -> Option<&String> {
+    item.keys().find(|key| !BINDING.contains(&key.as_str()))
+}
+
+fn must_be(key: &str) -> &'static str {
+    match key {
+        "parameters" => "a map",
+        _ => "a string",
+    }
+}
+
+/// Services as the Cloud Controller lists them: those that are only a name as text, sorted.
+pub(super) fn in_order(mut list: Vec<Value>) -> Value {
+    for item in &mut list {
         if item.as_object().is_some_and(|map| map.len() == 1) {
-            *item = json!(name);
+            *item = json!(service_name(item));
         }
     }
     list.sort_by_key(|item| service_name(item).unwrap_or_default().to_lowercase());
-    Ok(Value::Array(list))
+    Value::Array(list)
 }
 
 pub(super) fn service_name(item: &Value) -> Option<&str> {

@@ -120,12 +120,7 @@ impl ManifestEntry {
             }
             entry.routes = Some(Vec::new());
         }
-        if properties.contains_key("docker") && properties.contains_key("buildpacks") {
-            return Err(EntryError::new(
-                "docker",
-                "cannot be used together with `buildpacks`",
-            ));
-        }
+        check_lifecycle(&properties)?;
         entry.properties = Arc::new(properties);
         Ok(entry)
     }
@@ -133,6 +128,38 @@ impl ManifestEntry {
     /// Whether an application of a manifest may have this property.
     pub(crate) fn is_known(property: &str) -> bool {
         known_keys().any(|known| known == property)
+    }
+}
+
+/// The properties must fit the way in which the app is staged. The Cloud Controller would
+/// leave some out, and report them as differences ever after.
+fn check_lifecycle(properties: &BTreeMap<String, Value>) -> Result<(), EntryError> {
+    let has = |key: &str| properties.contains_key(key);
+    let lifecycle = properties.get("lifecycle").and_then(Value::as_str);
+    let refused = |key: &str, reason: String| Err(EntryError::new(key, reason));
+    if has("docker") {
+        let others = ["buildpacks", "stack", "cnb-credentials"];
+        if let Some(other) = others.into_iter().find(|key| has(key)) {
+            return refused("docker", format!("cannot be used together with `{other}`"));
+        }
+    }
+    match lifecycle {
+        Some("docker") if !has("docker") => {
+            refused("lifecycle", "is docker, which needs `docker`".to_owned())
+        }
+        Some(other) if other != "docker" && has("docker") => refused(
+            "lifecycle",
+            format!("is {other}, which cannot be used together with `docker`"),
+        ),
+        Some("cnb") if !has("buildpacks") => {
+            refused("lifecycle", "is cnb, which needs `buildpacks`".to_owned())
+        }
+        Some("cnb") => Ok(()),
+        _ if has("cnb-credentials") => {
+            let reason = "is for `lifecycle: cnb` only";
+            refused("cnb-credentials", reason.to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::normal::{APP, Kind, PROCESS, SECOND_NAMES};
+use super::normal::{APP, DOCKER, Kind, PROCESS, SECOND_NAMES};
 
 /// A size, such as `512M` or `1.5 GB`.
 const SIZE: &str = r"^\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)\s*([kKmMgGtT]([iI]?[bB])?|[bB])\s*$";
@@ -50,6 +50,12 @@ pub(crate) fn exclusive_properties() -> Vec<Value> {
         both("buildpack", "buildpacks"),
         both("docker", "buildpacks"),
         both("docker", "buildpack"),
+        both("docker", "stack"),
+        both("docker", "cnb-credentials"),
+        json!({"not": {
+            "properties": {"lifecycle": {"enum": ["buildpack", "cnb"]}},
+            "required": ["lifecycle", "docker"],
+        }}),
         json!({"not": given_route}),
         json!({"not": default_route}),
     ]
@@ -80,6 +86,17 @@ fn of_kind(kind: Kind) -> Value {
             {"type": "string", "pattern": format!(r"^\s*(-1|0)\s*$|{SIZE}")},
         ]}),
         Kind::HealthCheck => json!({"enum": ["port", "process", "http", "none", null]}),
+        Kind::Lifecycle => json!({"enum": ["buildpack", "cnb", "docker", null]}),
+        Kind::Docker => {
+            let text = json!({"type": ["string", "number", "boolean", "null"], "minLength": 1});
+            let properties = DOCKER.iter().map(|key| ((*key).to_owned(), text.clone()));
+            json!({
+                "type": ["object", "null"],
+                "properties": properties.collect::<Map<_, _>>(),
+                "required": ["image"],
+                "additionalProperties": false,
+            })
+        }
         Kind::Map => json!({"type": ["object", "null"]}),
         Kind::Features => json!({
             "type": ["object", "null"],
@@ -94,7 +111,16 @@ fn of_kind(kind: Kind) -> Value {
             "type": ["array", "null"],
             "items": {"anyOf": [
                 {"type": "string"},
-                {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "parameters": {"type": "object"},
+                        "binding_name": {"type": "string"},
+                    },
+                    "required": ["name"],
+                    "additionalProperties": false,
+                },
             ]},
         }),
         Kind::Sidecars => json!({

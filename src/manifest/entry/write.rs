@@ -37,6 +37,7 @@ impl ManifestEntry {
             }
             let value = match key.as_str() {
                 "services" if compares => names_of_services(value),
+                "docker" => without_password(value),
                 _ => value.clone(),
             };
             let is_of_web = of(&PROCESS, key).is_some() && self.properties.contains_key("user");
@@ -70,6 +71,15 @@ impl ManifestEntry {
         }
         application
     }
+}
+
+/// The Cloud Controller gets the password with the image, and would log that of a manifest.
+pub(super) fn without_password(docker: &Value) -> Value {
+    let mut docker = docker.clone();
+    if let Some(docker) = docker.as_object_mut() {
+        docker.remove("password");
+    }
+    docker
 }
 
 impl fmt::Display for ManifestEntry {

@@ -465,8 +465,8 @@ const MANAGED: Table = &[
 const SERVICE_BINDING: Table = &[
     required(
         "app",
-        "The app: the `name` of an entry of `apps`, as it is written there",
-        Kind::Text,
+        "The apps: the `name` of an entry of `apps` as it is written there, the name of one app, or a pattern with `*` and `?`",
+        Kind::Apps(1, 1),
     ),
     required("service_instance", "The service instance", Kind::Name),
     key("name", "The binding's name", Kind::Name),
@@ -513,7 +513,7 @@ const APP: Table = &[
 ];
 
 /// The possible sources of an app's droplet. An entry has one of these keys.
-pub(super) const BITS_KEYS: [&str; 4] = ["path", "droplet", "like", "bundled"];
+pub(super) const BITS_KEYS: [&str; 5] = ["path", "droplet", "like", "bundled", "docker"];
 
 /// The maximum value of a `count`.
 pub(super) const MOST_COUNT: u32 = 100_000;

@@ -121,8 +121,8 @@ fn app(table: Table) -> Value {
             exclusive.push(json!({"not": {"required": [one, other]}}));
         }
     }
-    // A started app needs bits or an image.
-    let given = BITS_KEYS.iter().chain(&["docker"]);
+    // A started app needs bits, or is of an image.
+    let given = BITS_KEYS.iter();
     let mut sources: Vec<Value> = given.map(|key| json!({"required": [key]})).collect();
     sources.push(json!({
         "properties": {"state": {"const": "stopped"}},

@@ -114,10 +114,10 @@ fn every_key_is_read() {
     );
     let worker = &space.groups[1];
     assert_eq!(worker.like.as_deref(), Some("web"));
-    let services = worker.entry.get("services").unwrap();
+    let bound = space.bound(worker.entry.clone(), worker, "worker");
     let binding =
         json!([{"name": "queue", "binding_name": "jobs", "parameters": {"prefetch": 10}}]);
-    assert_eq!(*services, binding);
+    assert_eq!(bound.get("services"), Some(&binding));
 }
 
 #[test]
@@ -226,7 +226,7 @@ orgs:
     spec.yml:40: `name` is "b", must be a name with {i}, since there are 2
     spec.yml:42: `like` is c, but the spec has no other app of that name
     spec.yml:43: `name` is missing, must be a non-empty string
-    spec.yml:43: an app: needs its bits: `path`, `droplet`, `like` or `bundled`, or `state: stopped`
+    spec.yml:43: an app: needs its bits: `path`, `droplet`, `like`, `bundled` or `docker`, or `state: stopped`
     "#);
 }
 
@@ -343,6 +343,134 @@ orgs:
     spec.yml:8: `total_domains` of the quota small is 0, and the org o has 1 domain
     spec.yml:15: `total_instances` of the quota tiny is 4, and the space s has 10 instances
     ");
+}
+
+#[test]
+fn bindings_name_entries_single_apps_and_patterns() {
+    let text = |bindings: &str| {
+        format!(
+            "orgs:
+- name: o
+  spaces:
+  - name: s{{i}}
+    count: 2
+    service_bindings:
+{bindings}
+    apps:
+    - {{name: 'web-{{i}}', count: 3, bundled: proxy, services: ['own-{{i}}']}}
+    - {{name: 'one-{{space}}', bundled: proxy}}
+"
+        )
+    };
+    let bindings = "    - {app: 'web-{i}', service_instance: all}
+    - {app: web-1, service_instance: single, name: n, parameters: {a: 1}}
+    - {app: '*-?', service_instance: any}
+    - {app: 'one-{space}', service_instance: 'of-{space}'}";
+    let desired = orgs(&text(bindings));
+    let space = &desired.orgs()[0].spaces[1];
+    let services = |group: usize, index: u32| {
+        let group = &space.groups[group];
+        let name = group.app_name(index);
+        let entry = group.entry.of_app(&name, index, "apps.test");
+        let entry = space.bound(entry, group, &name);
+        format!("{name} {}", entry.get("services").unwrap())
+    };
+    let all = [services(0, 0), services(0, 1), services(1, 0)];
+    insta::assert_snapshot!(all.join("\n"), @r#"
+    web-0 ["all","any","own-0"]
+    web-1 ["all","any","own-1",{"binding_name":"n","name":"single","parameters":{"a":1}}]
+    one-1 ["any","of-1"]
+    "#);
+    let wrong = "    - {app: web-1, service_instance: db}
+    - {app: 'web-*', service_instance: db}
+    - {app: web-7, service_instance: db}
+    - {app: 'w[1]', service_instance: db}
+    - {app: 'one-{org}', service_instance: db}";
+    insta::assert_snapshot!(problems(&text(wrong)), @"");
+}
+
+#[test]
+fn what_a_copied_droplet_or_an_image_cannot_be_is_refused_with_its_line() {
+    let text = "\
+feature_flags: {diego_docker: false}
+orgs:
+- name: o
+  spaces:
+  - name: s{i}
+    count: 2
+    apps:
+    - {name: a, like: b}
+    - {name: b, like: a}
+    - {name: none, state: stopped}
+    - {name: of-none, like: none}
+    - {name: 'zero-{i}', count: 0, bundled: proxy}
+    - {name: of-zero, like: zero}
+    - {name: cnb, bundled: proxy, lifecycle: cnb, buildpacks: [b]}
+    - {name: of-cnb, like: cnb}
+    - {name: image, docker: {image: i, username: u, password: written}}
+    - {name: half, docker: {image: i, username: u}}
+    - {name: both, docker: {image: i}, bundled: proxy}
+    - {name: odd, docker: {image: i, tag: t}}
+";
+    insta::assert_snapshot!(problems(text), @"");
+}
+
+/// Whatever is wrong in a spec is reported with its line.
+#[test]
+fn no_broken_spec_lacks_a_line_for_what_is_wrong() {
+    const VALUES: [&str; 18] = [
+        "null",
+        "[]",
+        "{}",
+        "-1",
+        "1.5",
+        "true",
+        "''",
+        "'{i}'",
+        "'{org}'",
+        "((x))",
+        "*a",
+        "'*'",
+        "99999999999999999999",
+        "[[a]]",
+        "{a: b}",
+        "text",
+        "\"",
+        "'a/b/c/d'",
+    ];
+    let lines: Vec<&str> = FULL.lines().collect();
+    let mut broken = Vec::new();
+    for (number, line) in lines.iter().enumerate() {
+        let with = |new: &[&str]| {
+            let (before, after) = (&lines[..number], &lines[number + 1..]);
+            [before, new, after].concat().join("\n")
+        };
+        broken.push(with(&[]));
+        broken.push(with(&[line, line]));
+        let indented = format!("  {line}");
+        broken.push(with(&[&indented]));
+        if let Some((key, _)) = line.split_once(": ") {
+            broken.extend(
+                VALUES
+                    .iter()
+                    .map(|value| with(&[&format!("{key}: {value}")])),
+            );
+        }
+    }
+    let mut invalid = 0;
+    for text in broken {
+        match parse(&text) {
+            Ok(_) => {}
+            Err(SpecError::Invalid { problems }) => {
+                invalid += 1;
+                let lines = text.lines().count() + 1;
+                let is_placed = |it: &SpecProblem| (1..=lines).contains(&it.line);
+                assert!(problems.iter().all(is_placed), "{problems:?}");
+            }
+            Err(other) => panic!("{other}\n{text}"),
+        }
+    }
+    assert!(invalid > 1000, "{invalid}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::desired::{
     AppState, Bits, Desired, Group, Limit, Limits, Metadata, NetworkPolicy, Org, Role, Rule,
-    SecurityGroup, ServiceInstance, ServiceKind, Space,
+    SecurityGroup, ServiceBinding, ServiceInstance, ServiceKind, Space,
 };
 use crate::manifest::entry::{Purpose, has_index};
 use crate::manifest::placeholder::{self, escaped};
@@ -67,6 +67,9 @@ impl Writer {
     }
 }
 
+/// Stands for the password of a registry.
+const DOCKER_PASSWORD: &str = "docker_password";
+
 /// The spec of a desired state as YAML, without values that equal the defaults. A text that
 /// is one of the variables, as `((name))`, is not escaped.
 pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
@@ -85,7 +88,9 @@ pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
     });
     root.texts("protected", desired.protected());
     root.list("orgs", desired.orgs(), org);
-    without_variables(root.finish(), variables).render()
+    let mut variables = variables.clone();
+    variables.insert(DOCKER_PASSWORD);
+    without_variables(root.finish(), &variables).render()
 }
 
 /// A value in which no text is a variable but those of these names.
@@ -226,6 +231,7 @@ fn space(space: &Space) -> Value {
     metadata(&mut map, &space.metadata);
     map.list("roles", &space.roles, role);
     map.list("service_instances", &space.services, service);
+    map.list("service_bindings", &space.service_bindings, binding);
     map.list("network_policies", &space.network_policies, policy);
     map.list("apps", &space.groups, app);
     map.finish()
@@ -263,6 +269,16 @@ fn service(service: &ServiceInstance) -> Value {
     map.finish()
 }
 
+fn binding(binding: &ServiceBinding) -> Value {
+    let mut map = Writer::default();
+    map.set("app", of_app(&binding.app));
+    map.set("service_instance", literal(&binding.service));
+    map.some("name", binding.name.as_deref().map(literal));
+    let parameters = binding.parameters.clone().map(Json::Object);
+    map.some("parameters", parameters.as_ref().map(Value::from));
+    map.finish()
+}
+
 fn policy(policy: &NetworkPolicy) -> Value {
     let mut map = Writer::default();
     map.set("from", literal(&policy.from));
@@ -274,6 +290,19 @@ fn policy(policy: &NetworkPolicy) -> Value {
         false => map.set("ports", Value::text(format!("{first}-{last}"))),
     }
     map.finish()
+}
+
+/// An app with the droplet of an image has none of its own, and a password is a variable.
+fn docker(map: &mut Writer, group: &Group) {
+    if group.like.is_some() {
+        map.0.remove("docker");
+    }
+    let docker = map.0.get_mut("docker").and_then(Value::as_map_mut);
+    if let Some(docker) = docker
+        && docker.contains("username")
+    {
+        docker.set("password", Value::text(format!("(({DOCKER_PASSWORD}))")));
+    }
 }
 
 fn app(group: &Group) -> Value {
@@ -309,6 +338,7 @@ fn app(group: &Group) -> Value {
             map.0.set(key, value);
         }
     }
+    docker(&mut map, group);
     if group.entry.has_default_route() {
         map.set("default-route", Value::Bool(true));
     }

@@ -300,13 +300,29 @@ fn create_service(
 }
 
 fn bind(fake: &mut Requests<'_>, space: Guid, binding: &ServiceBindingEntry) -> Result<(), String> {
+    let app = &binding.app;
+    let apps = fake.world.apps.iter();
+    let apps = apps.filter(|it| it.space == space && policies::is_match(app, &it.name));
+    let apps: Vec<Guid> = apps.map(App::guid).collect();
+    if apps.is_empty() {
+        return Err(format!("binding: there is no app '{app}'"));
+    }
+    apps.into_iter()
+        .try_for_each(|app| bind_one(fake, space, app, binding))
+}
+
+fn bind_one(
+    fake: &mut Requests<'_>,
+    space: Guid,
+    found: Guid,
+    binding: &ServiceBindingEntry,
+) -> Result<(), String> {
     let ServiceBindingEntry {
         app,
         service_instance,
         name,
+        parameters,
     } = binding;
-    let found = fake.world.find_app(space, app).map(App::guid);
-    let found = found.ok_or_else(|| format!("binding: there is no app '{app}'"))?;
     let instance = fake
         .world
         .find_usable_service_instance(space, service_instance);
@@ -322,6 +338,9 @@ fn bind(fake: &mut Requests<'_>, space: Guid, binding: &ServiceBindingEntry) -> 
     });
     if let Some(name) = name {
         body["name"] = json!(name);
+    }
+    if let Some(parameters) = parameters {
+        body["parameters"] = parameters.clone();
     }
     let sent = fake.send("POST", "/v3/service_credential_bindings", &body);
     sent.map_err(|error| format!("binding of '{app}' to '{service_instance}': {error}"))?;

@@ -214,6 +214,7 @@ pub(super) struct ServiceBindingEntry {
     pub(super) app: String,
     pub(super) service_instance: String,
     pub(super) name: Option<String>,
+    pub(super) parameters: Option<Value>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -83,9 +83,8 @@ impl<'p> Apps<'p> {
     }
 }
 
-/// Whether a name matches a pattern, in which `*` stands for any text and `?` for any
-/// letter.
-fn is_match(pattern: &str, name: &str) -> bool {
+/// Whether a name is that of a pattern, in which `*` is any text and `?` any letter.
+pub(super) fn is_match(pattern: &str, name: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {
         None => name.is_empty(),

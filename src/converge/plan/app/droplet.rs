@@ -34,6 +34,7 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     space: &Space<'_>,
 ) -> Need<'a> {
     match group.bits {
+        _ if group.entry.docker().is_some() => {}
         Bits::None => return Need::Keep,
         Bits::Droplet(_) => return droplet_need(bits, app),
         _ => {}
@@ -83,12 +84,22 @@ pub(in crate::converge::plan) fn clone_need<'a>(
         Need::Keep => return Need::Keep,
         _ => return Need::Copy(None),
     };
-    let same = |droplet: &&Droplet| is_staged(droplet) && droplet.checksum == source.checksum;
+    let same = |droplet: &&Droplet| is_staged(droplet) && is_copy(droplet, source);
     if let Some(droplet) = app.and_then(App::current).filter(same) {
         return Need::Nothing(droplet);
     }
     let held = app.and_then(|app| app.droplets.iter().find(same));
     held.map_or(Need::Copy(Some(&source.guid)), Need::Set)
+}
+
+/// Whether a droplet is a copy of another. One of a Docker image has no checksum: it is
+/// a copy if it is of the same image and not older, since an older one may have the login
+/// of another user.
+fn is_copy(droplet: &Droplet, source: &Droplet) -> bool {
+    match &source.image {
+        None => droplet.checksum == source.checksum,
+        image => droplet.image == *image && droplet.created_at >= source.created_at,
+    }
 }
 
 fn is_staged(droplet: &Droplet) -> bool {

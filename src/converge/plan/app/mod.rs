@@ -123,6 +123,10 @@ impl AppContext<'_> {
             } else {
                 Vec::new()
             },
+            lifecycle: match self.entry.lifecycle() {
+                "buildpack" => None,
+                other => Some(other.to_owned()),
+            },
         }
     }
 

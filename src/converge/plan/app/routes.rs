@@ -1,12 +1,22 @@
 //! Plans the routes of an app and their destinations.
 
 use super::AppContext;
+use crate::capi::model::Destination;
 use crate::converge::observe::App;
 use crate::converge::plan::step::RouteRef;
 use crate::converge::plan::{Change, Step};
 use crate::manifest::entry::EntryRoute;
 
 impl AppContext<'_> {
+    /// Whether a manifest maps routes to a destination. The default port of an app of a
+    /// Docker image is one that the image names.
+    fn is_default(&self, destination: &Destination) -> bool {
+        match self.entry.docker() {
+            Some(_) => destination.process_type == "web",
+            None => destination.is_default(),
+        }
+    }
+
     pub(super) fn has_route(&self, route: &EntryRoute) -> bool {
         let found = self.space.routes.get(route.route.as_str());
         found.is_some_and(|found| {
@@ -49,7 +59,7 @@ impl AppContext<'_> {
             let mut destinations = route.destinations.iter();
             let elsewhere = destinations.any(|it| !is_wanted(&it.app));
             let mut destinations = route.destinations.iter();
-            let otherwise = destinations.any(|it| is_wanted(&it.app) && !it.is_default());
+            let otherwise = destinations.any(|it| is_wanted(&it.app) && !self.is_default(it));
             let old = match (elsewhere, otherwise) {
                 (false, false) => continue,
                 (true, _) => "another app too",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value as Json};
 
 use super::{Expander, Names, PlacedGroup};
-use crate::desired::{AppState, Bits, Group};
+use crate::desired::{AppState, Bits, Group, needed_flag};
 use crate::manifest::entry::{ManifestEntry, has_index, known_keys, literal};
 use crate::spec::file::keys::{BITS_KEYS, MOST_COUNT};
 use crate::spec::file::node::{Data, Node};
@@ -49,17 +49,13 @@ impl<'n> Expander<'_, 'n> {
     ) -> Vec<PlacedGroup<'n>> {
         let nodes = space.list("apps");
         let mut apps = Vec::new();
-        let mut entries = Vec::new();
         for node in nodes {
-            let app = self.app(node, scope);
-            let written = node.get("name").and_then(Node::text).unwrap_or_default();
-            entries.push((written, self.properties(&app)));
-            apps.push(app);
+            apps.push(self.app(node, scope));
         }
-        self.bind(space, scope, &mut entries);
         let mut names = Names::new("app", place.to_owned());
         let mut groups = Vec::new();
-        for (app, (_, properties)) in apps.iter().zip(entries) {
+        for app in &apps {
+            let properties = self.properties(app);
             let group = self.group(app, properties);
             for name in group.group.app_names() {
                 names.add(&name, app.node.at, self.problems);
@@ -148,6 +144,7 @@ impl<'n> Expander<'_, 'n> {
     fn group(&mut self, app: &App<'n>, properties: Map<String, Json>) -> PlacedGroup<'n> {
         let node = app.node;
         let entry = self.entry(app, properties);
+        self.check_docker(app, &entry);
         let bits = self.bits(app);
         let has_bits = bits.is_some();
         let bits = bits.unwrap_or(Bits::None);
@@ -174,6 +171,29 @@ impl<'n> Expander<'_, 'n> {
             group,
             node,
             like_at: like.map_or(node.at, |like| like.at),
+        }
+    }
+
+    /// The password of a registry must not be in the file, and the foundation must allow
+    /// what the app is.
+    fn check_docker(&mut self, app: &App<'_>, entry: &ManifestEntry) {
+        let docker = app.node.get("docker");
+        if let Some(password) = docker.and_then(|docker| docker.get("password"))
+            && !password.is_variable
+            && !password.is_unresolved()
+        {
+            let reason = "`docker.password` must be a variable, such as ((docker_password))";
+            self.problems.refused(password.at, app.subject(), reason);
+        }
+        let Some((flag, property)) = needed_flag(entry.lifecycle()) else {
+            return;
+        };
+        let flags = self.root.get("feature_flags");
+        let wanted = flags.and_then(|flags| flags.get(flag)?.truth());
+        if wanted == Some(false) {
+            let at = app.node.get(property).map_or(app.node.at, |node| node.at);
+            let reason = format!("`{property}` needs the feature flag {flag}, which is to be off");
+            self.problems.refused(at, app.subject(), reason);
         }
     }
 
@@ -231,10 +251,9 @@ impl<'n> Expander<'_, 'n> {
             return text("bundled").and_then(|(name, _)| bundled(&name));
         }
         let is_stopped = node.get("state").and_then(Node::text).as_deref() == Some(STOPPED);
-        let needs_none = BITS_KEYS.iter().any(|key| node.has(key)) || node.has("docker");
+        let needs_none = BITS_KEYS.iter().any(|key| node.has(key));
         if !needs_none && !is_stopped {
-            let reason =
-                "needs its bits: `path`, `droplet`, `like` or `bundled`, or `state: stopped`";
+            let reason = "needs its bits: `path`, `droplet`, `like`, `bundled` or `docker`, or `state: stopped`";
             self.problems.refused(node.at, app.subject(), reason);
             return None;
         }

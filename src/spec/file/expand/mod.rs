@@ -14,8 +14,8 @@ use super::node::{Data, Node};
 use super::problem::{At, Problems, SpecProblemReason, nearest};
 use super::scope::Scope;
 use crate::desired::{
-    Bits, Desired, DesiredBuilder, GloballyEnabled, Group, Limit, Limits, Metadata, Org, OrgQuota,
-    Role, Rule, SecurityGroup, Space, SpaceQuota,
+    Bits, Desired, DesiredBuilder, DesiredError, GloballyEnabled, Group, Limit, Limits, Metadata,
+    Org, OrgQuota, Role, Rule, SecurityGroup, Space, SpaceQuota,
 };
 use crate::manifest::placeholder;
 
@@ -144,10 +144,33 @@ impl<'n> Expander<'_, 'n> {
         share_droplets(&mut orgs);
         self.check_references(&orgs, &org_quotas);
         self.check_quotas(&orgs, &org_quotas);
+        let spaces = orgs.iter().flat_map(|org| &org.spaces);
+        let groups = spaces.flat_map(|space| &space.groups);
+        let likes: Vec<(At, String)> = groups
+            .map(|placed| (placed.like_at, placed.group.name.clone()))
+            .collect();
         for placed in orgs {
             desired = desired.org(placed.finish());
         }
+        self.check_sources(&desired, &likes);
         desired
+    }
+
+    /// Apps that are like others must be able to have their droplets. The places are those
+    /// of all groups.
+    fn check_sources(&mut self, desired: &DesiredBuilder, likes: &[(At, String)]) {
+        let mut seen = HashSet::new();
+        for (id, error) in desired.source_errors() {
+            // Others were reported when the names were resolved.
+            let DesiredError::Property { reason, .. } = error else {
+                continue;
+            };
+            let Some((at, name)) = likes.get(id).filter(|(at, _)| seen.insert(*at)) else {
+                continue;
+            };
+            let reason = format!("`like` is not possible: {reason}");
+            self.problems.refused(*at, format!("app {name}"), reason);
+        }
     }
 
     fn orgs(&mut self, group_names: &[String], domains: &mut Names) -> Vec<PlacedOrg<'n>> {
@@ -255,6 +278,7 @@ impl<'n> Expander<'_, 'n> {
         space.security_groups = self.groups_of(node, scope, group_names);
         space.services = self.services(node, scope, &place);
         let groups = self.apps(node, scope, &place);
+        space.service_bindings = self.bindings(node, scope, &groups, &place);
         let quota = self.reference(node, "quota", scope);
         space.quota = quota.as_ref().map(|(name, _)| name.clone());
         PlacedSpace {
@@ -458,7 +482,8 @@ fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
         for space in &mut org.spaces {
             for placed in &mut space.groups {
                 let group = &mut placed.group;
-                if group.like.is_some() || group.bits == Bits::None || group.count == 0 {
+                let has_bits = group.bits != Bits::None && group.count > 0;
+                if group.like.is_some() || !has_bits || !group.is_copied() {
                     continue;
                 }
                 let place = [&org.org.name, &space.space.name];

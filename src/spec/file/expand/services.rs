@@ -1,10 +1,11 @@
 //! Expands the service instances of a space, and bindings in addition to those of its
 //! apps.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
-use super::{Expander, Names};
-use crate::desired::{ServiceInstance, ServiceKind};
+use super::{Expander, Names, PlacedGroup};
+use crate::desired::{ServiceBinding, ServiceInstance, ServiceKind, matches};
+use crate::spec::file::check::is_apps;
 use crate::spec::file::node::Node;
 use crate::spec::file::scope::Scope;
 
@@ -40,39 +41,59 @@ impl Expander<'_, '_> {
         services
     }
 
-    /// Adds the bindings of the space to the apps' services. Apps are entries of a
-    /// manifest, selected by their names in the spec.
-    pub(super) fn bind(
+    /// The bindings of the space: of an entry of `apps`, a single app, or a pattern.
+    pub(super) fn bindings(
         &mut self,
         space: &Node,
         scope: Scope,
-        apps: &mut [(String, Map<String, Json>)],
-    ) {
+        groups: &[PlacedGroup<'_>],
+        place: &str,
+    ) -> Vec<ServiceBinding> {
+        if !space.has("service_bindings") {
+            return Vec::new();
+        }
+        let apps: Vec<String> = groups
+            .iter()
+            .flat_map(|placed| placed.group.app_names())
+            .collect();
+        let mut bindings = Vec::new();
+        let mut names_of_bindings = Names::new("service binding", place.to_owned());
         for node in space.list("service_bindings") {
-            let service = self.name(node, "service_instance", scope);
             let Some(app) = node.get("app") else { continue };
-            let name = app.text().unwrap_or_default();
-            let named = apps.iter_mut().find(|(written, _)| *written == name);
-            let Some((_, entry)) = named else {
-                let known: Vec<String> = apps.iter().map(|(name, _)| name.clone()).collect();
-                let known = known.iter().map(String::as_str);
-                self.unknown(app.at, "app", ("the space", "app"), &name, known);
+            // Others are reported.
+            let Some(text) = app.text().filter(|text| is_apps(text, 1, 1)) else {
                 continue;
             };
-            let mut binding = json!({"name": service});
-            if node.has("name") {
-                binding["binding_name"] = json!(self.name(node, "name", scope));
+            // In the name of an entry with a count, `{i}` stays.
+            let entry = Scope { i: None, ..scope };
+            let entry = entry.fill_of_app(&text).into_owned();
+            let mut names = groups.iter().map(|placed| placed.group.name.as_str());
+            let name = match names.any(|name| name == entry) {
+                true => entry,
+                false if !app.is_supplied && scope.unfilled(&text).is_some() => {
+                    self.check_placeholders(app, "app", &text, scope);
+                    continue;
+                }
+                false => scope.text(app).unwrap_or_default(),
+            };
+            let names = groups.iter().map(|placed| placed.group.name.as_str());
+            let is_known = |app: &String| matches(&name, app);
+            if !names.clone().any(|it| it == name) && !apps.iter().any(is_known) {
+                self.unknown(app.at, "app", ("the space", "app"), &text, names);
             }
-            if let Some(parameters) = map(node.get("parameters")) {
-                binding["parameters"] = Json::Object(parameters);
+            let mut binding = ServiceBinding::new(name, self.name(node, "service_instance", scope));
+            binding.name = node.has("name").then(|| self.name(node, "name", scope));
+            binding.parameters = map(node.get("parameters"));
+            for placed in groups {
+                let apps = placed.group.app_names();
+                for app in apps.filter(|app| binding.is_of(&placed.group, app)) {
+                    let name = format!("of {app} to {}", binding.service);
+                    names_of_bindings.add(&name, node.at, self.problems);
+                }
             }
-            match entry.entry("services").or_insert_with(|| json!([])) {
-                Json::Array(services) => services.push(binding),
-                services if services.is_null() => *services = json!([binding]),
-                // Refused as a property of the app.
-                _ => {}
-            }
+            bindings.push(binding);
         }
+        bindings
     }
 }
 

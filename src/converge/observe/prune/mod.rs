@@ -1,13 +1,16 @@
 //! Finds resources that a desired state declared earlier and does not declare any more.
 //!
-//! Orgs, spaces, apps, service instances and domains have our label and their owner, so
-//! we know which of them are ours. Quotas, security groups and roles have neither, and
-//! are kept. A network policy is ours if both of its apps are.
+//! Orgs, spaces, apps, service instances, domains and users carry our label and their
+//! owner, so what is found by both is ours for certain. What carries neither is ours if all
+//! that it belongs to is: see [`unlabelled`].
+
+mod unlabelled;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::try_join;
 
+use self::unlabelled::Ours;
 use super::Observed;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -19,9 +22,12 @@ use crate::desired::{self, Desired};
 /// Our resources that are not desired any more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surplus {
-    /// Orgs and spaces with their contents, service instances, and domains.
+    /// Orgs and spaces with all that is in them, and others.
     pub(crate) resources: Vec<SurplusResource>,
-    /// Policies between our apps, with their targets.
+    /// Spaces of ours that security groups apply to without being desired to, by the names
+    /// of the groups, which are desired.
+    pub(crate) unbound: BTreeMap<String, Vec<Target>>,
+    /// Policies between our apps, and the names of those.
     pub(crate) policies: Vec<(Target, NetworkPolicy)>,
 }
 
@@ -104,6 +110,9 @@ pub(super) async fn observe(
     surplus
         .resources
         .extend(domains_of(desired, observed, &deleted));
+    let inner = inner.iter().filter(|space| is_of(&space.ownership, owner));
+    let ours = Ours::of(desired, observed, &orgs, spaces.iter().chain(inner));
+    unlabelled::add(client, desired, observed, &ours, &mut surplus).await?;
     surplus.policies = policies_of(client, desired, observed).await?;
     Ok(surplus)
 }

@@ -1,0 +1,79 @@
+//! Groups whose apps are staged from the same bits in the same way share a droplet: it is
+//! staged once, and copied to the apps of the others, across spaces and orgs.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::app::Need;
+use crate::desired::{Bits, Desired, PlacedGroup};
+
+/// The properties that decide what a staging results in, beside the environment.
+const STAGED_WITH: [&str; 4] = ["buildpacks", "lifecycle", "services", "stack"];
+
+/// Whatever makes one droplet differ from another.
+#[derive(PartialEq, Eq, Hash)]
+struct Kind<'d> {
+    /// The hash of the bits, the droplet or the image.
+    bits: &'d str,
+    /// What the staging depends on; nothing for an uploaded droplet. An image depends on
+    /// its login.
+    properties: Vec<&'d Value>,
+    /// The service instances that the space binds.
+    services: Vec<&'d str>,
+    env: Vec<(&'d str, &'d str)>,
+}
+
+impl<'d> Kind<'d> {
+    /// The kind of a group's droplet. `None` if it has none, or none that is copied.
+    fn of(placed: &PlacedGroup<'d>, bits: &'d str) -> Option<Self> {
+        let group = placed.group;
+        let image = group.entry.get("docker");
+        let is_shared = group.like.is_none() && group.is_copied() && group.count > 0;
+        if !is_shared || (group.bits == Bits::None && image.is_none()) {
+            return None;
+        }
+        let is_staged = image.is_none() && !matches!(group.bits, Bits::Droplet(_));
+        let properties = STAGED_WITH.iter().filter(|_| is_staged);
+        let properties = properties.filter_map(|key| group.entry.get(key));
+        let first = group.app_name(0);
+        let bindings = placed.space.space.service_bindings.iter();
+        let bindings = bindings.filter(|it| is_staged && it.is_of(group, &first));
+        let env = group.entry.env().iter().filter(|_| is_staged);
+        Some(Self {
+            bits,
+            properties: properties.chain(image).collect(),
+            services: bindings.map(|it| it.service.as_str()).collect(),
+            env: env
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
+        })
+    }
+}
+
+/// The groups that get the droplet of another group without naming it, and that group. A
+/// group whose prototype has its own droplet keeps it, and the first such group of a kind
+/// is the source of the others.
+pub(super) fn sources(
+    desired: &Desired,
+    bits: &[String],
+    needs: &[Need<'_>],
+) -> HashMap<usize, usize> {
+    let groups: Vec<PlacedGroup<'_>> = desired.groups().collect();
+    let mut kinds: HashMap<Kind<'_>, Vec<usize>> = HashMap::new();
+    for placed in &groups {
+        let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
+        if let Some(kind) = Kind::of(placed, bits) {
+            kinds.entry(kind).or_default().push(placed.id);
+        }
+    }
+    let has_droplet = |id: &usize| matches!(needs.get(*id), Some(Need::Nothing(_) | Need::Set(_)));
+    let mut sources = HashMap::new();
+    for alike in kinds.values() {
+        let first = alike.iter().find(|id| has_droplet(id)).or(alike.first());
+        let Some(source) = first else { continue };
+        let others = alike.iter().filter(|id| *id != source && !has_droplet(id));
+        sources.extend(others.map(|id| (*id, *source)));
+    }
+    sources
+}

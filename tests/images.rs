@@ -1,0 +1,225 @@
+//! Apps of Docker images and of Cloud Native Buildpacks: staged as the Cloud Controller
+//! allows, with their droplets copied where it copies them.
+
+use crate::support::declared::group;
+use crate::support::{Fixture, Workflow};
+use cf_pusher::desired::{Bits, Desired, DesiredBuilder, Group, Org, Space};
+use cf_pusher::{Approval, Converger, ManifestEntry, Outcome};
+use mock_capi::RecordedRequest;
+use rstest::rstest;
+use serde_json::{Value, json};
+
+const PASSWORD: &str = "s3cret-of-the-registry";
+
+fn of_image(name: &str, image: &str, username: &str) -> Group {
+    let entry = json!({
+        "memory": "32M",
+        "no-route": true,
+        "docker": {"image": image, "username": username, "password": PASSWORD},
+    });
+    let entry = ManifestEntry::from_value(entry).unwrap();
+    Group::new(name, entry, Bits::None)
+}
+
+fn plain(text: &str) -> ManifestEntry {
+    ManifestEntry::parse(text).unwrap()
+}
+
+fn builder() -> DesiredBuilder {
+    Desired::builder("me-").feature_flag("diego_docker", true)
+}
+
+/// Two orgs with apps of one image, some of which name others.
+fn images(image: &str, username: &str) -> Desired {
+    let copy = Group::copy_of("copy", plain("{memory: 32M, no-route: true}"), "web");
+    let near = Space::new("near")
+        .group(of_image("web-{i}", image, username).count(3))
+        .group(copy);
+    let far = Space::new("far").group(of_image("far-{i}", image, username).count(2));
+    builder()
+        .org(Org::new("a").space(near))
+        .org(Org::new("b").space(far))
+        .build()
+        .unwrap()
+}
+
+fn converger(fixture: &Fixture, workflow: Workflow, desired: &Desired) -> Converger {
+    workflow.of(&fixture.client, desired.clone())
+}
+
+async fn converge(converger: &Converger) -> Outcome {
+    let outcome = converger.converge(Approval::All).await.unwrap();
+    let failed = (&outcome.failures, &outcome.drift);
+    assert!(outcome.is_converged(), "{failed:#?}");
+    outcome
+}
+
+fn count(requests: &[RecordedRequest], method: &str, path: &str) -> usize {
+    let requests = requests.iter();
+    let is_it =
+        |it: &&RecordedRequest| it.method == method && it.path.split('?').next() == Some(path);
+    requests.filter(is_it).count()
+}
+
+/// The image that each app runs, by name.
+fn running(fixture: &Fixture) -> Vec<String> {
+    let state = fixture.mock.state();
+    let all = |kind: &str| state[kind].as_array().unwrap().clone();
+    let droplets = all("droplets");
+    let apps = all("apps").into_iter().map(|app| {
+        let droplet = droplets.iter().find(|it| it["guid"] == app["droplet"]);
+        let image = droplet.map_or(Value::Null, |it| it["image"].clone());
+        format!("{} {} {image}", app["name"], app["state"])
+    });
+    let mut apps: Vec<String> = apps.collect();
+    apps.sort();
+    apps
+}
+
+#[rstest]
+#[case::manifest(Workflow::Manifest)]
+#[case::per_app(Workflow::PerApp)]
+#[tokio::test]
+async fn an_image_is_staged_once_and_copied_to_all_other_apps(#[case] workflow: Workflow) {
+    let fixture = Fixture::new(workflow).await;
+    let desired = images("registry.test/web:1", "robot");
+    let converger_of = |desired: &Desired| converger(&fixture, workflow, desired);
+    let plan = converger_of(&desired).plan().await.unwrap();
+    let shown = format!("{plan:?} {plan:#} {}", json!(plan));
+    assert!(!shown.contains(PASSWORD), "{shown}");
+    assert_eq!(converge(&converger_of(&desired)).await.changed(), 6);
+    let requests = fixture.writes();
+    assert_eq!(count(&requests, "POST", "/v3/builds"), 1);
+    assert_eq!(count(&requests, "POST", "/v3/packages"), 1);
+    assert_eq!(count(&requests, "POST", "/v3/droplets"), 5);
+    // Only the package has the password.
+    let secret: Vec<&str> = requests
+        .iter()
+        .filter(|it| String::from_utf8_lossy(&it.body).contains(PASSWORD))
+        .map(|it| it.path.as_str())
+        .collect();
+    assert_eq!(secret, ["/v3/packages"]);
+    insta::assert_snapshot!(running(&fixture).join("\n"), @r#"
+    "copy" "STARTED" "registry.test/web:1"
+    "far-0" "STARTED" "registry.test/web:1"
+    "far-1" "STARTED" "registry.test/web:1"
+    "web-0" "STARTED" "registry.test/web:1"
+    "web-1" "STARTED" "registry.test/web:1"
+    "web-2" "STARTED" "registry.test/web:1"
+    "#);
+    assert_eq!(converge(&converger_of(&desired)).await.changed(), 0);
+    assert_eq!(fixture.writes().len(), 0);
+
+    // Another image or another user is staged once more, and reaches all apps.
+    for (image, username) in [
+        ("registry.test/web:2", "robot"),
+        ("registry.test/web:2", "you"),
+    ] {
+        let desired = images(image, username);
+        assert_eq!(converge(&converger_of(&desired)).await.changed(), 6);
+        let requests = fixture.writes();
+        assert_eq!(count(&requests, "POST", "/v3/builds"), 1);
+        assert_eq!(count(&requests, "POST", "/v3/droplets"), 5);
+        assert!(running(&fixture).iter().all(|app| app.contains(image)));
+        assert_eq!(converge(&converger_of(&desired)).await.changed(), 0);
+        fixture.writes();
+    }
+}
+
+#[tokio::test]
+async fn images_are_refused_where_the_foundation_does_not_allow_them() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let app = || Space::new("s").group(of_image("web", "image", "robot"));
+    let desired = Desired::builder("me-").org(Org::new("o").space(app()));
+    let refused = Converger::new(fixture.client.clone(), desired.build().unwrap());
+    insta::assert_snapshot!(refused.plan().await.unwrap_err(), @"the group web cannot have `docker`: the feature flag diego_docker of the foundation is disabled");
+    let refused = refused.converge(Approval::All).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"the group web cannot have `docker`: the feature flag diego_docker of the foundation is disabled");
+    let cnb = plain("{lifecycle: cnb, buildpacks: ['docker://a/buildpack']}");
+    let cnb = Space::new("s").group(Group::new("web", cnb, Bits::files([("a", "b")])));
+    let desired = Desired::builder("me-").org(Org::new("o").space(cnb));
+    let refused = Converger::new(fixture.client.clone(), desired.build().unwrap());
+    insta::assert_snapshot!(refused.plan().await.unwrap_err(), @"the group web cannot have `lifecycle`: the feature flag diego_cnb of the foundation is disabled");
+    assert!(fixture.writes().is_empty());
+
+    // Otherwise the run enables it first.
+    let desired = builder().org(Org::new("o").space(app())).build().unwrap();
+    let desired = Converger::new(fixture.client.clone(), desired);
+    assert_eq!(converge(&desired).await.changed(), 1);
+    let disabled = Desired::builder("me-").feature_flag("diego_docker", false);
+    let refused = disabled
+        .org(Org::new("o").space(app()))
+        .build()
+        .unwrap_err();
+    insta::assert_snapshot!(refused, @"the group web cannot have `docker`: the feature flag that it needs is to be disabled");
+}
+
+#[tokio::test]
+async fn an_app_does_not_become_an_image() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let of = |group: Group| {
+        let desired = builder().org(Org::new("o").space(Space::new("s").group(group)));
+        Converger::new(fixture.client.clone(), desired.build().unwrap())
+    };
+    converge(&of(group("web", "no-route: true"))).await;
+    fixture.writes();
+    let image = of(of_image("web", "image", "robot"));
+    let refused = image.converge(Approval::All).await.unwrap_err();
+    insta::assert_snapshot!(refused, @"the app web cannot have `docker`: it exists with another lifecycle, which the Cloud Controller does not change: delete the app first");
+    assert!(fixture.writes().is_empty());
+}
+
+#[tokio::test]
+async fn each_app_of_cloud_native_buildpacks_is_staged() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let entry = plain("{no-route: true, lifecycle: cnb, buildpacks: ['docker://a/buildpack']}");
+    let group = || Group::new("web-{i}", entry.clone(), Bits::files([("a", "b")])).count(3);
+    let desired = |space: Space| {
+        let builder = Desired::builder("me-").feature_flag("diego_cnb", true);
+        builder.org(Org::new("o").space(space)).build()
+    };
+    let whole = desired(Space::new("s").group(group())).unwrap();
+    let converger = Converger::new(fixture.client.clone(), whole);
+    assert_eq!(converge(&converger).await.changed(), 3);
+    let requests = fixture.writes();
+    assert_eq!(count(&requests, "POST", "/v3/builds"), 3);
+    assert_eq!(count(&requests, "POST", "/v3/droplets"), 0);
+    assert_eq!(converge(&converger).await.changed(), 0);
+    assert_eq!(fixture.writes().len(), 0);
+    let copy = Group::copy_of("copy", entry.clone(), "web");
+    let refused = desired(Space::new("s").group(group()).group(copy)).unwrap_err();
+    insta::assert_snapshot!(refused, @"the group copy cannot have `like`: the Cloud Controller does not copy droplets of `lifecycle: cnb`");
+}
+
+#[test]
+fn what_an_image_cannot_have_is_refused_by_name() {
+    let refused = |entry: &str| ManifestEntry::parse(entry).unwrap_err().to_string();
+    let entries = [
+        "docker: image",
+        "docker: {username: robot}",
+        "docker: {image: ' '}",
+        "docker: {image: i, tag: 1}",
+        "{docker: {image: i}, buildpacks: [go_buildpack]}",
+        "{docker: {image: i}, stack: cflinuxfs4}",
+        "{docker: {image: i}, lifecycle: cnb}",
+        "lifecycle: docker",
+        "lifecycle: kpack",
+        "lifecycle: cnb",
+        "cnb-credentials: {registry: {user: u}}",
+    ];
+    insta::assert_snapshot!(entries.map(refused).join("\n"), @"");
+    let check = |entry: &str, name: &str| {
+        let group = Group::new(name, plain(entry), Bits::None).count(2);
+        let org = Org::new("o").space(Space::new("s").group(group));
+        Desired::builder("me")
+            .org(org)
+            .build()
+            .unwrap_err()
+            .to_string()
+    };
+    let groups = [
+        check("docker: {image: i, username: robot}", "web-{i}"),
+        check("docker: {image: 'i:{i}'}", "web-{i}"),
+    ];
+    insta::assert_snapshot!(groups.join("\n"), @"");
+}
