@@ -64,7 +64,7 @@ async fn guid(fixture: &Fixture, list: &str) -> String {
 #[tokio::test]
 async fn supporting_resources_are_created_in_one_run() {
     let (fixture, desired) = (fixture().await, declared());
-    assert_eq!(converge(&fixture, &desired).await.changed(), 5);
+    assert_eq!(converge(&fixture, &desired).await.changed(), 7);
     let mut writes: BTreeMap<String, usize> = BTreeMap::new();
     for request in fixture.writes() {
         let path = request
@@ -81,31 +81,31 @@ async fn supporting_resources_are_created_in_one_run() {
         .map(|(path, count)| format!("{count} {path}"))
         .collect();
     insta::assert_snapshot!(writes.join("\n"), @"
-    4 PATCH v3/droplets
+    3 PATCH v3/droplets
     1 PATCH v3/feature_flags/diego_docker
     1 PATCH v3/organizations
     1 PATCH v3/organizations/relationships/default_isolation_segment
     1 PATCH v3/spaces/features/ssh
     1 PATCH v3/spaces/relationships/isolation_segment
     1 POST networking/v1/external/policies
-    3 POST v3/apps
-    4 POST v3/builds
-    5 POST v3/deployments
+    1 POST v3/apps
+    3 POST v3/builds
+    7 POST v3/deployments
     2 POST v3/domains
-    1 POST v3/droplets
+    4 POST v3/droplets
     2 POST v3/isolation_segments/relationships/organizations
     1 POST v3/organization_quotas
     1 POST v3/organization_quotas/relationships/organizations
     2 POST v3/organizations
-    4 POST v3/packages
-    4 POST v3/packages/upload
+    3 POST v3/packages
+    2 POST v3/packages/upload
     5 POST v3/roles
     3 POST v3/security_groups
     2 POST v3/service_instances
     1 POST v3/space_quotas
     1 POST v3/space_quotas/relationships/spaces
     3 POST v3/spaces
-    4 POST v3/spaces/actions/apply_manifest
+    5 POST v3/spaces/actions/apply_manifest
     1 POST v3/users
     ");
     assert_eq!(drift(&fixture, &desired).await, [""; 0]);
@@ -457,11 +457,16 @@ async fn pruning_deletes_only_what_was_declared_before() {
     service instance db
     domain apps.me.test
     domain shared.me.test
+    security group me-dns
+    security group me-web
+    route web-0.apps.me.test
+    route web-1.apps.me.test
+    user ldap/carol
     network policy web-0 to api tcp 8080-8090
     network policy web-1 to api tcp 8080-8090
     ");
     let refused = pruning.converge(Approval::None).await.unwrap_err();
-    insta::assert_snapshot!(refused, @"deleting the org back, 2 spaces, 2 apps, 2 service instances and 2 domains failed: it is not approved");
+    insta::assert_snapshot!(refused, @"deleting the org back, 2 spaces, 4 apps, 2 service instances, 2 domains, 2 routes and 1 user failed: it is not approved");
     assert!(fixture.writes().is_empty());
 
     let outcome = Box::pin(pruning.converge(Approval::All)).await.unwrap();
@@ -610,7 +615,21 @@ async fn pruning_finds_what_carries_no_label_by_what_it_belongs_to() {
     let changed = plan.resources.iter();
     let changed = changed.filter(|it| it.action != Action::Unchanged);
     let changed: Vec<String> = changed.map(ToString::to_string).collect();
-    insta::assert_snapshot!(changed.join("\n"), @"");
+    insta::assert_snapshot!(changed.join("\n"), @"
+    + quota me-new
+    ~ org o (quota: another -> me-new)
+    + space quota large
+    ~ space one (quota: another -> large)
+    ~ security group me-both (binding: one -> none)
+    - org gone
+    - quota me-of-gone
+    - quota me-old
+    - space quota small
+    - security group me-gone
+    - route old.apps.mock.test
+    - user ldap/dave
+    - role space_auditor of ldap/carol in o/one
+    ");
     let outcome = Box::pin(pruning.converge(Approval::All)).await.unwrap();
     assert!(
         outcome.is_converged(),
@@ -631,7 +650,12 @@ async fn pruning_finds_what_carries_no_label_by_what_it_belongs_to() {
         names("security_groups", "name"),
         names("routes", "host"),
     ];
-    insta::assert_snapshot!(left.join("\n"), @"");
+    insta::assert_snapshot!(left.join("\n"), @"
+    default me-new me-unused
+    large
+    me-both me-unused
+    new unmapped
+    ");
     let second = Box::pin(pruning.converge(Approval::None)).await.unwrap();
     assert!(second.is_converged());
     assert!(Box::pin(pruning.plan()).await.unwrap().is_empty());

@@ -39,23 +39,18 @@ async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fau
     assert!(befallen >= 30, "only {befallen} requests");
 }
 
-/// Each fault affects every fourth request, with a different offset for each fault.
 #[rstest]
-#[case::answered_500(answer(500), 1)]
-#[case::answered_503(answer(503), 2)]
-#[case::rate_limited(rate_limit(), 3)]
-#[case::dropped_before(Fault::drop_before("*", "*"), 4)]
-#[case::dropped_after(Fault::drop_after("*", "*"), 1)]
-#[case::dropped_after_others(Fault::drop_after("*", "*"), 3)]
-#[case::truncated(Fault::truncate("*", "*"), 2)]
-#[case::expired_token(Fault::expired_token("*", "*"), 3)]
+#[case::answered_500(answer(500))]
+#[case::answered_503(answer(503))]
+#[case::rate_limited(rate_limit())]
+#[case::dropped_before(Fault::drop_before("*", "*"))]
+#[case::dropped_after(Fault::drop_after("*", "*"))]
+#[case::truncated(Fault::truncate("*", "*"))]
+#[case::expired_token(Fault::expired_token("*", "*"))]
 #[tokio::test]
-async fn supporting_resources_survive_a_failure_of_any_request(
-    #[case] fault: Fault,
-    #[case] first: usize,
-) {
-    let befallen = befall_requests(&World::declared(), &fault, first, 4).await;
-    assert!(befallen >= 25, "only {befallen} requests");
+async fn supporting_resources_survive_a_failure_of_any_request(#[case] fault: Fault) {
+    let befallen = befall_requests(&World::declared(), &fault, 1, 1).await;
+    assert!(befallen >= 100, "only {befallen} requests");
 }
 
 /// Each fault affects every third request, with a different offset for each fault.

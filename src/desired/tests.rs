@@ -50,7 +50,7 @@ fn invalid_desired_states_are_refused() {
     the group a has 2 apps, so its name needs a {i} for the number of each
     there are two apps named a in the space s
     the route xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-0.test of the app a has a label of more than 63 characters
-    the group a cannot have `docker`: a group is staged from bits
+    the group a cannot have `docker`: the apps are staged from other bits
     the space s names the security group none, which is not defined
     "
     );

@@ -163,7 +163,11 @@ impl<'n> Expander<'_, 'n> {
             };
             group = group.like(scope.fill_of_app(&like));
         }
-        if has_bits && let Err(error) = group.check() {
+        let is_read = !node.has("docker") || group.entry.docker().is_some();
+        if has_bits
+            && is_read
+            && let Err(error) = group.check()
+        {
             self.problems
                 .refused(node.at, app.subject(), error.to_string());
         }
