@@ -1,6 +1,7 @@
 //! `export`: specs, seed files, droplets, and resources that are not exported.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::command::{Place, Said, cf_pusher, stable};
 use crate::support::{connect, curl};
@@ -407,6 +408,15 @@ orgs:
     }});
     curl(&mock, "POST", "/v3/service_instances", cache).await;
     let cache = find("/v3/service_instances?names=cache").await;
+    let created = async {
+        let path = format!("/v3/service_instances/{cache}");
+        while curl(&mock, "GET", &path, Value::Null).await["last_operation"]["state"] != "succeeded"
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let deadline = Duration::from_secs(60);
+    tokio::time::timeout(deadline, created).await.unwrap();
     curl(
         &mock,
         "PATCH",

@@ -447,12 +447,14 @@ fn app_entry(entry: &ManifestEntry, index: u32) -> Value {
         process["instances"] = json!(0);
         add_defaults(worker, &process);
     }
+    if let Some(metadata) = app["metadata"].as_object_mut() {
+        metadata.retain(|_, part| *part != json!({}));
+    }
     let map = app.as_object_mut().unwrap();
     map.retain(|key, value| {
         let is_empty = value.as_array().is_some_and(Vec::is_empty);
-        let parts = value.as_object().into_iter().flatten();
-        let is_bare = parts.filter(|(_, part)| **part != json!({})).count() == 0;
-        !is_empty && !value.is_null() && !(key == "metadata" && is_bare)
+        let is_bare = key == "metadata" && *value == json!({});
+        !is_empty && !value.is_null() && !is_bare
     });
     app
 }
