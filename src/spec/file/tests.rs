@@ -378,7 +378,7 @@ fn bindings_name_entries_single_apps_and_patterns() {
     let all = [services(0, 0), services(0, 1), services(1, 0)];
     insta::assert_snapshot!(all.join("\n"), @r#"
     web-0 ["all","any","own-0"]
-    web-1 ["all","any","own-1",{"binding_name":"own","name":"single","parameters":{"a":1}}]
+    web-1 ["all","any","own-1",{"name":"single","binding_name":"own","parameters":{"a":1}}]
     one-1 ["any","of-1"]
     "#);
     let wrong = "    - {app: web-1, service_instance: db}

@@ -215,6 +215,8 @@ impl Expander<'_, '_> {
                             let known: Vec<&str> = known.map(|key| key.2.as_str()).collect();
                             let at = placed_group.like_at;
                             self.unknown(at, "like", ("the spec", "other app"), &filled, known);
+                            // One problem is enough: nothing can be copied from it.
+                            placed_group.group.like = None;
                         }
                     }
                 }
