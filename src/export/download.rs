@@ -96,7 +96,7 @@ impl Exporter {
         let downloaded = self.client.download_droplet(&droplet.guid, part).await;
         downloaded.map_err(|source| ExportError::Droplet {
             app: (*app).to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         let expected = droplet.checksum.as_deref();
         let actual = checksum_of(part, expected).await?;

@@ -254,7 +254,7 @@ pub(super) fn of_app(app: &str, error: Error) -> ExportError {
     match error.is_forbidden() {
         true => ExportError::Forbidden {
             app: app.to_owned(),
-            source: error,
+            source: Box::new(error),
         },
         false => ExportError::Api(error),
     }

@@ -36,7 +36,7 @@ pub enum ExportError {
         /// The app's name.
         app: String,
         /// The Cloud Controller's refusal.
-        source: Error,
+        source: Box<Error>,
     },
     /// The Cloud Controller's manifest of an app is not YAML.
     #[error("reading the manifest of the app {app} failed: {source}")]
@@ -60,7 +60,7 @@ pub enum ExportError {
         /// The app's name.
         app: String,
         /// The cause.
-        source: Error,
+        source: Box<Error>,
     },
     /// A download is not the droplet.
     #[error("the droplet of the app {app} arrived with the checksum {actual}, not {expected}")]

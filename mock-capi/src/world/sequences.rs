@@ -13,6 +13,8 @@ pub(super) type Sequence = u64;
 #[derive(Debug)]
 pub(super) enum Sequences {
     One(Sequence),
+    /// Boxed, because most keys have one row: a queue would make each four times as large.
+    #[allow(clippy::box_collection)]
     More(Box<VecDeque<Sequence>>),
 }
 

@@ -1,5 +1,6 @@
-//! Groups whose apps are staged from the same bits in the same way share a droplet: it is
-//! staged once, and copied to the apps of the others, across spaces and orgs.
+//! Groups of a space whose apps are staged from the same bits in the same way share a
+//! droplet: it is staged once, and copied to the apps of the others. Groups of different
+//! spaces share only if they say so (`like`), so that a space that fails blocks no other.
 
 use std::collections::HashMap;
 
@@ -14,6 +15,8 @@ const STAGED_WITH: [&str; 4] = ["buildpacks", "lifecycle", "services", "stack"];
 /// Whatever makes one droplet differ from another.
 #[derive(PartialEq, Eq, Hash)]
 struct Kind<'d> {
+    /// The index of the space.
+    space: usize,
     /// The hash of the bits, the droplet or the image.
     bits: &'d str,
     /// What the staging depends on; nothing for an uploaded droplet. An image depends on
@@ -41,6 +44,7 @@ impl<'d> Kind<'d> {
         let bindings = bindings.filter(|it| is_staged && it.is_of(group, &first));
         let env = group.entry.env().iter().filter(|_| is_staged);
         Some(Self {
+            space: placed.space.id,
             bits,
             properties: properties.chain(image).collect(),
             services: bindings.map(|it| it.service.as_str()).collect(),
