@@ -92,7 +92,7 @@ impl From<ExportError> for CommandError {
             ExportError::Droplet { source, .. }
                 if source.is_connection() || source.is_interrupted() =>
             {
-                source.into()
+                (*source).into()
             }
             other => Self::Export(Box::new(other)),
         }

@@ -164,9 +164,8 @@ fn report(connected: &Connected, args: &ExportArgs, export: &Export) -> Result<(
 /// The help for an error of an export.
 pub(super) fn help_for(error: &ExportError) -> Option<String> {
     match error {
-        ExportError::Api(error) | ExportError::Droplet { source: error, .. } => {
-            help::for_error(error)
-        }
+        ExportError::Api(error) => help::for_error(error),
+        ExportError::Droplet { source, .. } => help::for_error(source),
         ExportError::NeedsV3 => Some("use a foundation with the v3 API".to_owned()),
         ExportError::Forbidden { .. } => Some(
             "an export shows the environment of apps: use a user with the role space_developer in each space, or export a single space with --space".to_owned(),

@@ -327,9 +327,9 @@ mod tests {
     #[test]
     fn behaviours_that_mean_nothing_are_refused() {
         for (list, complaint) in [
-            (json!({}), "invalid type: map, expected a sequence"),
-            (json!([{}]), "missing field `app`"),
-            (json!([{"app": "a", "port": 1}]), "unknown field `port`"),
+            (json!({}), "expected a list, not an object"),
+            (json!([{}]), "app 0: missing field `app`"),
+            (json!([{"app": "a", "port": 1}]), "app 0: unknown field `port`"),
             (
                 json!([{"app": "", "behaviour": "tick"}]),
                 "app 0: 'app' is the name of an app",

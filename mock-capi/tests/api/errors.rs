@@ -472,7 +472,7 @@ async fn droplets_must_belong_to_their_app() {
     let copy = cf.post("/v3/droplets?source_guid=x", json!({})).await;
     assert_eq!(
         copy.error().1,
-        "App must be an object, App guid must be a string"
+        "App must be an object, App guid must be a string, App guid must be between 1 and 200 characters"
     );
     assert_eq!(
         cf.post("/v3/droplets", json!({})).await.error().1,

@@ -220,7 +220,7 @@ async fn an_invalid_state_file_is_refused_with_the_reason() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the state in {path} is of the dialect v3: start with that one, or with another file"
+            "the state in {path} was saved with the dialect v3; use that dialect, or another file"
         )
     );
 }
