@@ -329,7 +329,10 @@ mod tests {
         for (list, complaint) in [
             (json!({}), "expected a list, not an object"),
             (json!([{}]), "app 0: missing field `app`"),
-            (json!([{"app": "a", "port": 1}]), "app 0: unknown field `port`"),
+            (
+                json!([{"app": "a", "port": 1}]),
+                "app 0: unknown field `port`",
+            ),
             (
                 json!([{"app": "", "behaviour": "tick"}]),
                 "app 0: 'app' is the name of an app",

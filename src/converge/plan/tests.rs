@@ -780,9 +780,9 @@ fn several_orgs_and_spaces_are_planned_together() {
     insta::assert_json_snapshot!("several_orgs_and_spaces_as_json", plan.resources[7]);
 }
 
-/// Groups whose stagings would result in the same.
+/// Groups whose stagings would have the same result.
 #[test]
-fn groups_of_equal_bits_are_staged_once() {
+fn groups_of_a_space_with_equal_bits_are_staged_once() {
     use crate::desired::{Bits, Org, Space};
     let group = |name: &str, entry: &str| {
         let entry = crate::manifest::entry::ManifestEntry::parse(entry).unwrap();
@@ -843,9 +843,9 @@ fn groups_of_equal_bits_are_staged_once() {
     y: Clone of x-{i}
     env: Prototype of env
     stack: Prototype of stack
-    z: Clone of x-{i}
-    like-z: Clone of x-{i}
-    env-too: Clone of env
+    z: Prototype of z
+    like-z: Clone of z
+    env-too: Prototype of env-too
     other-bits: Prototype of other-bits
     image: Prototype of image
     image-too: Clone of image

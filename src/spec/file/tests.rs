@@ -387,10 +387,11 @@ fn bindings_name_entries_single_apps_and_patterns() {
     - {app: 'w[1]', service_instance: db}
     - {app: 'one-{org}', service_instance: db}";
     insta::assert_snapshot!(problems(&text(wrong)), @r#"
-    spec.yml:9: there is another service binding named of web-1 to db in the space s0: spec.yml:8
-    spec.yml:10: `app` is web-7, but the space has no app of that name, did you mean `web-{i}`?
-    spec.yml:11: `app` is "w[1]", must be a name of an app, or a pattern with `*` and `?`
-    spec.yml:12: `app` is "one-{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
+    spec.yml:10: there is another service binding named of web-1 to db in the space s0: spec.yml:9
+    spec.yml:10: there is another service binding named of web-1 to db in the space s1: spec.yml:9
+    spec.yml:11: `app` is web-7, but the space has no app of that name, did you mean `web-{i}`?
+    spec.yml:12: `app` is "w[1]", must be a name of an app, or a pattern with `*` and `?`
+    spec.yml:13: `app` is "one-{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
     "#);
 }
 
