@@ -81,24 +81,24 @@ async fn supporting_resources_are_created_in_one_run() {
         .map(|(path, count)| format!("{count} {path}"))
         .collect();
     insta::assert_snapshot!(writes.join("\n"), @"
-    3 PATCH v3/droplets
+    5 PATCH v3/droplets
     1 PATCH v3/feature_flags/diego_docker
     1 PATCH v3/organizations
     1 PATCH v3/organizations/relationships/default_isolation_segment
     1 PATCH v3/spaces/features/ssh
     1 PATCH v3/spaces/relationships/isolation_segment
     1 POST networking/v1/external/policies
-    1 POST v3/apps
-    3 POST v3/builds
+    3 POST v3/apps
+    5 POST v3/builds
     7 POST v3/deployments
     2 POST v3/domains
-    4 POST v3/droplets
+    2 POST v3/droplets
     2 POST v3/isolation_segments/relationships/organizations
     1 POST v3/organization_quotas
     1 POST v3/organization_quotas/relationships/organizations
     2 POST v3/organizations
-    3 POST v3/packages
-    2 POST v3/packages/upload
+    5 POST v3/packages
+    4 POST v3/packages/upload
     5 POST v3/roles
     3 POST v3/security_groups
     2 POST v3/service_instances
