@@ -31,11 +31,12 @@ fn builder() -> DesiredBuilder {
 
 /// Two orgs with apps of one image, some of which name others.
 fn images(image: &str, username: &str) -> Desired {
-    let copy = Group::copy_of("copy", plain("{memory: 32M, no-route: true}"), "web");
+    let copy_of =
+        |name: &str, of: &str| Group::copy_of(name, plain("{memory: 32M, no-route: true}"), of);
     let near = Space::new("near")
         .group(of_image("web-{i}", image, username).count(3))
-        .group(copy);
-    let far = Space::new("far").group(of_image("far-{i}", image, username).count(2));
+        .group(copy_of("copy", "web"));
+    let far = Space::new("far").group(copy_of("far-{i}", "a/near/web").count(2));
     builder()
         .org(Org::new("a").space(near))
         .org(Org::new("b").space(far))
