@@ -126,7 +126,7 @@ const ENVIRONMENT_OF_PUSH: &str = "
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    Online(Online),
+    Online(Box<Online>),
     #[command(flatten)]
     Offline(Offline),
 }
@@ -210,7 +210,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return fail(&usage::explain(&error, &arguments), hints),
     };
     let outcome = match cli.command {
-        Command::Online(command) => execute(command),
+        Command::Online(command) => execute(*command),
         Command::Offline(command) => run_offline(command),
     };
     match outcome {
