@@ -12,7 +12,7 @@ pub struct Org {
     /// The org's name.
     pub name: String,
     /// The name of its quota. A missing quota is created, with the limits of
-    /// [`Desired::org_quotas`] or without limits.
+    /// [`DesiredBuilder::org_quota`](super::DesiredBuilder::org_quota) or without limits.
     pub quota: Option<String>,
     /// Whether the org is suspended, so that its users cannot change anything. `None`
     /// keeps the current value.
