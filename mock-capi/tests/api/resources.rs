@@ -214,6 +214,11 @@ async fn apps_can_be_changed() {
     let environment = format!("{path}/environment_variables");
     let never_set = cf.get(&format!("{path}/env")).await.json();
     assert_eq!(never_set["environment_variables"], Value::Null);
+    // Nor does a manifest without variables set it.
+    cf.applied(&space, "applications: [{name: new, memory: 64M}]")
+        .await;
+    let never_set = cf.get(&format!("{path}/env")).await.json();
+    assert_eq!(never_set["environment_variables"], Value::Null);
     let set = cf
         .patch(&environment, json!({"var": {"A": "1", "B": "2"}}))
         .await

@@ -187,7 +187,10 @@ fn apply_to(
         "environment_variables".to_owned(),
         json!(manifest.environment),
     )]));
-    context.world.set_environment(app, manifest.environment);
+    // An environment that was never set stays unset.
+    if !manifest.environment.is_empty() {
+        context.world.set_environment(app, manifest.environment);
+    }
     context
         .world
         .record(app, "audit.app.update", json!({"request": request}));
