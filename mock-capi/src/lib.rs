@@ -85,7 +85,7 @@
 //! # Time
 //!
 //! Nothing happens in the background: staging, copying, starting and jobs take the times
-//! that [`MockCapiBuilder`] was told, and [`CloudController::advance`] lets time pass
+//! that [`MockCapiBuilder`] sets, and [`CloudController::advance`] lets time pass
 //! without waiting. [`CloudController::snapshot`] keeps a world to go back to.
 //!
 //! # Other ways to serve it

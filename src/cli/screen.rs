@@ -187,7 +187,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 }
 
 /// Asks a question on standard error, and reads a line from standard input. Live lines
-/// are hidden meanwhile. The call blocks, so it needs a thread for blocking work.
+/// are hidden until it returns. The call blocks, so it needs a thread for blocking work.
 pub(super) fn ask(question: &str) -> io::Result<String> {
     let _hidden = Hidden::new();
     let mut terminal = io::stderr().lock();

@@ -30,7 +30,7 @@ impl CloudController {
         OrgSeed { fake: self, guid }
     }
 
-    /// The oldest app with a name, in any space. `None` if there is none.
+    /// The oldest app with a name, in any space. `None` if no app has the name.
     pub fn app(&self, name: &str) -> Option<AppState> {
         self.apps().into_iter().find(|app| app.name == name)
     }

@@ -119,7 +119,7 @@ fn is_left(guids: &[String], places: &HashMap<String, Place>, quota: &str) -> bo
     !guids.is_empty() && guids.iter().all(leaves)
 }
 
-/// Adds what is not desired any more.
+/// Adds the resources that are no longer desired.
 pub(super) async fn add(
     client: &Client,
     desired: &Desired,
