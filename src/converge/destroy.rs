@@ -214,7 +214,7 @@ impl Converger {
         // are deleted.
         let users = self.desired.users().iter().filter_map(|text| {
             let (name, origin) = user_and_origin(text);
-            let mut users = observed.around.users.iter();
+            let mut users = observed.supporting.users.iter();
             let found = users.find(|user| {
                 user.ownership.managed
                     && user.ownership.is_of(owner)

@@ -286,8 +286,8 @@ fn config_text(converger: &Converger, bits: &[GroupBits]) -> String {
             placed.org_id, space.name, space.security_groups, space.metadata
         );
     }
-    let around = desired.around_apps();
-    let _ = writeln!(text, "{around:?} {}", converger.prunes);
+    let supporting = desired.supporting_text();
+    let _ = writeln!(text, "{supporting:?} {}", converger.prunes);
     for placed in desired.groups() {
         let group = placed.group;
         let is_selected = converger

@@ -26,7 +26,7 @@ pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeE
 /// Refuses apps that the foundation would refuse: those of a lifecycle that is disabled,
 /// and those that exist with another lifecycle.
 pub(super) fn check_apps(desired: &Desired, observed: &Observed) -> Result<(), ConvergeError> {
-    let flags = &observed.around.feature_flags;
+    let flags = &observed.supporting.feature_flags;
     let is_enabled = |flag: &NeededFlag<'_>| {
         let wanted = desired.feature_flags().get(flag.name);
         // A foundation without the flag reports itself what it lacks.

@@ -202,7 +202,7 @@ impl Desired {
     }
 
     /// A text with all supporting resources, including values that may be secret.
-    pub(crate) fn around_apps(&self) -> String {
+    pub(crate) fn supporting_text(&self) -> String {
         let mut text = format!(
             "{:?} {:?} {:?} {:?} {:?}\n",
             self.org_quotas, self.domains, self.users, self.feature_flags, self.protected.patterns

@@ -337,7 +337,7 @@ impl World {
     /// computed.
     pub(super) fn start_time(&self, process: &Process, index: u32) -> Duration {
         let mut random = Random::of(&(process.base.guid, index));
-        random.around(self.timings.start, self.timings.jitter)
+        random.jittered(self.timings.start, self.timings.jitter)
     }
 
     /// The version of a process, which changes when the process is started or gets

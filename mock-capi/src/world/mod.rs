@@ -374,7 +374,8 @@ impl World {
     /// times.
     pub(crate) fn ready_after(&mut self, time: impl FnOnce(&Timings) -> Duration) -> Timestamp {
         let time = time(&self.timings);
-        self.now.plus(self.random.around(time, self.timings.jitter))
+        self.now
+            .plus(self.random.jittered(time, self.timings.jitter))
     }
 
     /// Adds a job, and schedules the deletion of its resource, if the job deletes

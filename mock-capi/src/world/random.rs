@@ -61,7 +61,7 @@ impl Random {
     }
 
     /// A time that is longer or shorter than `time` by up to `jitter` of it.
-    pub(crate) fn around(&mut self, time: Duration, jitter: f64) -> Duration {
+    pub(crate) fn jittered(&mut self, time: Duration, jitter: f64) -> Duration {
         if jitter <= 0.0 || time.is_zero() {
             return time;
         }
@@ -101,10 +101,10 @@ mod tests {
         assert!((2_300..2_700).contains(&happened), "{happened}");
         let time = Duration::from_millis(1000);
         let times: Vec<u128> = (0..1000)
-            .map(|_| random.around(time, 0.2).as_millis())
+            .map(|_| random.jittered(time, 0.2).as_millis())
             .collect();
         assert!(times.iter().all(|time| (800..=1200).contains(time)));
         assert!(times.iter().any(|time| *time < 850) && times.iter().any(|time| *time > 1150));
-        assert_eq!(random.around(time, 0.0), time);
+        assert_eq!(random.jittered(time, 0.0), time);
     }
 }

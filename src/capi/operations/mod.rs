@@ -31,7 +31,6 @@ macro_rules! in_v3 {
 }
 
 mod apps;
-mod around_apps;
 mod export;
 mod orgs;
 mod processes;
@@ -39,5 +38,6 @@ mod routes;
 mod services;
 mod spaces;
 mod staging;
+mod supporting;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::around::limits_of;
+use super::supporting::limits_of;
 use super::unknown;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -105,12 +105,12 @@ impl<'a> Foundation<'a> {
             guids.insert(placed.target(), space.guid.clone());
             for service in &placed.space.services {
                 let key = (space.guid.clone(), service.name.clone());
-                let found = observed.around.services.get(&key);
+                let found = observed.supporting.services.get(&key);
                 let guid = found.map(|it| it.instance.guid.clone());
                 guids.extend(guid.map(|guid| (placed.service(service), guid)));
             }
         }
-        for ((org, name), quota) in &observed.around.space_quotas {
+        for ((org, name), quota) in &observed.supporting.space_quotas {
             let orgs = observed.orgs.iter().filter_map(|it| it.org.as_ref());
             let org = orgs.filter(|it| it.guid == *org).map(|it| it.name.clone());
             let quotas = org.map(|org| {
@@ -393,7 +393,7 @@ impl<'a> Foundation<'a> {
                     .bind_security_group(self.guid(target)?, &spaces)
                     .await?;
             }
-            _ => return self.take_around_apps(resource, step).await,
+            _ => return self.execute_supporting(resource, step).await,
         }
         Ok(None)
     }

@@ -1,10 +1,10 @@
 //! Carries out a plan. Each step is a request, or a request and a wait for the work that
 //! it starts. A failure ends the plan of its app; other apps continue.
 
-mod around;
 mod batches;
 mod foundation;
 mod steps;
+mod supporting;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;

@@ -4,11 +4,11 @@
 //! the environment, the start command and health checks (see [`differences`]).
 
 mod app;
-mod around;
 mod arrange;
 mod differences;
 mod ownership;
 mod prune;
+mod supporting;
 mod v2017;
 mod v3;
 
@@ -24,8 +24,8 @@ use crate::desired::{Desired, PlacedSpace};
 
 pub(crate) use app::App;
 use app::web_by_app;
-pub(crate) use around::{Around, Service};
 pub(crate) use prune::Surplus;
+pub(crate) use supporting::{Service, SupportingResources};
 
 /// The maximum number of apps whose instances are read by separate requests.
 const STATES_AT_ONCE: usize = 20;
@@ -50,7 +50,7 @@ pub(crate) struct Observed {
     /// security group applies to.
     pub(crate) managed: HashSet<String>,
     /// The supporting resources.
-    pub(crate) around: Around,
+    pub(crate) supporting: SupportingResources,
     /// Our resources that are not desired any more, if they should be deleted.
     pub(crate) surplus: Surplus,
     /// In the order of the desired orgs.

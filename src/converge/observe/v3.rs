@@ -6,7 +6,7 @@ use futures::try_join;
 
 use super::app::{App, by_app, web_by_app};
 use super::differences::differences;
-use super::{Names, Observed, around, groups_by_name, quotas_by_name, unique};
+use super::{Names, Observed, groups_by_name, quotas_by_name, supporting, unique};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Org, Route, Space};
@@ -64,13 +64,13 @@ pub(super) async fn observe(
     } else {
         &[]
     };
-    let (mut packages, differences, around) = try_join!(
+    let (mut packages, differences, supporting) = try_join!(
         client.packages_of_spaces(of_packages),
         differences(client, desired, &observed),
         // Boxed, because it is large and most of it is rarely needed.
-        Box::pin(around::observe(client, desired, &observed)),
+        Box::pin(supporting::observe(client, desired, &observed)),
     )?;
-    observed.around = around;
+    observed.supporting = supporting;
     unique(&mut routes, |route| &route.guid);
     unique(&mut packages, |package| &package.guid);
     let mut routes = routes_by_space(routes);

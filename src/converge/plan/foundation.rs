@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{Action, Change, ResourcePlan, Step, around};
+use super::{Action, Change, ResourcePlan, Step, supporting};
 use crate::capi::model::{
     DEFAULT_QUOTA, Labels as Found, MANAGED_BY_LABEL, MANAGED_BY_VALUE, Org as FoundOrg, OrgQuota,
     Ownership, PREFIX_ANNOTATION, Rule as FoundRule, SecurityGroup as FoundGroup,
@@ -13,7 +13,7 @@ use crate::desired::{Desired, Limits, Metadata, Org, PlacedSpace, Rule, Security
 
 pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<ResourcePlan> {
     let owner = desired.owner();
-    let mut plans = around::of_foundation(desired, observed);
+    let mut plans = supporting::of_foundation(desired, observed);
     let mut quotas = HashSet::new();
     let mut spaces = desired.spaces().peekable();
     for (org_id, org) in desired.orgs().iter().enumerate() {
@@ -21,10 +21,10 @@ pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<Resource
             plans.push(plan_quota(quota, desired, observed));
         }
         plans.push(plan_org(org_id, org, observed, owner));
-        plans.extend(around::of_org(org_id, org, observed, owner));
+        plans.extend(supporting::of_org(org_id, org, observed, owner));
         while let Some(placed) = spaces.next_if(|placed| placed.org_id == org_id) {
             plans.push(plan_space(&placed, observed, owner));
-            plans.extend(around::of_space(&placed, observed, owner));
+            plans.extend(supporting::of_space(&placed, observed, owner));
         }
     }
     let unused = desired.org_quotas().iter().map(|quota| quota.name.as_str());
@@ -125,7 +125,7 @@ fn plan_isolation_of_org(
     let of_spaces = spaces.filter_map(|space| space.isolation_segment.as_deref());
     let segments: BTreeSet<&str> = of_spaces.chain(org.isolation_segment.as_deref()).collect();
     for name in segments {
-        let segment = observed.around.segments.get(name);
+        let segment = observed.supporting.segments.get(name);
         let is_entitled = segment.is_some_and(|it| guid.is_some_and(|guid| it.orgs.contains(guid)));
         if !is_entitled {
             let step = Step::EntitleIsolationSegment {
@@ -150,13 +150,13 @@ fn plan_isolation(
     observed: &Observed,
 ) {
     let Some(name) = wanted else { return };
-    let around = &observed.around;
-    let wanted = around.segments.get(name).map(|segment| &segment.guid);
-    let found = guid.and_then(|guid| around.isolation.get(guid));
+    let supporting = &observed.supporting;
+    let wanted = supporting.segments.get(name).map(|segment| &segment.guid);
+    let found = guid.and_then(|guid| supporting.isolation.get(guid));
     if found.is_some() && found == wanted {
         return;
     }
-    let mut segments = around.segments.iter();
+    let mut segments = supporting.segments.iter();
     let old = segments.find(|(_, segment)| Some(&segment.guid) == found);
     let old = match (old, found) {
         (Some((name, _)), _) => name,
@@ -195,7 +195,7 @@ fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed, owner: &str) -> Res
     );
     if let Some(quota) = &space.quota {
         let wanted = found.map(|space| (space.org.clone(), quota.clone()));
-        let wanted = wanted.and_then(|key| observed.around.space_quotas.get(&key));
+        let wanted = wanted.and_then(|key| observed.supporting.space_quotas.get(&key));
         let has_it = found
             .and_then(|space| space.quota.as_ref())
             .is_some_and(|it| wanted.is_some_and(|wanted| wanted.guid == *it));
@@ -208,7 +208,7 @@ fn plan_space(placed: &PlacedSpace<'_>, observed: &Observed, owner: &str) -> Res
     }
     for (feature, enabled) in &space.features {
         let key = guid.map(|guid| (guid.to_owned(), feature.clone()));
-        let old = key.and_then(|key| observed.around.space_features.get(&key));
+        let old = key.and_then(|key| observed.supporting.space_features.get(&key));
         if old != Some(enabled) {
             let step = Step::SetFeature {
                 feature: feature.clone(),

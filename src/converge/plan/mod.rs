@@ -2,11 +2,11 @@
 //! same input gives the same plan.
 
 mod app;
-pub(super) mod around;
 mod drift;
 mod foundation;
 mod sharing;
 mod step;
+pub(super) mod supporting;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -222,8 +222,8 @@ pub(crate) fn plan(
             resources.push(context.plan(&name, need));
         }
     }
-    resources.extend(around::policies(desired, observed));
-    resources.extend(around::surplus(observed));
+    resources.extend(supporting::policies(desired, observed));
+    resources.extend(supporting::surplus(observed));
     Plan {
         orgs: OrgTotals::of(desired, observed),
         resources,

@@ -70,7 +70,7 @@ impl Pace {
         random: &mut Random,
     ) -> Service {
         let mean = timings.latency.saturating_add(priced.price.of(listed));
-        let takes = random.around(mean, timings.jitter);
+        let takes = random.jittered(mean, timings.jitter);
         if !priced.is_served {
             return Service {
                 total: takes,

@@ -49,7 +49,7 @@ pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Resu
             }
         };
     }
-    let orgs = seed.orgs.iter().map(|org| around_apps(fake, org));
+    let orgs = seed.orgs.iter().map(|org| create_org(fake, org));
     let orgs: Vec<SeededOrg<'_>> = orgs.collect::<Result<_, _>>()?;
     for org in &orgs {
         for (space, entry) in &org.spaces {
@@ -77,7 +77,7 @@ pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Resu
 }
 
 /// Creates an org with its spaces, without quotas.
-fn around_apps<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<SeededOrg<'s>, String> {
+fn create_org<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<SeededOrg<'s>, String> {
     let in_org = |error: String| format!("org '{}': {error}", entry.name);
     let there = fake.world.named::<Org>(&entry.name).map(Row::guid);
     let guid = match there {

@@ -39,7 +39,7 @@ type Direction<'o> = (&'o str, &'o str, &'o str);
 impl<'o> Allowed<'o> {
     pub(super) fn of(observed: &'o Observed) -> Self {
         let mut ports: BTreeMap<_, Vec<(u16, u16)>> = BTreeMap::new();
-        for policy in &observed.around.policies {
+        for policy in &observed.supporting.policies {
             let key = (
                 policy.source.as_str(),
                 policy.destination.as_str(),

@@ -15,7 +15,7 @@ use crate::capi::model::{
 use crate::capi::network_policies::NetworkPolicy;
 use crate::capi::poll::Progress;
 use crate::converge::outcome::Failure;
-use crate::converge::plan::around::service_plan;
+use crate::converge::plan::supporting::service_plan;
 use crate::converge::plan::{ResourcePlan, Step};
 use crate::converge::target::Target;
 use crate::desired::{Limit, Limits, ServiceInstance, ServiceKind, user_and_origin};
@@ -26,7 +26,7 @@ const UAA: &str = "uaa";
 
 impl Foundation<'_> {
     /// Carries out a step. Returns the GUID of a resource that it creates.
-    pub(super) async fn take_around_apps(
+    pub(super) async fn execute_supporting(
         &self,
         resource: &ResourcePlan,
         step: &Step,
@@ -132,7 +132,7 @@ impl Foundation<'_> {
 
     /// The GUID of an isolation segment.
     fn segment(&self, name: &str) -> Result<&str, Error> {
-        let segment = self.observed.around.segments.get(name);
+        let segment = self.observed.supporting.segments.get(name);
         let guid = segment.map(|segment| segment.guid.as_str());
         guid.ok_or_else(|| unknown("isolation segment"))
     }
@@ -202,7 +202,7 @@ impl Foundation<'_> {
         let ServiceKind::Managed { offering, plan, .. } = &service.kind else {
             return Ok(None);
         };
-        let found = service_plan(service, &self.observed.around.service_plans);
+        let found = service_plan(service, &self.observed.supporting.service_plans);
         let found = found.ok_or_else(|| {
             Error::impossible(
                 format!("creating the service instance {}", service.name),

@@ -21,7 +21,7 @@ pub(super) fn of_foundation(desired: &Desired, observed: &Observed) -> Vec<Resou
     let flags = desired.feature_flags().iter();
     let flags = flags.map(|(name, enabled)| plan_flag(name, *enabled, observed));
     let users = desired.users().iter();
-    let users = users.map(|name| plan_user(name, &observed.around.users));
+    let users = users.map(|name| plan_user(name, &observed.supporting.users));
     let domains = desired.domains().iter();
     let domains = domains.map(|name| plan_domain(name, None, observed, desired.owner()));
     flags.chain(users).chain(domains).collect()
@@ -29,7 +29,7 @@ pub(super) fn of_foundation(desired: &Desired, observed: &Observed) -> Vec<Resou
 
 fn plan_flag(name: &str, enabled: bool, observed: &Observed) -> ResourcePlan {
     let name = name.to_owned();
-    let found = observed.around.feature_flags.get(&name).copied();
+    let found = observed.supporting.feature_flags.get(&name).copied();
     let mut plan = ResourcePlan::new(Target::FeatureFlag { name }, true);
     if found != Some(enabled) {
         let shown = |is: bool| if is { "enabled" } else { "disabled" };
@@ -103,7 +103,7 @@ fn plan_space_quota(
     observed: &Observed,
 ) -> ResourcePlan {
     let key = guid.map(|guid| (guid.to_owned(), quota.name.clone()));
-    let found = key.and_then(|key| observed.around.space_quotas.get(&key));
+    let found = key.and_then(|key| observed.supporting.space_quotas.get(&key));
     let target = Target::SpaceQuota {
         org: org.name.clone(),
         name: quota.name.clone(),
@@ -158,7 +158,7 @@ pub(super) fn of_space(
     let wanted = wanted.map(|role| plan_role(org, Some(space), role, roles));
     let services = placed.space.services.iter().map(|service| {
         let key = guid.map(|guid| (guid.to_owned(), service.name.clone()));
-        let found = key.and_then(|key| observed.around.services.get(&key));
+        let found = key.and_then(|key| observed.supporting.services.get(&key));
         plan_service(placed, service, found, observed, owner)
     });
     wanted.chain(services).collect()

@@ -96,7 +96,7 @@ pub(super) fn plan_role(
 impl Observed {
     /// The roles in an org or space.
     pub(super) fn roles_in(&self, guid: Option<&str>) -> &[FoundRole] {
-        let roles = guid.and_then(|guid| self.around.roles.get(guid));
+        let roles = guid.and_then(|guid| self.supporting.roles.get(guid));
         roles.map(Vec::as_slice).unwrap_or_default()
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn plan_service(
         return plan;
     }
     let mut settings = Vec::new();
-    for (setting, old, new) in differences(service, found, &observed.around.service_plans) {
+    for (setting, old, new) in differences(service, found, &observed.supporting.service_plans) {
         plan.changes.push(Change::new(setting, old, new));
         settings.push(setting.to_owned());
     }

@@ -17,7 +17,7 @@ use crate::desired::{self, Desired, ServiceKind};
 
 /// The existing supporting resources of a desired state.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Around {
+pub(crate) struct SupportingResources {
     /// Whether features are enabled, by name, if some are desired or needed by apps.
     pub(crate) feature_flags: HashMap<String, bool>,
     /// The users that have a desired name.
@@ -64,7 +64,7 @@ pub(super) async fn observe(
     client: &Client,
     desired: &Desired,
     observed: &Observed,
-) -> Result<Around, Error> {
+) -> Result<SupportingResources, Error> {
     let (flags, users, roles, space_quotas, segments) = try_join!(
         feature_flags(client, desired),
         users(client, desired),
@@ -79,7 +79,7 @@ pub(super) async fn observe(
         service_plans(client, desired),
         policies(client, desired, observed),
     )?;
-    Ok(Around {
+    Ok(SupportingResources {
         feature_flags: flags,
         users,
         roles,
