@@ -67,7 +67,7 @@ pub use converge::plan::{
     Action, Change, DropletRef, OrgTotals, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet,
     Step,
 };
-pub use converge::saved::{SavedPlan, SavedPlanError};
+pub use converge::saved_plan::{SavedPlan, SavedPlanError};
 pub use converge::target::Target;
 pub use converge::verify::{Difference, Drift};
 pub use converge::{ConvergeError, Converger, Destroyed, GroupBitsError, ProtectedTarget};

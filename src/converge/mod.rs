@@ -9,15 +9,15 @@ pub(crate) mod approval;
 mod bits;
 mod compare;
 mod destroy;
-mod ended;
+mod end_event;
 pub(crate) mod observe;
-pub(crate) mod only;
 pub(crate) mod outcome;
 pub(crate) mod plan;
 mod progress;
 mod protect;
 mod run;
-pub(crate) mod saved;
+pub(crate) mod saved_plan;
+pub(crate) mod selection;
 mod supported;
 pub(crate) mod target;
 #[cfg(test)]
@@ -35,12 +35,12 @@ use bits::GroupBits;
 pub use bits::GroupBitsError;
 pub use destroy::Destroyed;
 use observe::Observed;
-use only::Selection;
 use outcome::Outcome;
 use plan::{Plan, Workflow};
 pub use protect::ProtectedTarget;
 use run::Run;
 use saved::SavedPlan;
+use selection::Selection;
 use target::Target;
 use verify::Drift;
 
@@ -211,7 +211,7 @@ pub struct Converger {
 }
 
 /// An observation, and the plan that was made from it.
-struct Seen {
+struct ObservedPlan {
     observed: Observed,
     plan: Plan,
 }
@@ -317,7 +317,7 @@ impl Converger {
     pub fn plan(&self) -> BoxFuture<'_, Result<Plan, ConvergeError>> {
         Box::pin(async move {
             let bits = self.prepare().await?;
-            let Seen { observed, plan } = self.look(bits, false).await?;
+            let ObservedPlan { observed, plan } = self.observe_and_plan(bits, false).await?;
             protect::check_plan(&self.desired, &plan)?;
             self.check_observed(&observed)?;
             Ok(plan)
@@ -331,7 +331,7 @@ impl Converger {
     pub fn verify(&self) -> BoxFuture<'_, Result<Vec<Drift>, ConvergeError>> {
         Box::pin(async move {
             let bits = self.prepare().await?;
-            let seen = self.look(bits, false).await?;
+            let seen = self.observe_and_plan(bits, false).await?;
             Ok(self.drift_of(&seen.observed, &seen.plan))
         })
     }
@@ -358,7 +358,7 @@ impl Converger {
                 unchanged: counts.unchanged(),
                 failed: counts.failed(),
                 error,
-                resources: ended::resources(counts),
+                resources: end_event::resources(counts),
             });
             outcome
         })
@@ -381,15 +381,19 @@ impl Converger {
 
     /// Observes the foundation and plans. Reads all packages if `packages` is set, or if
     /// the plan removes the annotations that make reading them unnecessary.
-    async fn look(&self, bits: &[GroupBits], packages: bool) -> Result<Seen, Error> {
+    async fn observe_and_plan(
+        &self,
+        bits: &[GroupBits],
+        packages: bool,
+    ) -> Result<ObservedPlan, Error> {
         let observed = self.observe(packages).await?;
         let plan = self.plan_of(bits, &observed);
         if packages || !plan.removes_bits_hash() {
-            return Ok(Seen { observed, plan });
+            return Ok(ObservedPlan { observed, plan });
         }
         let observed = self.observe(true).await?;
         let plan = self.plan_of(bits, &observed);
-        Ok(Seen { observed, plan })
+        Ok(ObservedPlan { observed, plan })
     }
 
     fn plan_of(&self, bits: &[GroupBits], observed: &Observed) -> Plan {

@@ -346,7 +346,7 @@ impl Serialize for Failure {
 
 /// The state of the apps during a run.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct AppRecords {
     apps: BTreeMap<Target, Record>,
 }
 
@@ -359,7 +359,7 @@ struct Record {
     blocked_by: Option<Target>,
 }
 
-impl Tally {
+impl AppRecords {
     /// Adds the apps of a round's plan.
     pub(super) fn add(&mut self, plan: &Plan) {
         for app in plan.apps() {
@@ -468,7 +468,7 @@ mod tests {
 
     #[test]
     fn counts_of_apps_add_up() {
-        let mut tally = Tally::default();
+        let mut tally = AppRecords::default();
         for (name, action, is_done) in [
             ("created", Action::Create, true),
             ("failed", Action::Change, false),

@@ -8,11 +8,11 @@ use super::apply::{self, Applied};
 use super::approval::{Approval, Deletions};
 use super::bits::GroupBits;
 use super::observe::Observed;
-use super::outcome::{AppOutcome, Failure, Outcome, Tally};
+use super::outcome::{AppOutcome, AppRecords, Failure, Outcome};
 use super::plan::{Action, Plan};
 use super::target::Target;
-use super::wait::Waited;
-use super::{ConvergeError, Converger, Seen, protect};
+use super::wait::WaitResult;
+use super::{ConvergeError, Converger, ObservedPlan, protect};
 use crate::capi::error::Error;
 use crate::capi::transport;
 use crate::desired::Desired;
@@ -41,7 +41,7 @@ pub(super) struct Run<'a> {
     /// The resources that were ours before an org was deleted. A quota without its org
     /// does not show that any more.
     ours: HashSet<Target>,
-    tally: Tally,
+    records: AppRecords,
     failures: Vec<Failure>,
     /// The targets that the last round changed without a failure.
     done: HashSet<Target>,
@@ -55,7 +55,7 @@ impl<'a> Run<'a> {
             approval,
             approved: None,
             ours: HashSet::new(),
-            tally: Tally::default(),
+            records: AppRecords::default(),
             failures: Vec::new(),
             done: HashSet::new(),
         }
@@ -68,7 +68,7 @@ impl<'a> Run<'a> {
             Err(error) => Err(error),
         };
         let Self {
-            tally,
+            records,
             mut failures,
             converger,
             ..
@@ -76,10 +76,10 @@ impl<'a> Run<'a> {
         match ended {
             Ok(waited) => {
                 failures.extend(converger.start_failures(&waited).await);
-                let Waited {
+                let WaitResult {
                     observed, drift, ..
                 } = waited;
-                let mut apps = tally.outcomes(&failures, &drift, "it did not converge");
+                let mut apps = records.outcomes(&failures, &drift, "it did not converge");
                 locate(&mut apps, &converger.desired, &observed);
                 Ok(Outcome {
                     apps,
@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
                 // Work that the interrupt ended is not a failure.
                 failures.retain(|failure| !failure.error.is_interrupted());
                 Ok(Outcome {
-                    apps: tally.outcomes(&failures, &[], "the run was interrupted"),
+                    apps: records.outcomes(&failures, &[], "the run was interrupted"),
                     failures,
                     interrupted: true,
                     ..Outcome::default()
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
                 let target = Target::Org { name };
                 failures.push(Failure::at(target, "observing the org again", error));
                 Ok(Outcome {
-                    apps: tally.outcomes(&failures, &[], "the org could not be observed again"),
+                    apps: records.outcomes(&failures, &[], "the org could not be observed again"),
                     failures,
                     ..Outcome::default()
                 })
@@ -119,8 +119,8 @@ impl<'a> Run<'a> {
         if !converger.recreates {
             return Ok(());
         }
-        let seen = converger.look(self.bits, false).await?;
-        let Seen { observed, plan } = self.check_unmanaged(seen).await?;
+        let seen = converger.observe_and_plan(self.bits, false).await?;
+        let ObservedPlan { observed, plan } = self.check_unmanaged(seen).await?;
         let existing = plan
             .resources
             .iter()
@@ -139,13 +139,13 @@ impl<'a> Run<'a> {
 
     /// Refuses unmanaged resources, unless they are to be adopted. Resources that another
     /// run is about to label look unmanaged for a moment, so they are observed again.
-    async fn check_unmanaged(&self, mut seen: Seen) -> Result<Seen, ConvergeError> {
+    async fn check_unmanaged(&self, mut seen: ObservedPlan) -> Result<ObservedPlan, ConvergeError> {
         for _ in 0..CHECKS_OF_UNMANAGED {
             if self.unmanaged(&seen.plan).is_empty() {
                 return Ok(seen);
             }
             self.converger.client.pause(STABLE_FOR).await?;
-            seen = self.converger.look(self.bits, false).await?;
+            seen = self.converger.observe_and_plan(self.bits, false).await?;
         }
         match self.unmanaged(&seen.plan) {
             targets if targets.is_empty() => Ok(seen),
@@ -170,12 +170,14 @@ impl<'a> Run<'a> {
 
     /// Observes, plans and applies until there is nothing to do, or until another attempt
     /// is useless.
-    async fn rounds(&mut self) -> Result<Waited, ConvergeError> {
+    async fn rounds(&mut self) -> Result<WaitResult, ConvergeError> {
         let converger = self.converger;
         let mut round = 1;
         loop {
             // Failed steps may have left packages without a droplet.
-            let mut seen = converger.look(self.bits, !self.failures.is_empty()).await?;
+            let mut seen = converger
+                .observe_and_plan(self.bits, !self.failures.is_empty())
+                .await?;
             let conflict = self
                 .failures
                 .iter()
@@ -189,11 +191,11 @@ impl<'a> Run<'a> {
             let seen = match self.check_unmanaged(seen).await {
                 // Changes made by the run so far are part of the outcome.
                 Err(ConvergeError::Unmanaged { targets }) if round > 1 => {
-                    return self.stop_at_unmanaged(targets).await;
+                    return self.refuse_unmanaged(targets).await;
                 }
                 seen => seen?,
             };
-            let Seen { observed, plan } = seen;
+            let ObservedPlan { observed, plan } = seen;
             protect::check_plan(&converger.desired, &plan)?;
             converger.check_observed(&observed)?;
             if round == 1 {
@@ -201,13 +203,13 @@ impl<'a> Run<'a> {
             }
             if self.is_beyond_approval(&plan).await? {
                 let drift = converger.drift_of(&observed, &plan);
-                return Ok(Waited {
+                return Ok(WaitResult {
                     observed,
                     drift,
                     has_waited: false,
                 });
             }
-            self.tally.add(&plan);
+            self.records.add(&plan);
             let last = round > MAX_ROUNDS;
             let may_settle = self
                 .failures
@@ -226,7 +228,7 @@ impl<'a> Run<'a> {
                 );
                 let applied = Box::pin(applied).await;
                 self.done = done(&plan, &applied);
-                self.tally.finish(&applied.done, applied.blocked);
+                self.records.finish(&applied.done, applied.blocked);
                 self.failures = applied.failures;
                 continue;
             }
@@ -246,9 +248,13 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the run if someone else created a resource with a desired name.
-    async fn stop_at_unmanaged(&mut self, targets: Vec<Target>) -> Result<Waited, ConvergeError> {
-        let Seen { observed, plan } = self.converger.look(self.bits, false).await?;
-        self.tally.add(&plan);
+    async fn refuse_unmanaged(
+        &mut self,
+        targets: Vec<Target>,
+    ) -> Result<WaitResult, ConvergeError> {
+        let ObservedPlan { observed, plan } =
+            self.converger.observe_and_plan(self.bits, false).await?;
+        self.records.add(&plan);
         let failures = targets.into_iter().map(|target| {
             let error = Error::Failed {
                 what: "using it".to_owned(),
@@ -258,7 +264,7 @@ impl<'a> Run<'a> {
         });
         self.failures.extend(failures);
         let drift = self.converger.drift_of(&observed, &plan);
-        Ok(Waited {
+        Ok(WaitResult {
             observed,
             drift,
             has_waited: false,
@@ -284,7 +290,7 @@ impl<'a> Run<'a> {
         });
         self.failures.extend(failures);
         if !more.is_empty() {
-            self.tally.add(plan);
+            self.records.add(plan);
         }
         Ok(!more.is_empty())
     }
@@ -312,13 +318,17 @@ impl<'a> Run<'a> {
 
     /// Observes until there is nothing left to do, or the plan stays the same for
     /// `stable`.
-    async fn wait_until_stable(&self, mut seen: Seen, stable: Duration) -> Result<Seen, Error> {
+    async fn wait_until_stable(
+        &self,
+        mut seen: ObservedPlan,
+        stable: Duration,
+    ) -> Result<ObservedPlan, Error> {
         let client = &self.converger.client;
         let began = Instant::now();
         let mut changed = began;
         while !seen.plan.is_empty() && began.elapsed() < client.timeout() {
             client.pause(transport::spread(STABLE_FOR)).await?;
-            let now = self.converger.look(self.bits, true).await?;
+            let now = self.converger.observe_and_plan(self.bits, true).await?;
             if now.plan != seen.plan {
                 changed = Instant::now();
             } else if changed.elapsed() >= stable {

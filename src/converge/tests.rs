@@ -133,11 +133,11 @@ async fn without_step(
     }
     let converger = new.converger(&client, workflow);
     let bits = converger.prepare().await.unwrap();
-    let mut seen = converger.look(bits, false).await.unwrap();
+    let mut seen = converger.observe_and_plan(bits, false).await.unwrap();
     let step = take_out(dialect, &mut seen.plan, index)?;
-    let Seen { observed, plan } = &seen;
+    let ObservedPlan { observed, plan } = &seen;
     apply::apply(&client, &new.desired, observed, bits, plan, DEFAULT_BATCH).await;
-    let seen = converger.look(bits, true).await.unwrap();
+    let seen = converger.observe_and_plan(bits, true).await.unwrap();
     let drift = verify::verify(&new.desired, &seen.observed, &seen.plan);
     // A deleted app leaves no trace but its route.
     let routes = mock.state()["routes"].as_array().unwrap().len();

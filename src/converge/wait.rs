@@ -32,7 +32,7 @@ const LINES: usize = 10;
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The result of a wait.
-pub(super) struct Waited {
+pub(super) struct WaitResult {
     pub(super) observed: Observed,
     /// The drift.
     pub(super) drift: Vec<Drift>,
@@ -52,7 +52,7 @@ impl Converger {
     ) -> BoxFuture<'_, Result<Vec<Drift>, ConvergeError>> {
         Box::pin(async move {
             let bits = self.prepare().await?;
-            let seen = self.look(bits, false).await?;
+            let seen = self.observe_and_plan(bits, false).await?;
             let waited = self.wait_for_instances(seen.observed, &seen.plan, wait);
             Ok(waited.await?.drift)
         })
@@ -64,7 +64,7 @@ impl Converger {
         mut observed: Observed,
         plan: &Plan,
         timeout: Duration,
-    ) -> Result<Waited, Error> {
+    ) -> Result<WaitResult, Error> {
         let client = &self.client;
         let began = Instant::now();
         let apps = plan.apps();
@@ -95,7 +95,7 @@ impl Converger {
             self.report_running(&mut awaited, &drift);
             let pause = pauses.next().unwrap_or(timeout);
             if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
-                return Ok(Waited {
+                return Ok(WaitResult {
                     observed,
                     drift,
                     has_waited,
@@ -145,7 +145,7 @@ impl Converger {
 
     /// A failure for each app whose instances do not run, with the reason that the
     /// foundation gives. Some crashed apps also have the end of their log.
-    pub(super) async fn start_failures(&self, waited: &Waited) -> Vec<Failure> {
+    pub(super) async fn start_failures(&self, waited: &WaitResult) -> Vec<Failure> {
         let apps = self.apps_by_target(&waited.observed);
         let mut logs_left = LOGS;
         let failures = waited.drift.iter().filter_map(|drift| {

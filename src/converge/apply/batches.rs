@@ -11,7 +11,7 @@ use futures::future::join_all;
 use serde_json::{Map, Value, json};
 
 use super::steps::AppProgress;
-use super::{Apply, Begun, Failure, context, phase_of};
+use super::{AppInProgress, Apply, Failure, context, phase_of};
 use crate::capi::error::Error;
 use crate::capi::transport::Replay;
 use crate::capi::{halves, poll};
@@ -23,7 +23,7 @@ use crate::manifest::entry::{ManifestEntry, Purpose};
 const LAG: Duration = Duration::from_secs(3);
 
 /// The state of an app after its batch.
-pub(super) type Beginning<'p> = (&'p ResourcePlan, Result<Begun<'p>, Box<Failure>>);
+pub(super) type BatchResult<'p> = (&'p ResourcePlan, Result<AppInProgress<'p>, Box<Failure>>);
 
 /// An app of a manifest.
 type Entry<'p> = (&'p ResourcePlan, &'p ManifestEntry);
@@ -31,12 +31,12 @@ type Entry<'p> = (&'p ResourcePlan, &'p ManifestEntry);
 impl Apply<'_> {
     /// Carries out the steps of some apps of a space up to their manifests, and applies
     /// the manifests together. Apps without a manifest wait.
-    pub(super) async fn begin<'p>(&self, plans: &[&'p ResourcePlan]) -> Vec<Beginning<'p>> {
-        let prepared: Vec<_> = plans.iter().map(|plan| self.prepared(plan)).collect();
-        let mut begun: Vec<Beginning<'p>> = join_all(prepared).await;
-        let entries: Vec<Entry<'p>> = begun
+    pub(super) async fn start_batch<'p>(&self, plans: &[&'p ResourcePlan]) -> Vec<BatchResult<'p>> {
+        let prepared: Vec<_> = plans.iter().map(|plan| self.prepare_app(plan)).collect();
+        let mut results: Vec<BatchResult<'p>> = join_all(prepared).await;
+        let entries: Vec<Entry<'p>> = results
             .iter()
-            .filter_map(|(plan, begun)| match begun.as_ref().ok()?.left.first()? {
+            .filter_map(|(plan, app)| match app.as_ref().ok()?.remaining.first()? {
                 Step::ApplyManifest { entry } => Some((*plan, entry.as_ref())),
                 _ => None,
             })
@@ -45,31 +45,30 @@ impl Apply<'_> {
             let _permit = self.manifest_permits.acquire().await;
             self.apply_manifests(&entries).await
         };
-        let fresh: Vec<&str> = begun
+        let fresh: Vec<&str> = results
             .iter()
-            .filter(|(plan, begun)| {
+            .filter(|(plan, app)| {
                 let applies = entries.iter().any(|(of, _)| of.target == plan.target);
-                let is_known = begun
-                    .as_ref()
-                    .is_ok_and(|begun| begun.progress.app.is_some());
+                let is_known = app.as_ref().is_ok_and(|app| app.progress.app.is_some());
                 applies && !is_known && !refused.contains_key(plan.name())
             })
             .map(|(plan, _)| plan.name())
             .collect();
         let guids = self.guids(plans, &fresh).await;
-        for (plan, outcome) in &mut begun {
+        for (plan, outcome) in &mut results {
             let Ok(app) = outcome else { continue };
-            let Some((step @ Step::ApplyManifest { .. }, left)) = app.left.split_first() else {
+            let Some((step @ Step::ApplyManifest { .. }, remaining)) = app.remaining.split_first()
+            else {
                 continue;
             };
-            app.left = left;
+            app.remaining = remaining;
             let is_fresh = app.progress.app.is_none();
             let applied = match (refused.remove(plan.name()), &guids) {
                 (Some(error), _) => Err(error),
                 (None, _) if !is_fresh => Ok(()),
                 (None, Ok(guids)) => {
                     app.progress.app = guids.get(plan.name()).cloned();
-                    self.note_created(plan, &app.progress);
+                    self.record_created(plan, &app.progress);
                     let found = app.progress.app.as_ref();
                     found.map(|_| ()).ok_or_else(|| Error::Gone {
                         what: "finding the app".to_owned(),
@@ -89,25 +88,25 @@ impl Apply<'_> {
                 }
             }
         }
-        begun
+        results
     }
 
-    async fn prepared<'p>(&self, plan: &'p ResourcePlan) -> Beginning<'p> {
+    async fn prepare_app<'p>(&self, plan: &'p ResourcePlan) -> BatchResult<'p> {
         (plan, self.prepare(plan).await)
     }
 
     /// Carries out the steps before the manifest, if there are any.
-    async fn prepare<'p>(&self, plan: &'p ResourcePlan) -> Result<Begun<'p>, Box<Failure>> {
+    async fn prepare<'p>(&self, plan: &'p ResourcePlan) -> Result<AppInProgress<'p>, Box<Failure>> {
         let is_manifest = |step: &Step| matches!(step, Step::ApplyManifest { .. });
         let before = plan.steps.iter().position(is_manifest).unwrap_or(0);
-        let (before, left) = plan.steps.split_at(before);
+        let (before, remaining) = plan.steps.split_at(before);
         let mut progress = AppProgress::of(plan);
         for step in before {
-            self.take(plan, step, &mut progress).await?;
+            self.run_step(plan, step, &mut progress).await?;
         }
-        Ok(Begun {
+        Ok(AppInProgress {
             plan,
-            left,
+            remaining,
             progress,
         })
     }

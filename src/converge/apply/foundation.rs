@@ -29,7 +29,7 @@ pub(super) struct Foundation<'a> {
 }
 
 /// A resource and its steps in one wave, in order.
-pub(super) type Work<'p> = (&'p ResourcePlan, Vec<&'p Step>);
+pub(super) type ResourceSteps<'p> = (&'p ResourcePlan, Vec<&'p Step>);
 
 /// The number of waves before the apps.
 const WAVES_BEFORE_APPS: usize = 3;
@@ -140,7 +140,7 @@ impl<'a> Foundation<'a> {
         let progress = Progress::start(self.client, Phase::Foundation, count);
         for number in 0..WAVES_BEFORE_APPS {
             let of_wave = work(plan, |wave| wave == number);
-            for (target, outcome) in self.take_all(&of_wave, &progress).await {
+            for (target, outcome) in self.run_all(&of_wave, &progress).await {
                 match outcome {
                     Ok(guid) => self.guids.extend(guid.map(|guid| (target, guid))),
                     Err(failure) => self.failures.push(failure),
@@ -153,24 +153,25 @@ impl<'a> Foundation<'a> {
     /// Binds security groups to spaces.
     pub(super) async fn bind(&self, plan: &Plan) -> Vec<Failure> {
         let steps = work(plan, |wave| wave == BINDINGS);
-        self.take_quietly(&steps).await
+        self.run_unreported(&steps).await
     }
 
     /// Carries out the steps that depend on apps. `apps` has their GUIDs.
     pub(super) async fn finish(&self, plan: &Plan, apps: &HashMap<Target, String>) -> Vec<Failure> {
-        let is_policy = |work: &Work<'_>| matches!(work.0.target, Target::NetworkPolicy { .. });
+        let is_policy =
+            |work: &ResourceSteps<'_>| matches!(work.0.target, Target::NetworkPolicy { .. });
         let steps = work(plan, |wave| wave == AFTER_APPS);
-        let (policies, others): (Vec<Work<'_>>, Vec<Work<'_>>) =
+        let (policies, others): (Vec<ResourceSteps<'_>>, Vec<ResourceSteps<'_>>) =
             steps.into_iter().partition(is_policy);
         let mut failures = self.allow_traffic(&policies, apps).await;
         failures.extend(self.end_traffic(&policies).await);
-        failures.extend(self.take_quietly(&others).await);
+        failures.extend(self.run_unreported(&others).await);
         failures
     }
 
-    async fn take_quietly(&self, steps: &[Work<'_>]) -> Vec<Failure> {
+    async fn run_unreported(&self, steps: &[ResourceSteps<'_>]) -> Vec<Failure> {
         let progress = Progress::start(self.client, Phase::Foundation, 0);
-        let outcomes = self.take_all(steps, &progress).await.into_iter();
+        let outcomes = self.run_all(steps, &progress).await.into_iter();
         outcomes.filter_map(|(_, outcome)| outcome.err()).collect()
     }
 
@@ -216,21 +217,21 @@ impl<'a> Foundation<'a> {
     }
 
     /// Carries out the steps of each resource in order, and the resources in parallel.
-    async fn take_all(
+    async fn run_all(
         &self,
-        work: &[Work<'_>],
+        work: &[ResourceSteps<'_>],
         progress: &Progress<'_>,
     ) -> Vec<(Target, Result<Option<String>, Failure>)> {
         let taken: Vec<_> = work
             .iter()
-            .map(|(resource, steps)| self.take_each(resource, steps, progress))
+            .map(|(resource, steps)| self.run_resource(resource, steps, progress))
             .collect();
         join_all(taken).await.into_iter().flatten().collect()
     }
 
     /// Carries out the steps of a resource until one fails. The GUID of a created
     /// resource is among the results.
-    async fn take_each(
+    async fn run_resource(
         &self,
         resource: &ResourcePlan,
         steps: &[&Step],
@@ -241,7 +242,7 @@ impl<'a> Foundation<'a> {
             if !self.is_possible(resource, step) {
                 continue;
             }
-            let outcome = self.take_one(resource, step, progress).await;
+            let outcome = self.run_step(resource, step, progress).await;
             let has_failed = outcome.1.is_err();
             outcomes.push(outcome);
             if has_failed {
@@ -308,7 +309,7 @@ impl<'a> Foundation<'a> {
         }
     }
 
-    async fn take_one(
+    async fn run_step(
         &self,
         resource: &ResourcePlan,
         step: &Step,
@@ -317,9 +318,9 @@ impl<'a> Foundation<'a> {
         let target = &resource.target;
         let phase = Some(Phase::Foundation);
         let context = StepContext::in_phase(phase, target.to_string(), step.to_string());
-        let taken = Box::pin(self.take(resource, step));
+        let execution = Box::pin(self.execute(resource, step));
         let events = self.client.events();
-        let outcome = events.step(Arc::clone(&context), taken).await;
+        let outcome = events.step(Arc::clone(&context), execution).await;
         progress.advance(outcome.is_ok());
         let outcome = outcome.map_err(|error| Failure::new(target, &context, error));
         (target.clone(), outcome)
@@ -331,7 +332,7 @@ impl<'a> Foundation<'a> {
     }
 
     /// Carries out a step. Returns the GUID of the created resource.
-    async fn take(&self, resource: &ResourcePlan, step: &Step) -> Result<Option<String>, Error> {
+    async fn execute(&self, resource: &ResourcePlan, step: &Step) -> Result<Option<String>, Error> {
         let client = self.client;
         let ours = Metadata::managed(self.desired.owner());
         let target = &resource.target;
@@ -466,13 +467,13 @@ impl<'a> Foundation<'a> {
 }
 
 /// The steps of all resources except apps in the selected waves.
-fn work(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<Work<'_>> {
+fn work(plan: &Plan, is_wanted: impl Fn(usize) -> bool) -> Vec<ResourceSteps<'_>> {
     let resources = plan.resources.iter().filter(|it| !it.target.is_app());
     let work = resources.map(|resource| {
         let steps = resource.steps.iter();
         let steps = steps.filter(|step| is_wanted(wave(resource, step)));
         (resource, steps.collect())
     });
-    work.filter(|(_, steps): &Work<'_>| !steps.is_empty())
+    work.filter(|(_, steps): &ResourceSteps<'_>| !steps.is_empty())
         .collect()
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use batches::Beginning;
+use batches::BatchResult;
 use foundation::Foundation;
 use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::stream::FuturesUnordered;
@@ -184,10 +184,10 @@ struct Apply<'a> {
 type Staged = SetOnce<Option<String>>;
 
 /// The end of an app's plan.
-type Outcome = Result<End, Box<Failure>>;
+type Outcome = Result<Completion, Box<Failure>>;
 
 /// The end of an app's plan without a failure of its own.
-enum End {
+enum Completion {
     /// All steps were carried out.
     Done,
     /// The app cannot continue, because this resource failed, such as its prototype.
@@ -195,9 +195,9 @@ enum End {
 }
 
 /// An app in progress: its plan, the remaining steps, and the results of earlier steps.
-struct Begun<'p> {
+struct AppInProgress<'p> {
     plan: &'p ResourcePlan,
-    left: &'p [Step],
+    remaining: &'p [Step],
     progress: AppProgress,
 }
 
@@ -223,7 +223,7 @@ impl Apply<'_> {
         deleting.end();
 
         let (prototypes, clones) = (to_do(Role::Prototype), to_do(Role::Clone));
-        self.end_without(&prototypes);
+        self.mark_groups_without_prototype(&prototypes);
         let prototyping = Progress::start(self.client, Phase::Prototypes, prototypes.len());
         let cloning = Progress::start(self.client, Phase::Clones, clones.len());
         let prototypes = async {
@@ -252,28 +252,30 @@ impl Apply<'_> {
                 .or_default()
                 .push(plan);
         }
-        let (begun, under_way) = mpsc::unbounded();
+        let (started, in_progress) = mpsc::unbounded();
         let begin = async {
             // Moved in, so that it is dropped and the receiver ends.
-            let begun = begun;
+            let started = started;
             let mut batches: FuturesUnordered<_> = by_space
                 .values()
                 .flat_map(|plans| plans.chunks(self.batch))
-                .map(|batch| self.begin(batch))
+                .map(|batch| self.start_batch(batch))
                 .collect();
             while let Some(batch) = batches.next().await {
                 for app in batch {
                     // The receiver lives as long as this block.
-                    let _ = begun.unbounded_send(app);
+                    let _ = started.unbounded_send(app);
                 }
             }
         };
-        let ((), mut outcomes) = join!(begin, self.finish_all(under_way, progress));
+        let ((), mut outcomes) = join!(begin, self.finish_all(in_progress, progress));
         let mut applied = Applied::default();
         for plan in plans {
             match outcomes.remove(&plan.target) {
-                Some(Ok(End::Done)) => applied.done.push(plan.target.clone()),
-                Some(Ok(End::Blocked(by))) => applied.blocked.push((plan.target.clone(), by)),
+                Some(Ok(Completion::Done)) => applied.done.push(plan.target.clone()),
+                Some(Ok(Completion::Blocked(by))) => {
+                    applied.blocked.push((plan.target.clone(), by))
+                }
                 None => {}
                 Some(Err(failure)) => applied.failures.push(*failure),
             }
@@ -284,17 +286,17 @@ impl Apply<'_> {
     /// Carries out the remaining steps of each app as soon as its batch has been applied.
     async fn finish_all<'p>(
         &self,
-        mut begun: UnboundedReceiver<Beginning<'p>>,
+        mut started: UnboundedReceiver<BatchResult<'p>>,
         progress: &Progress<'_>,
     ) -> HashMap<&'p Target, Outcome> {
         let mut outcomes = HashMap::new();
-        let mut under_way = FuturesUnordered::new();
+        let mut in_progress = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some((plan, begun)) = begun.next() => {
-                    under_way.push(self.finish_one(plan, begun, progress));
+                Some((plan, started)) = started.next() => {
+                    in_progress.push(self.finish_app(plan, started, progress));
                 }
-                Some((target, outcome)) = under_way.next() => {
+                Some((target, outcome)) = in_progress.next() => {
                     outcomes.insert(target, outcome);
                 }
                 else => return outcomes,
@@ -302,24 +304,24 @@ impl Apply<'_> {
         }
     }
 
-    async fn finish_one<'p>(
+    async fn finish_app<'p>(
         &self,
         plan: &'p ResourcePlan,
-        begun: Result<Begun<'p>, Box<Failure>>,
+        started: Result<AppInProgress<'p>, Box<Failure>>,
         progress: &Progress<'_>,
     ) -> (&'p Target, Outcome) {
-        let outcome = match begun {
-            Ok(begun) => self.finish(begun).await,
+        let outcome = match started {
+            Ok(started) => self.finish(started).await,
             Err(failure) => Err(failure),
         };
-        self.end_of(plan);
-        progress.advance(matches!(outcome, Ok(End::Done)));
+        self.mark_prototype_ended(plan);
+        progress.advance(matches!(outcome, Ok(Completion::Done)));
         (&plan.target, outcome)
     }
 
     /// Marks the groups whose prototypes are not part of this run as having no new
     /// droplet.
-    fn end_without(&self, prototypes: &[&ResourcePlan]) {
+    fn mark_groups_without_prototype(&self, prototypes: &[&ResourcePlan]) {
         let groups = prototypes
             .iter()
             .filter_map(|plan| plan.app.as_ref()?.group);
@@ -332,7 +334,7 @@ impl Apply<'_> {
     }
 
     /// Marks a prototype's group as having no droplet, if the prototype got none.
-    fn end_of(&self, plan: &ResourcePlan) {
+    fn mark_prototype_ended(&self, plan: &ResourcePlan) {
         if plan.role() == Some(Role::Prototype) {
             // This has no effect if there is a droplet.
             let _ = self.staged(plan).set(None);
@@ -340,32 +342,32 @@ impl Apply<'_> {
     }
 
     /// Carries out the remaining steps of an app.
-    async fn finish(&self, mut begun: Begun<'_>) -> Outcome {
-        let plan = begun.plan;
+    async fn finish(&self, mut started: AppInProgress<'_>) -> Outcome {
+        let plan = started.plan;
         let mut _permit = None;
-        for step in begun.left {
+        for step in started.remaining {
             if step.awaits_prototype() && self.staged(plan).wait().await.is_none() {
                 let group = plan.app.as_ref().and_then(|app| app.droplet_of);
                 let prototype = group.and_then(|group| self.prototypes.get(&group));
                 let prototype = prototype.unwrap_or(&plan.target);
-                return Ok(End::Blocked(prototype.clone()));
+                return Ok(Completion::Blocked(prototype.clone()));
             }
             if step.starts()
                 && let Some(group) = self.bound.wait().await
             {
-                return Ok(End::Blocked(group.clone()));
+                return Ok(Completion::Blocked(group.clone()));
             }
             if matches!(step, Step::CopyDroplet { .. }) {
                 _permit = self.copy_permits.acquire().await.ok();
             }
-            self.take(plan, step, &mut begun.progress).await?;
+            self.run_step(plan, step, &mut started.progress).await?;
         }
-        Ok(End::Done)
+        Ok(Completion::Done)
     }
 
     /// Carries out one step when there is a permit for it. The request is built only
     /// then, so waiting apps need little memory.
-    async fn take(
+    async fn run_step(
         &self,
         plan: &ResourcePlan,
         step: &Step,
@@ -378,7 +380,7 @@ impl Apply<'_> {
         let taken = events.step(Arc::clone(&context), taken).await;
         taken.map_err(|error| Box::new(Failure::new(&plan.target, &context, error)))?;
         if matches!(step, Step::CreateApp { .. }) {
-            self.note_created(plan, progress);
+            self.record_created(plan, progress);
         }
         if let Some(milestone) = milestone_after(step) {
             let name = plan.name().to_owned();
@@ -388,7 +390,7 @@ impl Apply<'_> {
     }
 
     /// Records the GUID of an app for the steps that depend on apps.
-    fn note_created(&self, plan: &ResourcePlan, progress: &AppProgress) {
+    fn record_created(&self, plan: &ResourcePlan, progress: &AppProgress) {
         if let (Some(guid), Ok(mut created)) = (&progress.app, self.created.lock()) {
             created.insert(plan.target.clone(), guid.clone());
         }

@@ -17,17 +17,17 @@ pub(super) fn resources(outcome: &Outcome) -> Arc<[EndedResource]> {
         .iter()
         .map(|failure| (&failure.target, failure))
         .collect();
-    let apps = outcome.apps.iter().map(|app| app_ended(app, &failures));
+    let apps = outcome.apps.iter().map(|app| app_result(app, &failures));
     let others = outcome.failures.iter().filter(|it| !it.target.is_app());
     let others = others.map(|failure| EndedResource {
         target: failure.target.to_string(),
         place: String::new(),
-        failure: Some(why(failure)),
+        failure: Some(failure_of(failure)),
     });
     apps.chain(others).collect()
 }
 
-fn app_ended(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedResource {
+fn app_result(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedResource {
     let AppOutcome {
         name, org, space, ..
     } = app;
@@ -38,7 +38,7 @@ fn app_ended(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedRe
     };
     let failure = match &app.result {
         AppResult::Failed { reason, .. } => Some(match failures.get(&target) {
-            Some(failure) => why(failure),
+            Some(failure) => failure_of(failure),
             None => EndedFailure {
                 step: NO_STEP.to_owned(),
                 cause: reason.clone(),
@@ -54,7 +54,7 @@ fn app_ended(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedRe
     }
 }
 
-fn why(failure: &Failure) -> EndedFailure {
+fn failure_of(failure: &Failure) -> EndedFailure {
     EndedFailure {
         step: failure.step.clone(),
         cause: failure.error.cause(),
