@@ -144,16 +144,16 @@ pub struct Exchange {
     /// The URL with its query.
     pub url: String,
     /// The request's body.
-    pub sent: Option<Content>,
+    pub request_body: Option<Content>,
     /// The response; `None` if the request failed without one.
-    pub answer: Option<Answer>,
+    pub response: Option<Response>,
     /// The reason why there is no response.
     pub error: Option<String>,
 }
 
 /// The response of an [`Exchange`].
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Response {
     /// The status code, such as 201.
     pub status: u16,
     /// The reason phrase, such as `Created`.
@@ -161,7 +161,7 @@ pub struct Answer {
     /// The protocol version, such as `HTTP/1.1`.
     pub version: String,
     /// The time from sending the request to the first byte of the response.
-    pub waited: Duration,
+    pub time_to_first_byte: Duration,
     /// Header names and values.
     pub headers: Vec<(String, String)>,
     /// The body.
@@ -178,26 +178,26 @@ pub struct Content {
     /// The beginning of the body.
     pub text: String,
     /// Whether `text` was truncated.
-    pub is_cut: bool,
+    pub is_truncated: bool,
 }
 
 /// An app, or another resource that failed, at the end of a convergence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct EndedResource {
+pub struct ResourceResult {
     /// The resource, such as `app scale-tick-0`.
     pub target: String,
     /// The names of an app's org and space, such as `scale-org/scale-space`; empty for
     /// other resources.
     pub place: String,
     /// The failure of the resource, if it failed.
-    pub failure: Option<EndedFailure>,
+    pub failure: Option<ResourceFailure>,
 }
 
 /// The failure of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct EndedFailure {
+pub struct ResourceFailure {
     /// The step that failed, such as `staging`.
     pub step: String,
     /// The cause, with the Cloud Controller's message if there is one.
@@ -257,7 +257,7 @@ pub struct TriedConnection {
 /// The result of a part of a scaling test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct EndedCheck {
+pub struct CheckResult {
     /// The context, such as `one-client`. Empty for other parts of the test.
     pub context: String,
     /// The part, such as `with-policies` or `registration`.
@@ -280,7 +280,7 @@ pub enum Event {
         error: Option<String>,
     },
     /// A convergence ended.
-    Ended {
+    ConvergeEnded {
         /// The number of apps that were created, changed or deleted.
         changed: usize,
         /// The number of apps that were up to date before.
@@ -290,7 +290,7 @@ pub enum Event {
         /// The reason why the convergence stopped early. `None` if it did not.
         error: Option<String>,
         /// All apps, and the other resources that failed.
-        resources: Arc<[EndedResource]>,
+        resources: Arc<[ResourceResult]>,
     },
     /// An app reached a milestone.
     App {
@@ -389,7 +389,7 @@ pub enum Event {
     /// A scaling test ended.
     TestEnded {
         /// Every part of the test that was carried out, in order.
-        checks: Arc<[EndedCheck]>,
+        checks: Arc<[CheckResult]>,
         /// The reason why the test stopped early. `None` if it did not.
         error: Option<String>,
     },

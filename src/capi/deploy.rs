@@ -10,7 +10,7 @@ use super::poll::Progress;
 
 /// The state of a deployment when the wait for it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Deployed {
+pub(crate) enum DeploymentResult {
     /// It is finished, or its first instance runs.
     Done,
     /// A canary runs and waits to be continued.
@@ -69,7 +69,7 @@ impl Client {
         deployment: &NewDeployment<'_>,
         first_only: bool,
         timeout: Duration,
-    ) -> Result<Deployed, Error> {
+    ) -> Result<DeploymentResult, Error> {
         let guid = self.create_deployment(deployment).await?;
         let what = format!("the deployment of {name}");
         let outcome = self
@@ -77,7 +77,7 @@ impl Client {
                 let deployment = self.deployment(&guid).await?;
                 match progress(&deployment) {
                     Progress::Pending(_) if first_only && self.new_runs(&deployment).await? => {
-                        Ok(Progress::Done(Deployed::Done))
+                        Ok(Progress::Done(DeploymentResult::Finished))
                     }
                     progress => Ok(progress),
                 }
@@ -102,10 +102,10 @@ impl Client {
     }
 }
 
-fn progress(deployment: &Deployment) -> Progress<Deployed> {
+fn progress(deployment: &Deployment) -> Progress<DeploymentResult> {
     match (deployment.status.as_str(), deployment.reason.as_str()) {
-        ("FINALIZED", "DEPLOYED") => Progress::Done(Deployed::Done),
-        ("ACTIVE", "PAUSED") => Progress::Done(Deployed::Paused),
+        ("FINALIZED", "DEPLOYED") => Progress::Done(DeploymentResult::Finished),
+        ("ACTIVE", "PAUSED") => Progress::Done(DeploymentResult::Paused),
         ("FINALIZED", reason) => Progress::Failed(format!("it ended as {reason}")),
         (status, reason) => Progress::Pending(format!("{status} {reason}")),
     }
@@ -118,14 +118,14 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("FINALIZED", "DEPLOYED", Progress::Done(Deployed::Done))]
-    #[case("ACTIVE", "PAUSED", Progress::Done(Deployed::Paused))]
+    #[case("FINALIZED", "DEPLOYED", Progress::Done(DeploymentResult::Finished))]
+    #[case("ACTIVE", "PAUSED", Progress::Done(DeploymentResult::Paused))]
     #[case("ACTIVE", "DEPLOYING", Progress::Pending("ACTIVE DEPLOYING".to_owned()))]
     #[case("FINALIZED", "CANCELED", Progress::Failed("it ended as CANCELED".to_owned()))]
     fn the_status_of_a_deployment_decides_whether_the_wait_is_over(
         #[case] status: &str,
         #[case] reason: &str,
-        #[case] expected: Progress<Deployed>,
+        #[case] expected: Progress<DeploymentResult>,
     ) {
         let deployment = Deployment {
             status: status.to_owned(),

@@ -23,7 +23,7 @@ pub(crate) struct LogLine {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ReadResponse {
     envelopes: Batch,
 }
 
@@ -63,9 +63,9 @@ pub(crate) async fn lines(
     since: i64,
 ) -> Result<(Vec<LogLine>, bool), Error> {
     let path = format!("/api/v1/read/{app}?start_time={since}&envelope_types=LOG&limit={LIMIT}");
-    let answer: Answer = client.log_cache(&Request::get(path)).await?.json()?;
-    let is_full = answer.envelopes.batch.len() >= LIMIT;
-    let mut lines: Vec<LogLine> = answer
+    let response: ReadResponse = client.log_cache(&Request::get(path)).await?.json()?;
+    let is_full = response.envelopes.batch.len() >= LIMIT;
+    let mut lines: Vec<LogLine> = response
         .envelopes
         .batch
         .into_iter()
@@ -83,8 +83,8 @@ pub(crate) async fn last_lines(
 ) -> Result<Vec<String>, Error> {
     const LOOKED_AT: usize = 100;
     let path = format!("/api/v1/read/{app}?envelope_types=LOG&limit={LOOKED_AT}&descending=true");
-    let answer: Answer = client.log_cache(&Request::get(path)).await?.json()?;
-    let lines = answer.envelopes.batch.into_iter().filter_map(line);
+    let response: ReadResponse = client.log_cache(&Request::get(path)).await?.json()?;
+    let lines = response.envelopes.batch.into_iter().filter_map(line);
     let mut lines: Vec<LogLine> = lines
         .filter(|line| line.source.starts_with("APP"))
         .collect();

@@ -74,12 +74,12 @@ impl PolicyServer {
 
 #[derive(Serialize, Deserialize)]
 struct WirePolicy {
-    source: End,
+    source: PolicyApp,
     destination: WireDestination,
 }
 
 #[derive(Serialize, Deserialize)]
-struct End {
+struct PolicyApp {
     id: String,
 }
 
@@ -108,7 +108,7 @@ impl WirePolicy {
     fn of(policy: &NetworkPolicy, version: Version) -> Self {
         let (start, end) = policy.ports;
         Self {
-            source: End {
+            source: PolicyApp {
                 id: policy.source.clone(),
             },
             destination: WireDestination {

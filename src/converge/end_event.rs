@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::outcome::{AppOutcome, AppResult, Failure, Outcome};
 use super::target::Target;
-use crate::events::{EndedFailure, EndedResource};
+use crate::events::{ResourceFailure, ResourceResult};
 
 /// The step of an app that did not converge although none of its own steps failed.
 const NO_STEP: &str = "converging";
 
 /// All apps of an outcome, and the other resources that failed.
-pub(super) fn resources(outcome: &Outcome) -> Arc<[EndedResource]> {
+pub(super) fn resources(outcome: &Outcome) -> Arc<[ResourceResult]> {
     let failures: HashMap<&Target, &Failure> = outcome
         .failures
         .iter()
@@ -19,7 +19,7 @@ pub(super) fn resources(outcome: &Outcome) -> Arc<[EndedResource]> {
         .collect();
     let apps = outcome.apps.iter().map(|app| app_result(app, &failures));
     let others = outcome.failures.iter().filter(|it| !it.target.is_app());
-    let others = others.map(|failure| EndedResource {
+    let others = others.map(|failure| ResourceResult {
         target: failure.target.to_string(),
         place: String::new(),
         failure: Some(failure_of(failure)),
@@ -27,7 +27,7 @@ pub(super) fn resources(outcome: &Outcome) -> Arc<[EndedResource]> {
     apps.chain(others).collect()
 }
 
-fn app_result(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedResource {
+fn app_result(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> ResourceResult {
     let AppOutcome {
         name, org, space, ..
     } = app;
@@ -39,7 +39,7 @@ fn app_result(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedR
     let failure = match &app.result {
         AppResult::Failed { reason, .. } => Some(match failures.get(&target) {
             Some(failure) => failure_of(failure),
-            None => EndedFailure {
+            None => ResourceFailure {
                 step: NO_STEP.to_owned(),
                 cause: reason.clone(),
                 request_id: None,
@@ -47,15 +47,15 @@ fn app_result(app: &AppOutcome, failures: &HashMap<&Target, &Failure>) -> EndedR
         }),
         _ => None,
     };
-    EndedResource {
+    ResourceResult {
         target: target.to_string(),
         place: format!("{org}/{space}"),
         failure,
     }
 }
 
-fn failure_of(failure: &Failure) -> EndedFailure {
-    EndedFailure {
+fn failure_of(failure: &Failure) -> ResourceFailure {
+    ResourceFailure {
         step: failure.step.clone(),
         cause: failure.error.cause(),
         request_id: failure.error.request_id().map(str::to_owned),

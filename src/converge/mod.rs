@@ -353,7 +353,7 @@ impl Converger {
                 Ok(outcome) => (outcome, None),
                 Err(error) => (&Outcome::default(), Some(error.to_string())),
             };
-            self.client.events().emit(Event::Ended {
+            self.client.events().emit(Event::ConvergeEnded {
                 changed: counts.changed(),
                 unchanged: counts.unchanged(),
                 failed: counts.failed(),

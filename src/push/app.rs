@@ -6,7 +6,7 @@ use super::app_source::{AppSource, DockerImage, PackedBits};
 use super::pusher::Pusher;
 use super::upload::{self, Known};
 use super::{AppState, PushFailure, stage};
-use crate::capi::deploy::Deployed;
+use crate::capi::deploy::DeploymentResult;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::model::{self, App, DeploymentOptions, NewDeployment, Process};
 use crate::events::PushStep;
@@ -144,7 +144,7 @@ impl Pusher<'_> {
                 .client
                 .deploy(&app.name, &deployment, overrides.no_wait, timeout);
             let state = deployed.await.map_err(with_context(app, STARTING))?;
-            return self.started(app, state == Deployed::Paused).await;
+            return self.started(app, state == DeploymentResult::Paused).await;
         }
         if overrides.no_start || overrides.task {
             self.stop(app).await?;

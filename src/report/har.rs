@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::recording::{self, Entries, Output, Recording};
-use crate::events::{Answer, Content, Event, EventSink};
+use crate::events::{Content, Event, EventSink, Response};
 
 /// A sink that writes all requests and responses as an HTTP Archive (HAR).
 pub struct HttpArchive {
@@ -62,13 +62,16 @@ impl EventSink for HttpArchive {
         else {
             return;
         };
-        let waited = exchange.answer.as_ref().map_or(*took, |it| it.waited);
+        let waited = exchange
+            .response
+            .as_ref()
+            .map_or(*took, |it| it.time_to_first_byte);
         let context = context.as_ref();
         let entry = json!({
             "startedDateTime": self.date(*began),
             "time": milliseconds(*took),
-            "request": request(&exchange.method, &exchange.url, exchange.sent.as_ref()),
-            "response": response(exchange.answer.as_ref()),
+            "request": request(&exchange.method, &exchange.url, exchange.request_body.as_ref()),
+            "response": response(exchange.response.as_ref()),
             "cache": {},
             "timings": {
                 "send": 0,
@@ -121,21 +124,21 @@ fn request(method: &str, url: &str, sent: Option<&Content>) -> Value {
     });
     if let Some(sent) = sent {
         request["postData"] = json!({"mimeType": sent.mime, "text": sent.text});
-        note_cut(&mut request["postData"], sent);
+        note_truncation(&mut request["postData"], sent);
     }
     request
 }
 
 /// Without a response, the status is 0, as in browsers.
-fn response(answer: Option<&Answer>) -> Value {
+fn response(response: Option<&Response>) -> Value {
     let nothing = json!({"size": 0, "mimeType": ""});
-    let content = answer.map_or(nothing, |answer| content(&answer.content));
-    let headers = answer.map_or(&[][..], |answer| answer.headers.as_slice());
+    let content = response.map_or(nothing, |response| content(&response.content));
+    let headers = response.map_or(&[][..], |response| response.headers.as_slice());
     let location = headers.iter().find(|(name, _)| name == "location");
     json!({
-        "status": answer.map_or(0, |answer| answer.status),
-        "statusText": answer.map_or("", |answer| answer.reason),
-        "httpVersion": answer.map_or("", |answer| &answer.version),
+        "status": response.map_or(0, |response| response.status),
+        "statusText": response.map_or("", |response| response.reason),
+        "httpVersion": response.map_or("", |response| &response.version),
         "cookies": [],
         "headers": headers
             .iter()
@@ -144,19 +147,19 @@ fn response(answer: Option<&Answer>) -> Value {
         "content": content,
         "redirectURL": location.map_or("", |(_, url)| url),
         "headersSize": -1,
-        "bodySize": answer.map_or(Some(0), |answer| answer.content.size),
+        "bodySize": response.map_or(Some(0), |response| response.content.size),
     })
 }
 
 fn content(kept: &Content) -> Value {
     let mut content = json!({"size": kept.size, "mimeType": kept.mime, "text": kept.text});
-    note_cut(&mut content, kept);
+    note_truncation(&mut content, kept);
     content
 }
 
-fn note_cut(value: &mut Value, content: &Content) {
-    if content.is_cut {
-        value["comment"] = json!("the text is cut");
+fn note_truncation(value: &mut Value, content: &Content) {
+    if content.is_truncated {
+        value["comment"] = json!("the text is truncated");
     }
 }
 
@@ -177,36 +180,36 @@ mod tests {
         let paper = Buffer::default();
         let origin = Instant::now();
         let har = HttpArchive::to(paper.output(), (origin, SystemTime::UNIX_EPOCH));
-        let content = |text: &str, is_cut| Content {
+        let content = |text: &str, is_truncated| Content {
             mime: "application/json".to_owned(),
             size: Some(100),
             text: text.to_owned(),
-            is_cut,
+            is_truncated,
         };
-        let answer = Answer {
+        let response = Response {
             status: 201,
             reason: "Created",
             version: "HTTP/1.1".to_owned(),
-            waited: Duration::from_millis(4),
+            time_to_first_byte: Duration::from_millis(4),
             headers: vec![("x-vcap-request-id".to_owned(), "id".to_owned())],
             content: content("{\"guid\":", true),
         };
-        for answer in [Some(answer), None] {
+        for response in [Some(response), None] {
             har.handle(&Event::Request {
                 endpoint: "POST /v3/apps".to_owned(),
-                status: answer.as_ref().map(|it| it.status),
+                status: response.as_ref().map(|it| it.status),
                 began: origin + Duration::from_millis(250),
                 took: Duration::from_millis(5),
                 server_time: None,
                 in_flight: 1,
-                request_id: answer.as_ref().map(|_| "id".to_owned()),
+                request_id: response.as_ref().map(|_| "id".to_owned()),
                 context: Some(StepContext::new("app one", "creating the app")),
                 exchange: Some(Arc::new(Exchange {
                     method: "POST".to_owned(),
                     url: "https://api.example.com/v3/apps?a=b%20c".to_owned(),
-                    sent: Some(content("{}", false)),
-                    error: answer.is_none().then(|| "no answer".to_owned()),
-                    answer,
+                    request_body: Some(content("{}", false)),
+                    error: response.is_none().then(|| "no response".to_owned()),
+                    response,
                 })),
             });
         }

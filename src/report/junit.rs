@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::recording::{self, Output, Recording};
-use crate::events::{EndedCheck, EndedFailure, EndedResource, Event, EventSink};
+use crate::events::{CheckResult, Event, EventSink, ResourceFailure, ResourceResult};
 
 /// A sink that writes the result for each app as JUnit XML.
 pub struct Junit {
@@ -46,7 +46,7 @@ impl Junit {
 impl EventSink for Junit {
     fn handle(&self, event: &Event) {
         let suite = match event {
-            Event::Ended {
+            Event::ConvergeEnded {
                 error, resources, ..
             } => converged(resources, error.as_deref()),
             Event::TestEnded { checks, error } => tested(checks, error.as_deref()),
@@ -79,7 +79,7 @@ fn render(suites: &[TestSuite]) -> io::Result<Vec<u8>> {
 }
 
 /// The result of a convergence. `error` is the reason why it ended early, if it did.
-fn converged(resources: &[EndedResource], error: Option<&str>) -> TestSuite {
+fn converged(resources: &[ResourceResult], error: Option<&str>) -> TestSuite {
     let mut suite = TestSuite::new("converge");
     suite.add_test_cases(resources.iter().map(case));
     suite.add_test_cases(error.map(early_end));
@@ -87,7 +87,7 @@ fn converged(resources: &[EndedResource], error: Option<&str>) -> TestSuite {
 }
 
 /// The result of a scaling test. `error` is the reason why it ended early, if it did.
-fn tested(checks: &[EndedCheck], error: Option<&str>) -> TestSuite {
+fn tested(checks: &[CheckResult], error: Option<&str>) -> TestSuite {
     let mut suite = TestSuite::new("scaling test");
     suite.add_test_cases(checks.iter().map(|check| {
         let mut status = match check.failures.as_slice() {
@@ -118,10 +118,10 @@ fn early_end(error: &str) -> TestCase {
     TestCase::new("the run", status)
 }
 
-fn case(resource: &EndedResource) -> TestCase {
+fn case(resource: &ResourceResult) -> TestCase {
     let status = match &resource.failure {
         None => TestCaseStatus::success(),
-        Some(EndedFailure {
+        Some(ResourceFailure {
             step,
             cause,
             request_id,
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use crate::report::recording::testing::Buffer;
 
-    fn resource(name: &str, failure: Option<EndedFailure>) -> EndedResource {
-        EndedResource {
+    fn resource(name: &str, failure: Option<ResourceFailure>) -> ResourceResult {
+        ResourceResult {
             target: format!("app {name}"),
             place: "org/space".to_owned(),
             failure,
@@ -161,12 +161,12 @@ mod tests {
             killed.contains("the run did not come to its end"),
             "{killed}"
         );
-        let failure = EndedFailure {
+        let failure = ResourceFailure {
             step: "staging".to_owned(),
             cause: "NoAppDetectedError <\u{1b}[31m&>".to_owned(),
             request_id: Some("id::1".to_owned()),
         };
-        junit.handle(&Event::Ended {
+        junit.handle(&Event::ConvergeEnded {
             changed: 1,
             unchanged: 0,
             failed: 1,
@@ -180,7 +180,7 @@ mod tests {
     fn each_part_of_a_scaling_test_is_a_test_case() {
         let paper = Buffer::default();
         let junit = Junit::to(paper.output()).unwrap();
-        let check = |context: &str, name: &str, failures: &[&str]| EndedCheck {
+        let check = |context: &str, name: &str, failures: &[&str]| CheckResult {
             context: context.to_owned(),
             name: name.to_owned(),
             failures: failures.iter().map(|it| (*it).to_owned()).collect(),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::counts::{Counts, RunCounts};
 use super::heat::{HeatMap, HeatMaps};
 use super::recording::{self, Output, Recording};
-use crate::events::{AppMilestone, EndedCheck, EndedResource, Event, EventSink};
+use crate::events::{AppMilestone, CheckResult, Event, EventSink, ResourceResult};
 use crate::latency::{Latencies, Percentiles};
 
 const PAGE: &str = include_str!("page.html");
@@ -158,7 +158,7 @@ struct Data {
 
 #[derive(Clone, Serialize)]
 struct EndedTest {
-    checks: Vec<EndedCheck>,
+    checks: Vec<CheckResult>,
     error: Option<String>,
 }
 
@@ -269,7 +269,7 @@ impl PageState {
                 context,
                 error: Some(error),
             } => self.failure(&context.target, &context.step, error),
-            Event::Ended {
+            Event::ConvergeEnded {
                 changed,
                 unchanged,
                 failed,
@@ -416,7 +416,7 @@ impl PageState {
 }
 
 /// The failures at the end of a run, by step and cause, with the names of all apps.
-fn failures_of(resources: &[EndedResource]) -> Vec<Failed> {
+fn failures_of(resources: &[ResourceResult]) -> Vec<Failed> {
     let mut failures: Vec<Failed> = Vec::new();
     for resource in resources {
         let Some(failure) = &resource.failure else {

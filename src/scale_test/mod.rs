@@ -67,7 +67,7 @@ use run::Run;
 
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::events::{EndedCheck, Event};
+use crate::events::{CheckResult, Event};
 use crate::spec::scaling::ScalingTest;
 
 /// The time that the policies are kept after the test.
@@ -291,7 +291,7 @@ impl Tester {
     /// [`TestError`] if the test cannot be completed.
     pub fn run(&self) -> BoxFuture<'_, Result<TestOutcome, TestError>> {
         Box::pin(async move {
-            let mut checks: Vec<EndedCheck> = Vec::new();
+            let mut checks: Vec<CheckResult> = Vec::new();
             // Boxed, so that the futures of callers stay small.
             let outcome = Box::pin(Run::test(self, &mut checks)).await;
             self.client.events().emit(Event::TestEnded {

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::numbers::Context;
 use super::registry::Registration;
 use crate::converge::approval;
-use crate::events::EndedCheck;
+use crate::events::CheckResult;
 use crate::latency::Percentiles;
 
 /// A point of a scaling test at which connections are tried.
@@ -144,8 +144,8 @@ impl TestOutcome {
 }
 
 impl Registration {
-    pub(super) fn check(&self) -> EndedCheck {
-        EndedCheck {
+    pub(super) fn check(&self) -> CheckResult {
+        CheckResult {
             context: String::new(),
             name: "registration".to_owned(),
             failures: self.failures(),
@@ -186,8 +186,8 @@ impl Registration {
 }
 
 impl PhaseOutcome {
-    pub(super) fn check(&self, context: Context) -> EndedCheck {
-        EndedCheck {
+    pub(super) fn check(&self, context: Context) -> CheckResult {
+        CheckResult {
             context: context.name().to_owned(),
             name: self.name.name().to_owned(),
             failures: self.failures().collect(),

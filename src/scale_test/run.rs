@@ -14,7 +14,7 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::Domain;
 use crate::capi::network_policies::NetworkPolicy;
-use crate::events::{Check, EndedCheck, Event, Phase, StepContext};
+use crate::events::{Check, CheckResult, Event, Phase, StepContext};
 use crate::latency::Latencies;
 
 /// The time that tick instances have to register themselves.
@@ -47,7 +47,7 @@ impl<'a> Run<'a> {
     /// the test does not come to its end.
     pub(super) async fn test(
         tester: &'a Tester,
-        checks: &mut Vec<EndedCheck>,
+        checks: &mut Vec<CheckResult>,
     ) -> Result<TestOutcome, TestError> {
         let seed = tester
             .seed
@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
     async fn all(
         &mut self,
         seed: u64,
-        checks: &mut Vec<EndedCheck>,
+        checks: &mut Vec<CheckResult>,
     ) -> Result<TestOutcome, TestError> {
         let registry = self.registration().await?;
         checks.push(registry.check());
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
         context: Context,
         seed: u64,
         keeps_policies: bool,
-        checks: &mut Vec<EndedCheck>,
+        checks: &mut Vec<CheckResult>,
     ) -> Result<ContextOutcome, TestError> {
         let name = context.name();
         let (proxies, ticks) = context.apps(&self.apps.names.proxies, &self.apps.names.ticks);

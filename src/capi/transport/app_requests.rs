@@ -88,19 +88,19 @@ impl AppRequests {
 }
 
 async fn receive(builder: reqwest::RequestBuilder) -> Result<AppResponse, reqwest::Error> {
-    let mut answer = builder.send().await?;
-    let router_error = answer.headers().get("x-cf-routererror");
+    let mut response = builder.send().await?;
+    let router_error = response.headers().get("x-cf-routererror");
     let router_error = router_error.and_then(|it| it.to_str().ok());
     let router_error = router_error.map(str::to_owned);
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await? {
+    while let Some(piece) = response.chunk().await? {
         body.extend_from_slice(&piece);
         if body.len() > LONGEST_BODY {
             break;
         }
     }
     Ok(AppResponse {
-        status: answer.status().as_u16(),
+        status: response.status().as_u16(),
         body: String::from_utf8_lossy(&body).into_owned(),
         router_error,
     })

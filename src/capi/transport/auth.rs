@@ -78,7 +78,7 @@ pub(crate) struct Auth {
 }
 
 #[derive(Deserialize)]
-struct Granted {
+struct TokenResponse {
     access_token: SecretString,
     refresh_token: Option<SecretString>,
     expires_in: Option<u64>,
@@ -227,7 +227,7 @@ impl Auth {
                     .exchange(&self.uaa, &request, Authorization::Basic(id, secret))
             })
             .await?;
-        let granted: Granted = response.json()?;
+        let granted: TokenResponse = response.json()?;
         let secrets = self.transport.secrets();
         secrets.add(&granted.access_token);
         granted.refresh_token.iter().for_each(|it| secrets.add(it));

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::limiter::{Answer, EndpointId, Limiter, Ticket};
+use super::limiter::{EndpointId, Limiter, LoadSignal, Ticket};
 use crate::events::{Event, Events};
 
 pub(crate) struct Gate {
@@ -74,12 +74,12 @@ impl Gate {
         }
     }
 
-    fn leave(self: &Arc<Self>, ticket: &Ticket, answer: Option<Answer>) {
+    fn leave(self: &Arc<Self>, ticket: &Ticket, signal: Option<LoadSignal>) {
         self.with(|state| {
             let limiter = &mut state.limiter;
             let before = limiter.limit();
-            match answer {
-                Some(answer) => limiter.on_answer(ticket, answer),
+            match signal {
+                Some(signal) => limiter.record_response(ticket, signal),
                 None => limiter.on_gone(ticket),
             }
             let limit = limiter.limit();
@@ -118,10 +118,10 @@ impl State {
 }
 
 impl Slot {
-    /// Frees the slot and passes the answer on to the limiter.
-    pub(crate) fn answered(mut self, answer: Answer) {
+    /// Frees the slot and reports the load to the limiter.
+    pub(crate) fn release(mut self, signal: LoadSignal) {
         if let Some(ticket) = self.ticket.take() {
-            self.gate.leave(&ticket, Some(answer));
+            self.gate.leave(&ticket, Some(signal));
         }
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         drop(held);
         let held = (&mut second).now_or_never().unwrap();
         assert!((&mut first).now_or_never().is_none());
-        held.answered(Answer::Good(Duration::ZERO));
+        held.release(LoadSignal::Processed(Duration::ZERO));
         assert!((&mut first).now_or_never().is_some());
     }
 
@@ -198,7 +198,7 @@ mod tests {
             .collect();
         for _ in 0..10 {
             let other = slot(&gate, "other").unwrap();
-            other.answered(Answer::Good(Duration::ZERO));
+            other.release(LoadSignal::Processed(Duration::ZERO));
         }
         drop(queue);
     }

@@ -17,7 +17,7 @@ use super::app_requests::AppRequests;
 use super::connection_error::{self, transport_error};
 use super::gate::Gate;
 use super::http_clients::HttpClients;
-use super::limiter::Answer;
+use super::limiter::LoadSignal;
 use super::pace::Pacer;
 use super::record;
 use super::request::{Body, Request};
@@ -37,20 +37,20 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const LONGEST_BODY: usize = 256 << 20;
 
 /// Counts a request as in flight while this exists.
-struct UnderWay<'a> {
+struct InFlight<'a> {
     count: &'a AtomicUsize,
     /// The number of requests in flight when it began, itself included.
     number: usize,
 }
 
-impl<'a> UnderWay<'a> {
+impl<'a> InFlight<'a> {
     fn begin(count: &'a AtomicUsize) -> Self {
         let number = 1 + count.fetch_add(1, Ordering::Relaxed);
         Self { count, number }
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
@@ -254,7 +254,7 @@ impl Transport {
             (slot, sent)
         };
         let (slot, _sent) = self.unless_interrupted(turn).await?;
-        let under_way = UnderWay::begin(&self.in_flight);
+        let under_way = InFlight::begin(&self.in_flight);
         let began = Instant::now();
         let received = tokio::select! {
             received = self.receive(builder, request.file.as_deref()) => received.map_err(|error| match error {
@@ -265,16 +265,16 @@ impl Transport {
             cut = self.cut() => Err(cut),
         };
         let took = began.elapsed();
-        let answer = received.as_ref().ok();
+        let response = received.as_ref().ok();
         self.events.emit(Event::Request {
             endpoint,
-            status: answer.map(|answer| answer.status.as_u16()),
+            status: response.map(|response| response.status.as_u16()),
             began,
             took,
-            server_time: answer.and_then(|answer| server_time(&answer.headers)),
+            server_time: response.and_then(|response| server_time(&response.headers)),
             in_flight: under_way.number,
-            request_id: answer
-                .and_then(|answer| text_of(&answer.headers, REQUEST_ID))
+            request_id: response
+                .and_then(|response| text_of(&response.headers, REQUEST_ID))
                 .map(|id| self.secrets.masked(id)),
             context: StepContext::current(),
             exchange: recorded.map(|url| {
@@ -284,8 +284,8 @@ impl Transport {
         });
         // Before the next request takes the slot.
         drop(under_way);
-        slot.answered(load_of(request, &received, took));
-        let outcome = received.and_then(|answer| self.answer(base, request, answer));
+        slot.release(load_of(request, &received, took));
+        let outcome = received.and_then(|response| self.check_response(base, request, response));
         log(request, &outcome, took);
         outcome.map(|(_, response)| response)
     }
@@ -331,62 +331,62 @@ impl Transport {
         file: Option<&Path>,
     ) -> Result<Received, ReadError> {
         let began = Instant::now();
-        let mut answer = builder.send().await?;
-        if file.is_some() && answer.status().is_redirection() {
-            answer = self.follow(answer).await?;
+        let mut response = builder.send().await?;
+        if file.is_some() && response.status().is_redirection() {
+            response = self.follow(response).await?;
         }
         self.reached.store(true, Ordering::Relaxed);
-        self.pacer.on_answer(answer.headers());
+        self.pacer.record_response(response.headers());
         let waited = began.elapsed();
         let mut body = Vec::new();
-        let file = file.filter(|_| answer.status().is_success());
+        let file = file.filter(|_| response.status().is_success());
         if let Some(file) = file {
             let mut file = tokio::fs::File::create(file).await?;
-            while let Some(piece) = answer.chunk().await? {
+            while let Some(piece) = response.chunk().await? {
                 file.write_all(&piece).await?;
             }
             file.flush().await?;
         }
-        while let Some(piece) = answer.chunk().await? {
+        while let Some(piece) = response.chunk().await? {
             if body.len() + piece.len() > LONGEST_BODY {
                 return Err(ReadError::TooLong);
             }
             body.extend_from_slice(&piece);
         }
         Ok(Received {
-            status: answer.status(),
-            version: answer.version(),
+            status: response.status(),
+            version: response.version(),
             waited,
-            headers: answer.headers().clone(),
+            headers: response.headers().clone(),
             body,
         })
     }
 
     /// Follows a redirect once, without the token: its target is a blobstore.
-    async fn follow(&self, answer: reqwest::Response) -> Result<reqwest::Response, ReadError> {
-        let target = text_of(answer.headers(), LOCATION);
-        let target = target.and_then(|target| answer.url().join(&target).ok());
+    async fn follow(&self, response: reqwest::Response) -> Result<reqwest::Response, ReadError> {
+        let target = text_of(response.headers(), LOCATION);
+        let target = target.and_then(|target| response.url().join(&target).ok());
         match target {
             Some(url) => {
                 let request = self.http.of(&url).get(url);
                 Ok(request.timeout(self.timeout).send().await?)
             }
-            None => Ok(answer),
+            None => Ok(response),
         }
     }
 
-    fn answer(
+    fn check_response(
         &self,
         base: &Url,
         request: &Request,
-        answer: Received,
+        response: Received,
     ) -> Result<(StatusCode, Response), Error> {
         let Received {
             status,
             headers,
             body,
             ..
-        } = answer;
+        } = response;
         self.pass_on_warnings(&headers);
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             && let Some(proxy) = self.http.proxy_of(base)
@@ -435,19 +435,19 @@ impl Transport {
 
 /// The load of the foundation according to a response. The duration of an upload depends
 /// on its size, and a refusal may be quick, so these are not measured.
-fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration) -> Answer {
+fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration) -> LoadSignal {
     const OVERLOADED: [StatusCode; 3] = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
         StatusCode::GATEWAY_TIMEOUT,
     ];
     match received {
-        Ok(answer) if OVERLOADED.contains(&answer.status) => Answer::Overloaded,
-        Ok(_) if matches!(request.body, Body::Upload(_)) => Answer::Unmeasured,
-        Ok(_) if request.file.is_some() => Answer::Unmeasured,
-        Ok(answer) if answer.status.is_success() => Answer::Good(took),
-        Err(Error::NoAnswer { .. }) => Answer::Overloaded,
-        Ok(_) | Err(_) => Answer::Unmeasured,
+        Ok(response) if OVERLOADED.contains(&response.status) => LoadSignal::Overloaded,
+        Ok(_) if matches!(request.body, Body::Upload(_)) => LoadSignal::Unmeasured,
+        Ok(_) if request.file.is_some() => LoadSignal::Unmeasured,
+        Ok(response) if response.status.is_success() => LoadSignal::Processed(took),
+        Err(Error::NoAnswer { .. }) => LoadSignal::Overloaded,
+        Ok(_) | Err(_) => LoadSignal::Unmeasured,
     }
 }
 

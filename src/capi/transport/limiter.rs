@@ -1,16 +1,16 @@
 //! Adapts the number of concurrent requests to the foundation's response times, as TCP
 //! congestion control adapts to a network.
 //!
-//! The limit starts low. Each answer that is as fast as usual for its endpoint raises
+//! The limit starts low. Each response that is as fast as usual for its endpoint raises
 //! it by one, so it doubles in a round trip. After the first overload, it grows by one
-//! per round trip instead. Late answers mean that requests queue at the foundation, so
+//! per round trip instead. Late responses mean that requests queue at the foundation, so
 //! a round trip of them lowers the limit by the share of the time that was too much, but
 //! not below the first limit: it settles in a few round trips at the least that keeps the
-//! foundation busy. An answer that reports overload halves it; other answers of the same
+//! foundation busy. A response that reports overload halves it; other responses of the same
 //! burst do not halve it again.
 //!
 //! An endpoint is compared only with itself, because lists and manifests are slow by
-//! nature. While an endpoint answers late, or has not answered yet, it may use at most
+//! nature. While an endpoint responds late, or has not responded yet, it may use at most
 //! half of the slots, so that it does not block other endpoints.
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,23 +19,23 @@ use std::time::{Duration, Instant};
 /// The limit at the start of a run.
 const FIRST: usize = 4;
 
-/// An answer is late when it takes longer than twice the endpoint's shortest time plus
+/// A response is late when it takes longer than twice the endpoint's shortest time plus
 /// this much.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// With each answer at the lowest limit, the shortest time moves towards its time by this
+/// With each response at the lowest limit, the shortest time moves towards its time by this
 /// fraction of the difference, because an endpoint can become permanently slower. At a
-/// higher limit, answers are slow because requests queue.
+/// higher limit, responses are slow because requests queue.
 const FORGOTTEN: u32 = 1000;
 
-/// What an answer says about the load of the foundation.
+/// What a response says about the load of the foundation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum LoadSignal {
     /// The request was processed in this time.
-    Good(Duration),
+    Processed(Duration),
     /// The request was processed or refused, but its duration does not indicate the load.
     Unmeasured,
-    /// The foundation reported overload, or did not answer.
+    /// The foundation reported overload, or did not respond.
     Overloaded,
 }
 
@@ -59,10 +59,10 @@ pub(crate) struct Limiter {
     limit: usize,
     /// Below this limit, growth is exponential.
     threshold: usize,
-    /// Good answers since the limit was last raised, above the threshold.
+    /// Good responses since the limit was last raised, above the threshold.
     credit: usize,
-    /// The late answers since the limit was last changed.
-    late: Late,
+    /// The late responses since the limit was last changed.
+    late: LateResponses,
     /// The number of the next request.
     next: u64,
     /// The first request that was admitted after the limit was halved.
@@ -72,9 +72,9 @@ pub(crate) struct Limiter {
     endpoints: Vec<Endpoint>,
 }
 
-/// Late answers: how many, how long they took, and how long they should at most.
+/// Late responses: how many, how long they took, and how long they should at most.
 #[derive(Debug, Default)]
-struct Late {
+struct LateResponses {
     count: usize,
     took: Duration,
     usual: Duration,
@@ -85,12 +85,12 @@ struct Endpoint {
     /// When each request was admitted, by its number.
     in_flight: BTreeMap<u64, Instant>,
     lowest: Option<Duration>,
-    /// Whether the last answer was on time.
+    /// Whether the last response was on time.
     steady: bool,
 }
 
 impl Endpoint {
-    /// Records the time of an answer. Returns the longest that would not be late.
+    /// Records the time of a response. Returns the longest that would not be late.
     fn measure(&mut self, took: Duration, is_lowest_limit: bool) -> Duration {
         let lowest = match self.lowest {
             Some(lowest) if lowest < took && is_lowest_limit => {
@@ -103,7 +103,7 @@ impl Endpoint {
         usual(lowest)
     }
 
-    /// Whether the last answer was on time and no request in flight is late.
+    /// Whether the last response was on time and no request in flight is late.
     fn is_steady(&self, now: Instant) -> bool {
         let oldest = self.in_flight.first_key_value().map(|(_, began)| *began);
         let late = match (oldest, self.lowest) {
@@ -114,7 +114,7 @@ impl Endpoint {
     }
 }
 
-/// The longest time of an answer that is not late.
+/// The longest time of a response that is not late.
 fn usual(lowest: Duration) -> Duration {
     (lowest * 2).saturating_add(SLACK)
 }
@@ -127,7 +127,7 @@ impl Limiter {
             limit: FIRST.min(ceiling),
             threshold: ceiling,
             credit: 0,
-            late: Late::default(),
+            late: LateResponses::default(),
             next: 0,
             halved: 0,
             in_flight: 0,
@@ -177,8 +177,8 @@ impl Limiter {
         })
     }
 
-    /// Frees the slot of a request and adapts the limit to its answer.
-    pub(crate) fn on_answer(&mut self, ticket: &Ticket, answer: Answer) {
+    /// Frees the slot of a request and adapts the limit to its response.
+    pub(crate) fn record_response(&mut self, ticket: &Ticket, response: LoadSignal) {
         // A limit that is not used up must not grow.
         let most = self.in_flight.max(ticket.in_flight);
         let in_use = most * 2 > ticket.limit;
@@ -189,8 +189,8 @@ impl Limiter {
         let Some(endpoint) = self.endpoints.get_mut(ticket.endpoint.0) else {
             return;
         };
-        match answer {
-            Answer::Good(took) => {
+        match response {
+            LoadSignal::Processed(took) => {
                 let usual = endpoint.measure(took, is_lowest_limit);
                 endpoint.steady = took <= usual;
                 match took <= usual {
@@ -199,8 +199,8 @@ impl Limiter {
                     _ => {}
                 }
             }
-            Answer::Unmeasured => endpoint.steady = true,
-            Answer::Overloaded => {
+            LoadSignal::Unmeasured => endpoint.steady = true,
+            LoadSignal::Overloaded => {
                 endpoint.steady = false;
                 if ticket.number >= self.halved {
                     self.halve();
@@ -220,11 +220,11 @@ impl Limiter {
         self.credit += 1;
         if self.limit < self.threshold || self.credit >= self.limit {
             self.limit = (self.limit + 1).min(self.ceiling);
-            (self.credit, self.late) = (0, Late::default());
+            (self.credit, self.late) = (0, LateResponses::default());
         }
     }
 
-    /// Counts a late answer.
+    /// Counts a late response.
     fn shrink(&mut self, took: Duration, usual: Duration) {
         let late = &mut self.late;
         late.count += 1;
@@ -238,13 +238,13 @@ impl Limiter {
         // At least by one, and at most to the half.
         self.limit = lower.clamp(self.limit / 2, self.limit - 1).max(FIRST);
         self.threshold = self.limit;
-        (self.credit, self.late) = (0, Late::default());
+        (self.credit, self.late) = (0, LateResponses::default());
     }
 
     fn halve(&mut self) {
         self.limit = (self.limit / 2).max(1);
         self.threshold = self.limit;
-        (self.credit, self.late) = (0, Late::default());
+        (self.credit, self.late) = (0, LateResponses::default());
         self.halved = self.next;
     }
 }
@@ -283,18 +283,18 @@ mod tests {
             std::iter::from_fn(|| self.go(endpoint)).collect()
         }
 
-        fn answer(&mut self, tickets: Vec<Ticket>, answer: Answer) {
+        fn respond(&mut self, tickets: Vec<Ticket>, response: LoadSignal) {
             for ticket in tickets {
-                self.limiter.on_answer(&ticket, answer);
+                self.limiter.record_response(&ticket, response);
             }
         }
 
-        /// Admits requests until no slot is free, and answers each after this time.
+        /// Admits requests until no slot is free, and responds to each after this time.
         fn round_trip(&mut self, took: Duration) -> usize {
             let tickets = self.all("GET /v3/apps");
             let count = tickets.len();
             self.now += took;
-            self.answer(tickets, Answer::Good(took));
+            self.respond(tickets, LoadSignal::Processed(took));
             count
         }
 
@@ -312,7 +312,7 @@ mod tests {
     fn the_limit_doubles_in_a_round_trip_up_to_the_ceiling() {
         let mut fixture = Fixture::new(20);
         let first = fixture.go("GET /v3/apps").unwrap();
-        fixture.answer(vec![first], Answer::Good(RTT));
+        fixture.respond(vec![first], LoadSignal::Processed(RTT));
         let counts: Vec<usize> = (0..5).map(|_| fixture.round_trip(RTT)).collect();
         assert_eq!(counts, [4, 8, 16, 20, 20]);
     }
@@ -331,7 +331,7 @@ mod tests {
         let mut fixture = Fixture::at_ceiling(20);
         let burst = fixture.all("GET /v3/apps");
         assert_eq!(burst.len(), 20);
-        fixture.answer(burst, Answer::Overloaded);
+        fixture.respond(burst, LoadSignal::Overloaded);
         assert_eq!(fixture.limiter.limit(), 10);
         fixture.round_trip(RTT);
         let limits: Vec<usize> = (0..3)
@@ -342,12 +342,12 @@ mod tests {
             .collect();
         assert_eq!(limits, [11, 12, 13]);
         let again = fixture.all("GET /v3/apps");
-        fixture.answer(again, Answer::Overloaded);
+        fixture.respond(again, LoadSignal::Overloaded);
         assert_eq!(fixture.limiter.limit(), 6, "a later burst halves it again");
     }
 
     #[test]
-    fn a_round_trip_of_late_answers_lowers_the_limit_by_what_was_too_much() {
+    fn a_round_trip_of_late_responses_lowers_the_limit_by_what_was_too_much() {
         // Up to 60 ms are usual.
         let lowered = |took| {
             let mut fixture = Fixture::at_ceiling(40);
@@ -366,7 +366,7 @@ mod tests {
         for _ in 0..5 {
             fixture.round_trip(RTT);
         }
-        assert!(fixture.limiter.limit() > FIRST, "fast answers raise it");
+        assert!(fixture.limiter.limit() > FIRST, "fast responses raise it");
     }
 
     /// A foundation that serves some requests at once, and queues the others.
@@ -379,7 +379,7 @@ mod tests {
                 let queued = tickets.len().div_ceil(workers);
                 let took = RTT * u32::try_from(queued).unwrap();
                 fixture.now += took;
-                fixture.answer(tickets, Answer::Good(took));
+                fixture.respond(tickets, LoadSignal::Processed(took));
             }
             fixture.limiter.limit()
         };
@@ -392,16 +392,16 @@ mod tests {
     fn a_limit_far_above_what_is_served_at_once_is_lowered_in_a_few_round_trips() {
         let mut fixture = Fixture::at_ceiling(64);
         let mut in_flight = VecDeque::from(fixture.all("GET /v3/apps"));
-        let mut answers = 0;
+        let mut responses = 0;
         while fixture.limiter.limit() > 20 {
             let took = RTT * u32::try_from(in_flight.len().div_ceil(4)).unwrap();
             let oldest = in_flight.pop_front().unwrap();
             fixture.now += RTT / 4;
-            fixture.answer(vec![oldest], Answer::Good(took));
+            fixture.respond(vec![oldest], LoadSignal::Processed(took));
             in_flight.extend(fixture.all("GET /v3/apps"));
-            answers += 1;
+            responses += 1;
         }
-        assert!(answers <= 150, "{answers}");
+        assert!(responses <= 150, "{responses}");
     }
 
     #[test]
@@ -413,7 +413,7 @@ mod tests {
         let before = fixture.limiter.limit();
         for _ in 0..10 {
             let tickets = fixture.all(manifests);
-            fixture.answer(tickets, Answer::Good(Duration::from_secs(5)));
+            fixture.respond(tickets, LoadSignal::Processed(Duration::from_secs(5)));
         }
         assert!(fixture.limiter.limit() > before);
     }
@@ -433,7 +433,7 @@ mod tests {
         let mut fixture = Fixture::new(20);
         for _ in 0..100 {
             let one = fixture.go("GET /v3/jobs/:guid").unwrap();
-            fixture.answer(vec![one], Answer::Good(RTT));
+            fixture.respond(vec![one], LoadSignal::Processed(RTT));
         }
         assert_eq!(fixture.limiter.limit(), 4);
     }
@@ -449,7 +449,7 @@ mod tests {
     fn an_endpoint_that_fails_or_is_late_may_use_half_of_the_slots() {
         let mut fixture = Fixture::at_ceiling(20);
         let failed = vec![fixture.go("GET /v3/apps").unwrap()];
-        fixture.answer(failed, Answer::Overloaded);
+        fixture.respond(failed, LoadSignal::Overloaded);
         assert_eq!(fixture.limiter.limit(), 10);
         assert_eq!(fixture.all("GET /v3/apps").len(), 5);
 
@@ -457,11 +457,11 @@ mod tests {
         let hangs = fixture.go("GET /v3/apps").unwrap();
         fixture.now += RTT * 10;
         assert_eq!(fixture.all("GET /v3/apps").len(), 9);
-        fixture.answer(vec![hangs], Answer::Good(RTT));
+        fixture.respond(vec![hangs], LoadSignal::Processed(RTT));
         assert_eq!(
             fixture.all("GET /v3/apps").len(),
             11,
-            "and all of them once it answers"
+            "and all of them once it responds"
         );
     }
 
@@ -469,21 +469,21 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Action {
         Admit(u8),
-        Answer(prop::sample::Index, Answer),
+        Response(prop::sample::Index, LoadSignal),
         Gone(prop::sample::Index),
         Wait(u16),
     }
 
     fn action() -> impl Strategy<Value = Action> {
         let index = any::<prop::sample::Index>;
-        let answer = prop_oneof![
-            4 => (1..500u64).prop_map(|ms| Answer::Good(Duration::from_millis(ms))),
-            1 => Just(Answer::Unmeasured),
-            1 => Just(Answer::Overloaded),
+        let response = prop_oneof![
+            4 => (1..500u64).prop_map(|ms| LoadSignal::Processed(Duration::from_millis(ms))),
+            1 => Just(LoadSignal::Unmeasured),
+            1 => Just(LoadSignal::Overloaded),
         ];
         prop_oneof![
             6 => (0..4u8).prop_map(Action::Admit),
-            4 => (index(), answer).prop_map(|(at, answer)| Action::Answer(at, answer)),
+            4 => (index(), response).prop_map(|(at, response)| Action::Response(at, response)),
             1 => index().prop_map(Action::Gone),
             1 => (0..1000u16).prop_map(Action::Wait),
         ]
@@ -506,12 +506,12 @@ mod tests {
                         prop_assert!(ticket.is_some() || !in_flight.is_empty(), "a request waits only while others are in flight");
                         in_flight.extend(ticket);
                     }
-                    Action::Answer(at, answer) if !in_flight.is_empty() => {
+                    Action::Response(at, response) if !in_flight.is_empty() => {
                         let ticket = in_flight.remove(at.index(in_flight.len()));
-                        fixture.limiter.on_answer(&ticket, answer);
+                        fixture.limiter.record_response(&ticket, response);
                         let after = fixture.limiter.limit();
                         prop_assert!(after <= before + 1 && after >= before / 2);
-                        prop_assert!(answer != Answer::Unmeasured || after == before);
+                        prop_assert!(response != LoadSignal::Unmeasured || after == before);
                     }
                     Action::Gone(at) if !in_flight.is_empty() => {
                         let ticket = in_flight.remove(at.index(in_flight.len()));
@@ -519,7 +519,7 @@ mod tests {
                         prop_assert_eq!(fixture.limiter.limit(), before);
                     }
                     Action::Wait(ms) => fixture.now += Duration::from_millis(ms.into()),
-                    Action::Answer(..) | Action::Gone(_) => {}
+                    Action::Response(..) | Action::Gone(_) => {}
                 }
                 prop_assert_eq!(fixture.limiter.in_flight, in_flight.len());
                 prop_assert!((1..=ceiling).contains(&fixture.limiter.limit()));

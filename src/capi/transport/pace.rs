@@ -1,6 +1,6 @@
 //! Spreads a rate limit over its window, so that requests are not refused.
 //!
-//! Each answer of the Cloud Controller contains the number of requests that the user may
+//! Each response of the Cloud Controller contains the number of requests that the user may
 //! send in a window of time, about how many remain, and the start of the next window.
 //! Requests are delayed only when less than a fifth remains: that fifth is spread evenly
 //! over the rest of the window. A run that needs more requests continues slowly, is not
@@ -18,7 +18,7 @@ use crate::events::{Event, Events};
 /// Times in headers are whole seconds, so the real time may be up to this much later.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The rate limit according to one answer.
+/// The rate limit according to one response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Allowance {
     limit: u64,
@@ -63,12 +63,12 @@ impl Allowance {
 #[derive(Debug)]
 struct Window {
     limit: u64,
-    /// The lowest number of remaining requests in any answer.
+    /// The lowest number of remaining requests in any response.
     lowest_remaining: u64,
     reset: u64,
     /// The time at which the window has certainly ended.
     ends: Instant,
-    /// An estimate of the remaining requests, from answers and requests sent since.
+    /// An estimate of the remaining requests, from responses and requests sent since.
     budget: u64,
     /// Whether the user was warned that requests are delayed.
     noticed: bool,
@@ -98,8 +98,8 @@ struct Pace {
 }
 
 impl Pace {
-    /// Records an answer. Its request still counts as in flight.
-    fn on_answer(&mut self, allowance: &Allowance, now: Instant) {
+    /// Records a response. Its request still counts as in flight.
+    fn record_response(&mut self, allowance: &Allowance, now: Instant) {
         let others = self.in_flight.saturating_sub(1);
         let Some(ends) = now.checked_add(allowance.left.saturating_add(SECOND)) else {
             return;
@@ -230,10 +230,10 @@ impl Pacer {
         }
     }
 
-    /// Reads the rate limit from an answer's headers.
-    pub(crate) fn on_answer(&self, headers: &HeaderMap) {
+    /// Reads the rate limit from a response's headers.
+    pub(crate) fn record_response(&self, headers: &HeaderMap) {
         if let Some(allowance) = Allowance::of(headers) {
-            self.with(|pace| pace.on_answer(&allowance, Instant::now()));
+            self.with(|pace| pace.record_response(&allowance, Instant::now()));
             self.news.notify_one();
         }
     }
@@ -275,11 +275,11 @@ mod tests {
         }
     }
 
-    /// A pace after one answer, and the time of that answer.
-    fn after_answer(allowance: &Allowance) -> (Pace, Instant) {
+    /// A pace after one response, and the time of that response.
+    fn after_response(allowance: &Allowance) -> (Pace, Instant) {
         let (mut pace, now) = (Pace::default(), Instant::now());
         pace.on_sent(now);
-        pace.on_answer(allowance, now);
+        pace.record_response(allowance, now);
         pace.in_flight = 0;
         (pace, now)
     }
@@ -287,13 +287,13 @@ mod tests {
     #[test]
     fn requests_are_not_delayed_while_many_remain() {
         assert_eq!(Pace::default().wait(Instant::now()), None);
-        let (pace, now) = after_answer(&allowance(2000, 1000, 3000));
+        let (pace, now) = after_response(&allowance(2000, 1000, 3000));
         assert_eq!(pace.wait(now), None);
     }
 
     #[test]
     fn the_last_fifth_is_spread_until_the_next_window() {
-        let (mut pace, now) = after_answer(&allowance(100, 9, 29));
+        let (mut pace, now) = after_response(&allowance(100, 9, 29));
         let step = Duration::from_secs(3);
         assert_eq!(pace.wait(now), Some(now + step));
         assert_eq!(pace.wait(now + step), None, "a slower client does not wait");
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_client_without_remaining_requests_waits_for_the_next_window() {
-        let (mut pace, now) = after_answer(&allowance(100, 0, 29));
+        let (mut pace, now) = after_response(&allowance(100, 0, 29));
         assert_eq!(pace.wait(now), Some(now + Duration::from_secs(30)));
         assert!(pace.notice(now).is_some());
         assert_eq!(pace.notice(now), None, "one warning per window");
@@ -312,19 +312,19 @@ mod tests {
             reset: RESET + 60,
             ..allowance(100, 90, 60)
         };
-        pace.on_answer(&next, now);
+        pace.record_response(&next, now);
         assert_eq!(pace.wait(now), None);
-        pace.on_answer(&allowance(100, 0, 29), now);
+        pace.record_response(&allowance(100, 0, 29), now);
         assert_eq!(
             pace.wait(now),
             None,
-            "a late answer of the previous window is ignored"
+            "a late response of the previous window is ignored"
         );
     }
 
     #[test]
     fn a_429_delays_all_requests() {
-        let (mut pace, now) = after_answer(&allowance(100, 90, 29));
+        let (mut pace, now) = after_response(&allowance(100, 90, 29));
         pace.not_before = Some(now + SECOND);
         assert_eq!(pace.wait(now), Some(now + SECOND));
         assert_eq!(pace.wait(now + SECOND), None);
@@ -361,23 +361,23 @@ mod tests {
             let mut used = used.min(limit / 4);
             let (mut pace, began) = (Pace::default(), Instant::now());
             let (mut now, end) = (began, began + Duration::from_secs(60));
-            let mut answers: VecDeque<(Instant, Allowance)> = VecDeque::new();
+            let mut responses: VecDeque<(Instant, Allowance)> = VecDeque::new();
             while now < end {
                 let wait = pace.wait(now);
-                if wait.is_none() && answers.len() < concurrency {
+                if wait.is_none() && responses.len() < concurrency {
                     pace.on_sent(now);
                     used += 1;
                     prop_assert!(used <= limit, "refused at {:?}", now - began);
                     let remaining = (limit - used) * 10 / limit * limit / 10;
                     let at = now + Duration::from_millis(latency);
-                    answers.push_back((at, allowance(limit, remaining, (end - at).as_secs())));
+                    responses.push_back((at, allowance(limit, remaining, (end - at).as_secs())));
                     continue;
                 }
-                let answer = answers.front().map(|(at, _)| *at);
-                let next = [answer, wait].into_iter().flatten().min();
+                let response = responses.front().map(|(at, _)| *at);
+                let next = [response, wait].into_iter().flatten().min();
                 now = next.unwrap_or(end);
-                if answer == Some(now) && let Some((_, allowance)) = answers.pop_front() {
-                    pace.on_answer(&allowance, now);
+                if response == Some(now) && let Some((_, allowance)) = responses.pop_front() {
+                    pace.record_response(&allowance, now);
                     pace.in_flight -= 1;
                 }
             }

@@ -13,7 +13,7 @@ use super::request::{Body, Request};
 use super::response::Received;
 use super::secrets::Secrets;
 use super::upload::Upload;
-use crate::events::{Answer, Content, Exchange};
+use crate::events::{Content, Exchange, Response};
 
 /// Replaces a removed value.
 const REMOVED: &str = "[removed]";
@@ -57,24 +57,24 @@ pub(super) fn exchange(
     received: Result<&Received, &crate::capi::error::Error>,
 ) -> Exchange {
     let is_login = matches!(request.body, Body::Form(_));
-    let answer = received.ok().map(|received| Answer {
+    let response = received.ok().map(|received| Response {
         status: received.status.as_u16(),
         reason: received.status.canonical_reason().unwrap_or_default(),
         version: format!("{:?}", received.version),
-        waited: received.waited,
+        time_to_first_byte: received.waited,
         headers: headers(&received.headers, secrets),
-        content: answered(received, is_login, secrets),
+        content: response_body(received, is_login, secrets),
     });
     Exchange {
         method: request.method.to_string(),
         url,
-        sent: sent(&request.body),
-        answer,
+        request_body: request_body(&request.body),
+        response,
         error: received.err().map(ToString::to_string),
     }
 }
 
-fn sent(body: &Body) -> Option<Content> {
+fn request_body(body: &Body) -> Option<Content> {
     let (mime, text) = match body {
         Body::Empty => return None,
         Body::Json(value) => ("application/json", without_secrets(value.clone())),
@@ -92,7 +92,7 @@ fn form(upload: &Upload) -> String {
     format!("resources: {resources}\nbits: {bits}")
 }
 
-fn answered(received: &Received, is_login: bool, secrets: &Secrets) -> Content {
+fn response_body(received: &Received, is_login: bool, secrets: &Secrets) -> Content {
     let mime = received.headers.get(CONTENT_TYPE);
     let mime = mime.and_then(|mime| mime.to_str().ok());
     let mime = mime.unwrap_or_default().to_owned();
@@ -109,13 +109,13 @@ fn answered(received: &Received, is_login: bool, secrets: &Secrets) -> Content {
 }
 
 fn content(mime: String, size: Option<usize>, mut text: String) -> Content {
-    let is_cut = text.len() > LONGEST;
+    let is_truncated = text.len() > LONGEST;
     text.truncate(text.floor_char_boundary(LONGEST));
     Content {
         mime,
         size: size.map(|size| size as u64),
         text,
-        is_cut,
+        is_truncated,
     }
 }
 
@@ -232,9 +232,9 @@ mod tests {
     #[test]
     fn long_bodies_are_cut_between_characters() {
         let kept = content(String::new(), None, "ä".repeat(LONGEST) + "x");
-        assert!(kept.is_cut && kept.text.len() == LONGEST);
+        assert!(kept.is_truncated && kept.text.len() == LONGEST);
         let kept = content(String::new(), None, format!("x{}", "ä".repeat(LONGEST)));
-        assert!(kept.is_cut && kept.text.len() == LONGEST - 1);
-        assert!(!content(String::new(), None, "short".to_owned()).is_cut);
+        assert!(kept.is_truncated && kept.text.len() == LONGEST - 1);
+        assert!(!content(String::new(), None, "short".to_owned()).is_truncated);
     }
 }

@@ -76,18 +76,18 @@ struct Verifier {
     given: Vec<CertificateDer<'static>>,
     /// The system has more than a hundred certificates, so they are only read for a server
     /// that has one.
-    trusted: OnceLock<Trusted>,
+    trusted: OnceLock<TrustedRoots>,
 }
 
 /// All trusted certificates, and the same as authorities.
 #[derive(Debug)]
-struct Trusted {
+struct TrustedRoots {
     certificates: Vec<CertificateDer<'static>>,
     authorities: RootCertStore,
 }
 
 impl Verifier {
-    fn trusted(&self) -> &Trusted {
+    fn trusted(&self) -> &TrustedRoots {
         self.trusted.get_or_init(|| {
             let system = rustls_native_certs::load_native_certs();
             for error in &system.errors {
@@ -97,7 +97,7 @@ impl Verifier {
             certificates.extend(self.given.iter().cloned());
             let mut authorities = RootCertStore::empty();
             authorities.add_parsable_certificates(certificates.iter().cloned());
-            Trusted {
+            TrustedRoots {
                 certificates,
                 authorities,
             }

@@ -19,11 +19,11 @@ struct WireDomain {
     #[serde(default)]
     internal: bool,
     router_group: Option<IgnoredAny>,
-    relationships: Option<OfOrg>,
+    relationships: Option<DomainRelationships>,
 }
 
 #[derive(Deserialize)]
-struct OfOrg {
+struct DomainRelationships {
     organization: Option<ToOne>,
 }
 

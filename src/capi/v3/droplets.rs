@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Link, OfApp, OurMetadata, into_all, list_of_all, to_one};
+use super::{AppRelationship, Link, OurMetadata, into_all, list_of_all, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{BITS_ANNOTATION, Droplet, ResourceState};
@@ -22,7 +22,7 @@ struct WireDroplet {
     created_at: String,
     #[serde(default)]
     metadata: OurMetadata,
-    relationships: OfApp,
+    relationships: AppRelationship,
     links: Links,
 }
 

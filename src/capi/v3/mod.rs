@@ -133,11 +133,11 @@ impl ToMany {
 
 /// The relationship of packages, droplets and processes.
 #[derive(Deserialize)]
-pub(super) struct OfApp {
+pub(super) struct AppRelationship {
     app: ToOne,
 }
 
-impl OfApp {
+impl AppRelationship {
     pub(super) fn guid(self) -> String {
         self.app.guid().unwrap_or_default()
     }

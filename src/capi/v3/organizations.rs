@@ -17,11 +17,11 @@ pub(super) struct WireOrg {
     metadata: Metadata,
     #[serde(default)]
     suspended: bool,
-    relationships: Option<OfQuota>,
+    relationships: Option<OrgRelationships>,
 }
 
 #[derive(Deserialize)]
-struct OfQuota {
+struct OrgRelationships {
     quota: Option<ToOne>,
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{OfApp, OurMetadata, into_all, list_by, to_one};
+use super::{AppRelationship, OurMetadata, into_all, list_by, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{BITS_ANNOTATION, DockerImage, Package, ResourceState};
@@ -15,7 +15,7 @@ struct WirePackage {
     state: ResourceState,
     #[serde(default)]
     metadata: OurMetadata,
-    relationships: OfApp,
+    relationships: AppRelationship,
     data: Option<Data>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{OfApp, into_all, list_of_all};
+use super::{AppRelationship, into_all, list_of_all};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{HealthCheck, Instance, Process, Scale, Summary};
@@ -21,7 +21,7 @@ struct WireProcess {
     memory_in_mb: u64,
     disk_in_mb: u64,
     process_instances: Option<Vec<Instance>>,
-    relationships: OfApp,
+    relationships: AppRelationship,
 }
 
 impl From<WireProcess> for Process {

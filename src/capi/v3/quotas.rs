@@ -17,7 +17,7 @@ struct WireQuota {
     name: String,
     #[serde(flatten)]
     limits: WireLimits,
-    relationships: Option<OfOrgs>,
+    relationships: Option<QuotaRelationships>,
 }
 
 /// The limits of a quota of orgs or spaces.
@@ -57,7 +57,7 @@ fn is_unlimited(limits: &Limits) -> bool {
 }
 
 #[derive(Deserialize)]
-struct OfOrgs {
+struct QuotaRelationships {
     #[serde(default)]
     organizations: ToMany,
 }

@@ -20,11 +20,11 @@ struct WireRoute {
     url: String,
     #[serde(default)]
     destinations: Vec<WireDestination>,
-    relationships: OfDomain,
+    relationships: RouteRelationships,
 }
 
 #[derive(Deserialize)]
-struct OfDomain {
+struct RouteRelationships {
     domain: ToOne,
     #[serde(default)]
     space: ToOne,

@@ -16,7 +16,7 @@ struct WireGroup {
     rules: Vec<Rule>,
     #[serde(default)]
     globally_enabled: WireEnabled,
-    relationships: Option<OfSpaces>,
+    relationships: Option<GroupRelationships>,
 }
 
 #[derive(Deserialize, Default)]
@@ -28,7 +28,7 @@ struct WireEnabled {
 }
 
 #[derive(Deserialize, Default)]
-struct OfSpaces {
+struct GroupRelationships {
     #[serde(default)]
     running_spaces: ToMany,
     #[serde(default)]

@@ -29,7 +29,7 @@ pub(in crate::capi) async fn unbind(
 }
 
 #[derive(Deserialize)]
-struct OfInstance {
+struct BoundInstance {
     relationships: Related,
 }
 
@@ -68,7 +68,7 @@ async fn instances_of(
     rest: &str,
 ) -> Result<Vec<String>, Error> {
     let filter = "service_instance_guids";
-    let bindings: Vec<OfInstance> = list_by(client, list, filter, instances, rest).await?;
+    let bindings: Vec<BoundInstance> = list_by(client, list, filter, instances, rest).await?;
     let instances = bindings.into_iter();
     Ok(instances
         .filter_map(|binding| binding.relationships.service_instance.guid())

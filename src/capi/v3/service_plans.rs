@@ -13,11 +13,11 @@ use crate::capi::model::ServicePlan;
 struct WirePlan {
     guid: String,
     name: String,
-    relationships: OfOffering,
+    relationships: PlanRelationships,
 }
 
 #[derive(Deserialize)]
-struct OfOffering {
+struct PlanRelationships {
     #[serde(default)]
     service_offering: ToOne,
 }
@@ -35,11 +35,11 @@ struct Included {
 struct Offering {
     guid: String,
     name: String,
-    relationships: OfBroker,
+    relationships: OfferingRelationships,
 }
 
 #[derive(Deserialize)]
-struct OfBroker {
+struct OfferingRelationships {
     #[serde(default)]
     service_broker: ToOne,
 }

@@ -17,11 +17,11 @@ struct WireQuota {
     name: String,
     #[serde(flatten)]
     limits: WireLimits,
-    relationships: Option<OfOrg>,
+    relationships: Option<QuotaRelationships>,
 }
 
 #[derive(Deserialize)]
-struct OfOrg {
+struct QuotaRelationships {
     organization: Option<ToOne>,
     #[serde(default)]
     spaces: ToMany,

@@ -17,11 +17,11 @@ pub(super) struct WireSpace {
     name: String,
     #[serde(default)]
     metadata: Metadata,
-    relationships: Option<OfOrg>,
+    relationships: Option<SpaceRelationships>,
 }
 
 #[derive(Deserialize)]
-struct OfOrg {
+struct SpaceRelationships {
     organization: Option<ToOne>,
     quota: Option<ToOne>,
 }
