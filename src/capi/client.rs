@@ -394,7 +394,7 @@ impl Client {
             }
             let next = self.path_of(&next);
             if !seen.insert(next.clone()) {
-                return Err(Error::NotUnderstood {
+                return Err(Error::UnexpectedResponse {
                     method: "GET".to_owned(),
                     path,
                     reason: "its pages repeat".to_owned(),
@@ -429,7 +429,7 @@ impl Client {
     pub(crate) async fn create(&self, request: &Request) -> Result<String, Error> {
         let response = self.send(request).await?;
         let created: Value = response.json()?;
-        guid_of(&created).ok_or_else(|| response.not_understood("the resource has no GUID"))
+        guid_of(&created).ok_or_else(|| response.unexpected_response("the resource has no GUID"))
     }
 
     /// Sends a request, and waits for the job if it starts one.
@@ -560,8 +560,8 @@ fn api_url(api: &str) -> Result<Url, Error> {
 fn no_api(base: &Url, error: Error) -> Error {
     let reason = match &error {
         Error::Unreachable { .. } | Error::Interrupted => return error,
-        Error::NoAnswer { reason, .. } => format!("no response: {reason}"),
-        Error::NotUnderstood { .. } => "the server is not a Cloud Controller".to_owned(),
+        Error::NoResponse { reason, .. } => format!("no response: {reason}"),
+        Error::UnexpectedResponse { .. } => "the server is not a Cloud Controller".to_owned(),
         other => other.to_string(),
     };
     Error::Unreachable {

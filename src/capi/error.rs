@@ -85,7 +85,7 @@ pub enum Error {
         may_have_effect(method)
     )]
     #[non_exhaustive]
-    NoAnswer {
+    NoResponse {
         /// The request's method, such as `POST`.
         method: String,
         /// The request's path and query.
@@ -116,7 +116,7 @@ pub enum Error {
     /// The response was not what the API promises.
     #[error("unexpected response from {method} {path}: {reason}")]
     #[non_exhaustive]
-    NotUnderstood {
+    UnexpectedResponse {
         /// The request's method, such as `GET`.
         method: String,
         /// The request's path and query.
@@ -257,7 +257,7 @@ impl Error {
             }
             Self::JobFailed { errors, .. } => mask_errors(errors, &mask),
             Self::Failed { reason, .. }
-            | Self::NotUnderstood { reason, .. }
+            | Self::UnexpectedResponse { reason, .. }
             | Self::Login { reason, .. }
             | Self::Deadline { last: reason, .. } => *reason = mask(std::mem::take(reason)),
             _ => {}
@@ -304,8 +304,8 @@ impl Error {
     /// Whether it may help to observe the foundation again and apply the difference.
     pub(crate) fn is_worth_replanning(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::NoAnswer { .. } => true,
-            Self::NotUnderstood { .. } => true,
+            Self::Unreachable { .. } | Self::NoResponse { .. } => true,
+            Self::UnexpectedResponse { .. } => true,
             _ if self.is_conflict() => true,
             Self::Refused { status, .. } => {
                 self.has_code(STAGING_IN_PROGRESS) || matches!(status, 409 | 429 | 500..)
@@ -386,9 +386,9 @@ impl Error {
             Self::Unreachable { .. } => "unreachable",
             Self::Certificates { .. } => "certificates",
             Self::Unsupported { .. } => "unsupported",
-            Self::NoAnswer { .. } => "no_response",
+            Self::NoResponse { .. } => "no_response",
             Self::Refused { .. } => "refused",
-            Self::NotUnderstood { .. } => "unexpected_response",
+            Self::UnexpectedResponse { .. } => "unexpected_response",
             Self::Login { .. } => "login",
             Self::Failed { .. } | Self::JobFailed { .. } => "failed",
             Self::NotInDialect { .. } => "not_in_dialect",

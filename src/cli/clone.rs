@@ -9,7 +9,7 @@ use cf_pusher::push::PushSpace;
 
 use super::connect::Connected;
 use super::flags::whole_number;
-use super::place::{self, Located};
+use super::place::{self, SelectedSpace};
 use super::push::summary;
 use super::{CommandError, Format, Foundation, help, output};
 
@@ -104,7 +104,7 @@ pub(super) async fn run(
 
 impl CloneArgs {
     /// The cloner for these arguments, and a description of the target space.
-    fn cloner(&self, connected: &Connected, source: Located) -> (Cloner, String) {
+    fn cloner(&self, connected: &Connected, source: SelectedSpace) -> (Cloner, String) {
         let client = connected.client.clone();
         let mut place = source.place.clone();
         let mut cloner = Cloner::new(client, source.space, &self.app, &self.new);

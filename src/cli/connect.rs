@@ -15,7 +15,7 @@ use cf_pusher::{
 use cf_pusher::scale_test::Clock;
 use cf_pusher::scale_test::Tester;
 
-use super::input::{Apps, Input};
+use super::input::{Bits, Input};
 use super::progress::Progress;
 use super::{CommandError, Common, Format, Foundation, cf_home, interrupt, logging};
 
@@ -141,7 +141,7 @@ impl Connected {
 
     /// Lets a test on the embedded fake use the fake's clock, and the fake as the router
     /// of its apps.
-    pub(super) fn on_fake(&self, tester: Tester) -> Tester {
+    pub(super) fn use_mock(&self, tester: Tester) -> Tester {
         #[cfg(feature = "mock")]
         if let Some(mock) = &self.mock {
             let fake: mock_capi::CloudController = (**mock).clone();
@@ -166,21 +166,21 @@ impl Session {
     /// Reads the desired state, then connects.
     pub(super) async fn open(
         common: &Common,
-        apps: Apps,
+        bits: Bits,
         interrupt: &CancellationToken,
     ) -> Result<Self, CommandError> {
-        Self::recorded(common, apps, interrupt, Vec::new()).await
+        Self::recorded(common, bits, interrupt, Vec::new()).await
     }
 
     /// See [`Session::open`], with additional sinks for events.
     pub(super) async fn recorded(
         common: &Common,
-        apps: Apps,
+        bits: Bits,
         interrupt: &CancellationToken,
         recordings: Vec<Arc<dyn EventSink>>,
     ) -> Result<Self, CommandError> {
         let flags = common.input.clone();
-        let input = interrupt::blocking(interrupt, move || Input::read(&flags, apps)).await?;
+        let input = interrupt::blocking(interrupt, move || Input::read(&flags, bits)).await?;
         Self::of(input, &common.foundation, interrupt, recordings).await
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::approval::ApprovalArgs;
 use super::connect::Session;
 use super::flags::whole_number;
-use super::input::Apps;
+use super::input::Bits;
 use super::record::RecordArgs;
 use super::{CommandError, Common, Format, INTERRUPTED, help, interrupt, output, plan};
 
@@ -95,7 +95,7 @@ pub(super) async fn run(
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
     if args.dry_run {
-        let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
+        let session = Session::open(&args.common, Bits::Required, interrupt).await?;
         let converger = args.only.select(session.converger()?)?.prune(args.prune);
         plan::show(&session, &converger, false, None).await?;
         return Ok(0);
@@ -109,7 +109,7 @@ pub(super) async fn run(
     }
     let recordings = args.record.open(&args.inputs(), interrupt).await?;
     let session =
-        Session::recorded(&args.common, Apps::Needed, interrupt, recordings.sinks()).await?;
+        Session::recorded(&args.common, Bits::Required, interrupt, recordings.sinks()).await?;
     let client = &session.connected.client;
     if args.batch.is_some() && client.dialect() == Dialect::Documented2017 {
         return Err(batch_without_manifests());

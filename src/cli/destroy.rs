@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::approval::ApprovalArgs;
 use super::connect::Session;
-use super::input::Apps;
+use super::input::Bits;
 use super::{CommandError, Common, Format, INTERRUPTED, output};
 
 /// Delete the orgs, quotas and security groups of the configuration or spec
@@ -34,7 +34,7 @@ pub(super) async fn run(
     args: DestroyArgs,
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common, Apps::NotNeeded, interrupt).await?;
+    let session = Session::open(&args.common, Bits::Optional, interrupt).await?;
     let approval = args.approval.approval(session.connected.client.api());
     let converger = session.converger()?;
     let destroyed = converger.force(args.force).destroy(approval).await?;

@@ -18,10 +18,10 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         Error::Login { .. } => {
             "check the user name and password: CF_USERNAME and CF_PASSWORD, CF_CLIENT_ID and CF_CLIENT_SECRET, admin_user and admin_password in the configuration, or log in with `cf login`"
         }
-        Error::NoAnswer { .. } => "run again; what was done is not done twice",
+        Error::NoResponse { .. } => "run again; what was done is not done twice",
         Error::Deadline { .. } => "run again, or allow more time with --timeout",
         Error::Gone { .. } => "run again",
-        Error::NotUnderstood { .. } => {
+        Error::UnexpectedResponse { .. } => {
             "check the API's URL, and what is in between, such as a proxy"
         }
         Error::Interrupted => "run the same command again to finish",

@@ -15,10 +15,10 @@ const CONCURRENCY: u32 = 16;
 
 /// Whether a command needs the apps' bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Apps {
-    Needed,
+pub(super) enum Bits {
+    Required,
     /// Missing bits are ignored.
-    NotNeeded,
+    Optional,
 }
 
 /// The desired state in the form that the user gave.
@@ -30,13 +30,13 @@ pub(super) enum Input {
 
 impl Input {
     /// Reads the files that the flags name.
-    pub(super) fn read(flags: &InputFlags, apps: Apps) -> Result<Self, CommandError> {
+    pub(super) fn read(flags: &InputFlags, bits: Bits) -> Result<Self, CommandError> {
         let Some(config) = &flags.files.config else {
             let variables = flags.variables.variables()?;
             let specs = &flags.files.specs;
-            let spec = match apps {
-                Apps::Needed => SpecFile::read(specs, &variables)?,
-                Apps::NotNeeded => SpecFile::read_without_bits(specs, &variables)?,
+            let spec = match bits {
+                Bits::Required => SpecFile::read(specs, &variables)?,
+                Bits::Optional => SpecFile::read_without_bits(specs, &variables)?,
             };
             return Ok(Self::Spec(Box::new(spec)));
         };
@@ -46,7 +46,7 @@ impl Input {
         }
         let apps_dir = flags.apps_dir.clone();
         let apps_dir = apps_dir.or_else(|| variable("APPS_DIR").map(PathBuf::from));
-        let apps_dir = apps_dir.filter(|_| apps == Apps::Needed);
+        let apps_dir = apps_dir.filter(|_| bits == Bits::Required);
         Self::of_config(config, apps_dir.as_deref())
     }
 

@@ -8,7 +8,7 @@ use super::connect::{self, Connected};
 
 /// A space that the flags, the environment or the cf CLI select.
 #[derive(Debug)]
-pub(super) struct Located {
+pub(super) struct SelectedSpace {
     pub(super) space: PushSpace,
     pub(super) org_name: String,
     pub(super) space_name: String,
@@ -16,7 +16,7 @@ pub(super) struct Located {
     pub(super) place: String,
 }
 
-impl Located {
+impl SelectedSpace {
     fn new(space: PushSpace, org_name: &str, space_name: &str) -> Self {
         Self {
             space,
@@ -42,11 +42,15 @@ pub(super) fn find(
     space: Option<&str>,
     help: &str,
     connected: &Connected,
-) -> Result<Located, CommandError> {
+) -> Result<SelectedSpace, CommandError> {
     let fake_org = org.unwrap_or("org");
     let fake_space = space.unwrap_or("space");
     if let Some(guid) = connected.fake_space(fake_org, fake_space) {
-        return Ok(Located::new(PushSpace::guid(guid), fake_org, fake_space));
+        return Ok(SelectedSpace::new(
+            PushSpace::guid(guid),
+            fake_org,
+            fake_space,
+        ));
     }
     let (org, space) = match (org, space) {
         (Some(org), Some(space)) => (org.to_owned(), space.to_owned()),
@@ -55,7 +59,7 @@ pub(super) fn find(
             match (org, space, its_org, its_space) {
                 (None, None, Some(org), Some(space)) => {
                     let guid = PushSpace::guid(space.guid);
-                    return Ok(Located::new(guid, &org.name, &space.name));
+                    return Ok(SelectedSpace::new(guid, &org.name, &space.name));
                 }
                 (None, Some(space), Some(org), _) => (org.name, space.to_owned()),
                 _ => {
@@ -66,7 +70,7 @@ pub(super) fn find(
         }
     };
     let named = PushSpace::named(org.as_str(), space.as_str());
-    Ok(Located::new(named, &org, &space))
+    Ok(SelectedSpace::new(named, &org, &space))
 }
 
 /// The org and space that the cf CLI targets on this foundation.

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Session;
-use super::input::Apps;
+use super::input::Bits;
 use super::{CommandError, Common, Format, files, output};
 
 /// The largest plan that is read, in bytes.
@@ -69,7 +69,7 @@ impl OnlyArgs {
 }
 
 pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
+    let session = Session::open(&args.common, Bits::Required, interrupt).await?;
     let converger = args.only.select(session.converger()?)?.prune(args.prune);
     let shown = show(&session, &converger, args.all, args.out.as_deref()).await?;
     Ok(if args.detailed_exitcode && !shown.is_empty() {

@@ -13,7 +13,7 @@ use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan};
 
 use super::app_flags::AppFlags;
 use super::connect::Connected;
-use super::place::{self, Located};
+use super::place::{self, SelectedSpace};
 use super::{CommandError, Format, Foundation, help, interrupt, output};
 
 /// The longest timeout, the same as for `--timeout`.
@@ -77,7 +77,7 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     let connected = Connected::without_configuration(&args.foundation, interrupt, warnings).await?;
     let org = place::given(args.place.org.as_deref(), "CF_ORG");
     let space = place::given(args.place.space.as_deref(), "CF_SPACE");
-    let Located { space, place, .. } = place::find(
+    let SelectedSpace { space, place, .. } = place::find(
         org.as_deref(),
         space.as_deref(),
         "use --org and --space, or target them with `cf target -o ORG -s SPACE`",

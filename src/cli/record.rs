@@ -60,7 +60,7 @@ impl RecordArgs {
                 Ok(Arc::new(Junit::create(path)?))
             }),
         ];
-        let mut opened: Vec<Opened> = Vec::new();
+        let mut opened: Vec<OpenRecording> = Vec::new();
         for (what, path, create) in asked {
             let Some(path) = path else { continue };
             if let Some(other) = opened.iter().find(|it| is_same(&it.path, path)) {
@@ -89,7 +89,7 @@ impl RecordArgs {
                     .help("choose a file in a folder that exists")
             })?;
             let path = path.clone();
-            opened.push(Opened {
+            opened.push(OpenRecording {
                 what,
                 path,
                 recording,
@@ -105,14 +105,14 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || canonical(one).is_some_and(|one| canonical(other) == Some(one))
 }
 
-struct Opened {
+struct OpenRecording {
     what: &'static str,
     path: PathBuf,
     recording: Arc<dyn Recording>,
 }
 
 /// The recordings of a run. They are completed on drop, whatever the outcome of the run.
-pub(super) struct Recordings(Vec<Opened>);
+pub(super) struct Recordings(Vec<OpenRecording>);
 
 impl Recordings {
     pub(super) fn sinks(&self) -> Vec<Arc<dyn EventSink>> {
@@ -125,7 +125,7 @@ impl Recordings {
 
 impl Drop for Recordings {
     fn drop(&mut self) {
-        for Opened {
+        for OpenRecording {
             what,
             path,
             recording,

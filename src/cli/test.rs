@@ -227,7 +227,7 @@ fn tester(args: &TestArgs, session: &Session, test: ScalingTest) -> Tester {
     if let Some(wait) = args.policy_wait {
         tester = tester.policy_wait(wait);
     }
-    tester = session.connected.on_fake(tester);
+    tester = session.connected.use_mock(tester);
     match &args.router {
         Some(router) => tester.router(router),
         None => tester,

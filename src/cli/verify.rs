@@ -6,7 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Session;
-use super::input::Apps;
+use super::input::Bits;
 use super::plan::OnlyArgs;
 use super::{CommandError, Common, Format, output};
 
@@ -37,7 +37,7 @@ pub(super) async fn run(
     args: VerifyArgs,
     interrupt: &CancellationToken,
 ) -> Result<u8, CommandError> {
-    let session = Session::open(&args.common, Apps::Needed, interrupt).await?;
+    let session = Session::open(&args.common, Bits::Required, interrupt).await?;
     let converger = args.only.select(session.converger()?)?;
     let drift = match args.wait {
         Some(wait) => converger.verify_within(wait).await?,

@@ -20,7 +20,7 @@ const LONGEST_HOST: usize = 63;
 
 /// The state that a run needs before it creates the first clone.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct ClonePlan {
     /// The GUID of the target space.
     pub(super) space: String,
     /// The source's droplet, if it has one.
@@ -61,7 +61,7 @@ struct HostRoutes<'s> {
 impl Cloner {
     /// Reads the source and the target space. Deletes only copies of droplets from an
     /// interrupted run that no clone can use.
-    pub(super) async fn prepare(&self, names: Vec<String>) -> Result<Prepared, CloneError> {
+    pub(super) async fn prepare(&self, names: Vec<String>) -> Result<ClonePlan, CloneError> {
         let client = &self.client;
         let source_space = self.space.find(client).await?;
         let space = match &self.target {
@@ -108,7 +108,7 @@ impl Cloner {
                 destinations,
             }
         });
-        Ok(Prepared {
+        Ok(ClonePlan {
             space,
             clones: clones.collect(),
             droplet: source.droplet,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
 
-use super::prepare::{NewClone, Prepared};
+use super::prepare::{ClonePlan, NewClone};
 use super::{CloneError, CloneFailure, CloneOutcome, CloneResult, ClonedApp, Cloner};
 use crate::capi::batch_poll::{BatchPoll, Droplets, RunningApps};
 use crate::capi::client::Client;
@@ -20,9 +20,9 @@ use crate::push::cleanup::Cleanup;
 use crate::push::{AppState, ProcessStatus, lowercase, urls_of};
 
 /// A run that creates clones.
-struct Cloning<'a> {
+struct CloneRun<'a> {
     client: &'a Client,
-    prepared: &'a Prepared,
+    prepared: &'a ClonePlan,
     starts: bool,
     cleanup: Cleanup<'a>,
     copies: BatchPoll<Droplets>,
@@ -34,19 +34,19 @@ struct Cloning<'a> {
 }
 
 /// A clone with the reason why it could not be finished, if any.
-struct Progressed {
+struct CloneState {
     app: ClonedApp,
     failure: Option<CloneFailure>,
 }
 
 impl Cloner {
-    pub(super) async fn create(&self, prepared: Prepared) -> Result<CloneOutcome, CloneError> {
+    pub(super) async fn create(&self, prepared: ClonePlan) -> Result<CloneOutcome, CloneError> {
         let (client, prepared) = (&self.client, &prepared);
         let names = prepared.clones.iter();
         let names: Vec<&str> = names.map(|clone| clone.name.as_str()).collect();
         let (space, manifest) = (&prepared.space, &prepared.manifest);
         let cleanup = Cleanup::prepare(client, "run", space, manifest, &names);
-        let cloning = Cloning {
+        let cloning = CloneRun {
             client,
             prepared,
             starts: self.starts,
@@ -81,7 +81,7 @@ impl NewClone {
     }
 }
 
-impl Cloning<'_> {
+impl CloneRun<'_> {
     /// Applies the manifest to all clones that were not started. If the Cloud Controller
     /// refuses it, deletes the apps and routes that it created.
     async fn apply_manifest(&self) -> Result<(), Error> {
@@ -106,7 +106,7 @@ impl Cloning<'_> {
     }
 
     /// Gives each clone its droplet and starts it, in parallel.
-    async fn create_all(&self) -> Result<Vec<Progressed>, Error> {
+    async fn create_all(&self) -> Result<Vec<CloneState>, Error> {
         let mut existing = self.existing().await?;
         let routes = &self.routes_to_map(&existing).await?;
         let clones = self.prepared.clones.iter();
@@ -150,7 +150,7 @@ impl Cloning<'_> {
         clone: &NewClone,
         app: Option<App>,
         routes: &HashMap<String, String>,
-    ) -> Progressed {
+    ) -> CloneState {
         let mut step = "finding";
         let created = match &app {
             Some(app) => {
@@ -159,7 +159,7 @@ impl Cloning<'_> {
                 let context = StepContext::in_phase(Some(Phase::Clones), target, "cloning");
                 let created = async {
                     self.map_routes(clone, app, routes, &mut step).await?;
-                    self.give_droplet(clone, app, &mut step).await
+                    self.deploy_droplet(clone, app, &mut step).await
                 };
                 self.client.events().step(context, created).await
             }
@@ -173,7 +173,7 @@ impl Cloning<'_> {
             self.cleanup.delete_app(app, None).await;
         }
         self.count(Phase::Clones, created.is_ok());
-        let mut progressed = Progressed {
+        let mut progressed = CloneState {
             app: ClonedApp {
                 name: clone.name.clone(),
                 guid: app.map(|app| app.guid),
@@ -222,7 +222,7 @@ impl Cloning<'_> {
 
     /// Copies the source's droplet to a clone, sets it, and starts the clone. `step`
     /// becomes the name of the last step.
-    async fn give_droplet(
+    async fn deploy_droplet(
         &self,
         clone: &NewClone,
         app: &App,
@@ -264,11 +264,11 @@ impl Cloning<'_> {
     }
 
     /// Waits until an instance of each process of each clone runs.
-    async fn await_instances(&self, clones: &mut [Progressed]) {
+    async fn await_instances(&self, clones: &mut [CloneState]) {
         let started = clones
             .iter_mut()
             .filter(|clone| self.starts && clone.is_cloned());
-        let started: Vec<&mut Progressed> = started.collect();
+        let started: Vec<&mut CloneState> = started.collect();
         let (phase, total) = (Phase::Instances, started.len());
         if total == 0 {
             return;
@@ -303,7 +303,7 @@ impl Cloning<'_> {
 
     /// Reads the URLs of the clones, and the processes that no wait has read. A failure
     /// is a warning.
-    async fn describe(&self, clones: &mut [Progressed]) {
+    async fn describe(&self, clones: &mut [CloneState]) {
         let guids = clones.iter().filter(|clone| clone.is_cloned());
         let guids: Vec<String> = guids.filter_map(|it| it.app.guid.clone()).collect();
         if guids.is_empty() {
@@ -345,8 +345,8 @@ impl Cloning<'_> {
 
     /// Removes the annotation of unfinished clones once all are finished. Otherwise the
     /// same run could not be repeated, because the finished clones would exist already.
-    async fn finish(&self, clones: &mut [Progressed]) {
-        if !clones.iter().all(Progressed::is_cloned) {
+    async fn finish(&self, clones: &mut [CloneState]) {
+        if !clones.iter().all(CloneState::is_cloned) {
             return;
         }
         let names = clones.iter().map(|clone| clone.app.name.as_str());
@@ -395,7 +395,7 @@ type Urls = HashMap<String, Vec<String>>;
 /// The processes of apps, by the app's GUID.
 type Processes = HashMap<String, Vec<Process>>;
 
-impl Progressed {
+impl CloneState {
     fn is_cloned(&self) -> bool {
         self.app.result == CloneResult::Cloned && self.app.guid.is_some()
     }

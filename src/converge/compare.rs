@@ -22,7 +22,7 @@ pub(crate) struct EntryDifference {
 impl EntryDifference {
     fn new(path: &[&str], was: Value, value: Value) -> Option<Self> {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-        (!mean_the_same(&path, &was, &value)).then_some(Self { path, was, value })
+        (!are_equivalent(&path, &was, &value)).then_some(Self { path, was, value })
     }
 
     /// A difference that the Cloud Controller reports, and the position of the app in the
@@ -42,12 +42,12 @@ impl EntryDifference {
             return None;
         }
         let (was, value) = (difference.was.into(), difference.value.into());
-        (!mean_the_same(&path, &was, &value)).then_some((at, Self { path, was, value }))
+        (!are_equivalent(&path, &was, &value)).then_some((at, Self { path, was, value }))
     }
 }
 
 /// Whether two values mean the same.
-fn mean_the_same(path: &[String], was: &Value, value: &Value) -> bool {
+fn are_equivalent(path: &[String], was: &Value, value: &Value) -> bool {
     if was == value || (is_empty(was) && is_empty(value)) {
         return true;
     }

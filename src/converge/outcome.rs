@@ -287,7 +287,7 @@ impl Failure {
     fn cause_key(&self) -> String {
         let of_connection = match &self.error {
             Error::Unreachable { url, .. } => Some(format!("cannot reach {url}")),
-            Error::NoAnswer { .. } => Some("no response".to_owned()),
+            Error::NoResponse { .. } => Some("no response".to_owned()),
             _ => None,
         };
         of_connection.unwrap_or_else(|| {

@@ -100,7 +100,7 @@ async fn every_step_of_a_plan_is_necessary(#[case] dialect: Dialect, #[case] wor
     for (old, new) in &changes {
         let without = |index| without_step(dialect, workflow, old.as_ref(), new, index);
         let steps = stream::iter(0..).map(without).buffered(WORLDS);
-        let steps: Vec<Left> = steps
+        let steps: Vec<RemainingDrift> = steps
             .take_while(|left| std::future::ready(left.is_some()))
             .map(Option::unwrap)
             .collect()
@@ -112,7 +112,7 @@ async fn every_step_of_a_plan_is_necessary(#[case] dialect: Dialect, #[case] wor
 }
 
 /// A step, and the drift that remains without it.
-type Left = (String, usize);
+type RemainingDrift = (String, usize);
 
 /// Converges to `old`, then to `new` without one step.
 async fn without_step(
@@ -121,7 +121,7 @@ async fn without_step(
     old: Option<&Config>,
     new: &Config,
     index: usize,
-) -> Option<Left> {
+) -> Option<RemainingDrift> {
     let (mock, client) = foundation(dialect).await;
     if let Some(old) = old {
         let outcome = old
@@ -134,7 +134,7 @@ async fn without_step(
     let converger = new.converger(&client, workflow);
     let bits = converger.prepare().await.unwrap();
     let mut seen = converger.observe_and_plan(bits, false).await.unwrap();
-    let step = take_out(dialect, &mut seen.plan, index)?;
+    let step = remove_step(dialect, &mut seen.plan, index)?;
     let ObservedPlan { observed, plan } = &seen;
     apply::apply(&client, &new.desired, observed, bits, plan, DEFAULT_BATCH).await;
     let seen = converger.observe_and_plan(bits, true).await.unwrap();
@@ -145,7 +145,7 @@ async fn without_step(
 }
 
 /// Removes a step from a plan, and returns its description.
-fn take_out(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<String> {
+fn remove_step(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<String> {
     for resource in &mut plan.resources {
         let mut needed = resource
             .steps

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::download::Files;
 use super::left_out::Routes;
 use super::observed::{Observed, ObservedApp, ObservedService, ObservedSpace};
-use super::secrets::{Hiding, Secrets};
+use super::secrets::{Redaction, Secrets};
 use super::{Export, ExportError, Exporter, text};
 use crate::capi::model::{self, CLONE_ANNOTATION, Labels, MANAGED_BY_LABEL, PREFIX_ANNOTATION};
 use crate::desired::{
@@ -67,7 +67,7 @@ impl Exporter {
             without_bits: 0,
         };
         let desired = builder.desired()?;
-        observed.warn_of_unsaid(&mut builder.warnings);
+        observed.warn_of_left_out(&mut builder.warnings);
         let Builder {
             secrets,
             warnings,
@@ -190,13 +190,9 @@ impl Builder<'_> {
                 let credentials = Value::Object(service.credentials.clone());
                 let place = format!("the service instance {name}");
                 let owner = self.owner(space, name);
-                let hidden = self.secrets.hide(
-                    &credentials,
-                    Hiding::Everything,
-                    "credentials",
-                    &owner,
-                    &place,
-                );
+                let hidden =
+                    self.secrets
+                        .hide(&credentials, Redaction::All, "credentials", &owner, &place);
                 let hidden = hidden.as_object().cloned();
                 ServiceKind::UserProvided {
                     credentials: hidden.filter(|credentials| !credentials.is_empty()),
@@ -290,8 +286,8 @@ impl Builder<'_> {
         tidy(&mut manifest);
         if let Some(Value::Object(env)) = manifest.get_mut("env") {
             let hiding = match self.exporter.values || self.exporter.seed {
-                true => Hiding::Secrets,
-                false => Hiding::Everything,
+                true => Redaction::Secrets,
+                false => Redaction::All,
             };
             let owner = self.owner(space, &app.name);
             let place = format!("the app {}", app.name);

@@ -25,7 +25,7 @@ pub(super) struct Files {
 }
 
 /// A droplet that is wanted as a file.
-struct Wanted<'o> {
+struct Download<'o> {
     /// One app that has it.
     app: &'o str,
     droplet: &'o Droplet,
@@ -56,7 +56,7 @@ impl Exporter {
                 if let Some(checksum) = &droplet.checksum {
                     by_checksum.insert(checksum, name.clone());
                 }
-                wanted.push(Wanted {
+                wanted.push(Download {
                     app: &app.name,
                     droplet,
                     file: folder.join(&name),
@@ -72,8 +72,8 @@ impl Exporter {
     }
 
     /// Downloads a droplet beside its file, and renames it once it is complete.
-    async fn fetch(&self, wanted: &Wanted<'_>) -> Result<(), ExportError> {
-        let Wanted { app, droplet, file } = wanted;
+    async fn fetch(&self, wanted: &Download<'_>) -> Result<(), ExportError> {
+        let Download { app, droplet, file } = wanted;
         let expected = droplet.checksum.as_deref();
         if expected.is_some() && file.is_file() {
             let checksum = checksum_of(file, expected).await?;
@@ -91,8 +91,8 @@ impl Exporter {
         std::fs::rename(&part, file).map_err(failed(file))
     }
 
-    async fn fetch_to(&self, part: &Path, wanted: &Wanted<'_>) -> Result<(), ExportError> {
-        let Wanted { app, droplet, .. } = wanted;
+    async fn fetch_to(&self, part: &Path, wanted: &Download<'_>) -> Result<(), ExportError> {
+        let Download { app, droplet, .. } = wanted;
         let downloaded = self.client.download_droplet(&droplet.guid, part).await;
         downloaded.map_err(|source| ExportError::Droplet {
             app: (*app).to_owned(),

@@ -17,7 +17,7 @@ const MOST_NAMES: usize = 5;
 
 /// Lists of what a spec cannot say, or not all of.
 #[derive(Debug, Default)]
-pub(super) struct Unsaid {
+pub(super) struct LeftOut {
     /// The routes of the spaces.
     routes: Vec<Route>,
     staging_groups: Vec<SecurityGroup>,
@@ -30,14 +30,14 @@ pub(super) struct Unsaid {
 }
 
 impl Exporter {
-    pub(super) async fn unsaid(
+    pub(super) async fn left_out(
         &self,
         spaces: &[Space],
         services: &[ObservedService],
-    ) -> Result<Unsaid, Error> {
+    ) -> Result<LeftOut, Error> {
         let client = &self.client;
         if spaces.is_empty() {
-            return Ok(Unsaid::default());
+            return Ok(LeftOut::default());
         }
         let spaces: Vec<&str> = spaces.iter().map(|space| space.guid.as_str()).collect();
         let instances = services.iter().map(|it| it.instance.guid.as_str());
@@ -51,7 +51,7 @@ impl Exporter {
             client.service_keys_of(&managed),
             client.route_bindings_of(&instances),
         )?;
-        Ok(Unsaid {
+        Ok(LeftOut {
             routes,
             staging_groups,
             keys,
@@ -70,7 +70,7 @@ pub(super) struct Routes<'o> {
 
 impl<'o> Routes<'o> {
     pub(super) fn of(observed: &'o Observed) -> Self {
-        let routes = observed.unsaid.routes.iter();
+        let routes = observed.left_out.routes.iter();
         Self {
             known: routes.map(|it| (route_text(&it.url), it)).collect(),
             spaces: observed
@@ -129,31 +129,34 @@ impl<'o> Routes<'o> {
 
 impl Observed {
     /// Warnings of what is in no part of the spec.
-    pub(super) fn warn_of_unsaid(&self, warnings: &mut Vec<String>) {
-        let unsaid = &self.unsaid;
+    pub(super) fn warn_of_left_out(&self, warnings: &mut Vec<String>) {
+        let left_out = &self.left_out;
         if self.spaces.is_empty() {
             warnings.push("spaces: there are none, or they are not visible to the user".to_owned());
         }
-        let idle = unsaid.routes.iter().filter(|it| it.destinations.is_empty());
+        let idle = left_out
+            .routes
+            .iter()
+            .filter(|it| it.destinations.is_empty());
         let mut idle: Vec<&str> = idle.map(|route| route.url.as_str()).collect();
         idle.sort_unstable();
         if !idle.is_empty() {
             warnings.push(format!("routes without an app: {}", listed(&idle)));
         }
         self.warn_of_domains(warnings);
-        for group in &unsaid.staging_groups {
+        for group in &left_out.staging_groups {
             warnings.push(format!("the security group {} for staging", group.name));
         }
         for (instances, what) in [
-            (&unsaid.keys, "service key"),
-            (&unsaid.route_bindings, "route binding"),
+            (&left_out.keys, "service key"),
+            (&left_out.route_bindings, "route binding"),
         ] {
             for (name, count) in self.counted(instances) {
                 let s = if count == 1 { "" } else { "s" };
                 warnings.push(format!("{count} {what}{s} of the service instance {name}"));
             }
         }
-        for broker in &unsaid.brokers {
+        for broker in &left_out.brokers {
             warnings.push(format!("the space-scoped service broker {broker}"));
         }
         self.warn_of_shared_services(warnings);
@@ -163,7 +166,7 @@ impl Observed {
     /// Domains of other orgs, in which apps have routes.
     fn warn_of_domains(&self, warnings: &mut Vec<String>) {
         let used: HashSet<&str> = self
-            .unsaid
+            .left_out
             .routes
             .iter()
             .map(|it| it.domain.as_str())

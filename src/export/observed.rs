@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use futures::try_join;
 use serde_json::{Map, Value};
 
-use super::left_out::{self, Unsaid};
+use super::left_out::{self, LeftOut};
 use super::{ExportError, Exporter};
 use crate::capi::error::Error;
 use crate::capi::model;
@@ -28,7 +28,7 @@ pub(super) struct Observed {
     pub(super) policies: BTreeSet<NetworkPolicy>,
     pub(super) plans: HashMap<String, model::ServicePlan>,
     pub(super) spaces: Vec<ObservedSpace>,
-    pub(super) unsaid: Unsaid,
+    pub(super) left_out: LeftOut,
 }
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Exporter {
             async { Ok::<_, Error>(self.manifests_of(&apps).await) },
         )?;
         let manifests = manifests?;
-        let unsaid = self.unsaid(&spaces, &services).await?;
+        let left_out = self.left_out(&spaces, &services).await?;
         security_groups.sort_by(|a, b| a.name.cmp(&b.name));
         security_groups.dedup_by(|a, b| a.guid == b.guid);
         let plans = services.iter();
@@ -156,7 +156,7 @@ impl Exporter {
             policies,
             plans: plans.map(|plan| (plan.guid.clone(), plan)).collect(),
             spaces: spaces.into_iter().map(|space| parts.of(space)).collect(),
-            unsaid,
+            left_out,
             org,
         })
     }

@@ -36,10 +36,10 @@ const SECRET_WORDS: [&str; 9] = [
 
 /// Which values are replaced by variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hiding {
+pub(super) enum Redaction {
     /// Values that look secret, by their name or by themselves.
     Secrets,
-    Everything,
+    All,
 }
 
 /// Collects the variables of a spec.
@@ -69,7 +69,7 @@ impl Secrets {
     pub(super) fn hide(
         &mut self,
         value: &Value,
-        hiding: Hiding,
+        hiding: Redaction,
         key: &str,
         owner: &str,
         place: &str,
@@ -90,7 +90,7 @@ impl Secrets {
     fn hide_leaf_or_tree(
         &mut self,
         value: &Value,
-        hiding: Hiding,
+        hiding: Redaction,
         key: &str,
         path: &str,
         owner: &str,
@@ -129,9 +129,9 @@ impl Secrets {
     }
 }
 
-fn is_hidden(value: &Value, hiding: Hiding, key: &str) -> bool {
+fn is_hidden(value: &Value, hiding: Redaction, key: &str) -> bool {
     let text = value.as_str().unwrap_or_default();
-    hiding == Hiding::Everything || is_secret(key, text)
+    hiding == Redaction::All || is_secret(key, text)
 }
 
 /// Whether a value looks secret, by its name or because it is a URL with a user.
@@ -178,7 +178,7 @@ mod tests {
     fn variables_are_unique_and_have_the_place_of_their_values() {
         let mut secrets = Secrets::new(false, std::iter::once("((b-x))".to_owned()));
         let credentials = json!({"uri": "x", "hosts": ["a", {"port": 1}]});
-        let hidden = secrets.hide(&credentials, Hiding::Everything, "credentials", "db", "db");
+        let hidden = secrets.hide(&credentials, Redaction::All, "credentials", "db", "db");
         assert_eq!(
             hidden,
             json!({
@@ -186,9 +186,9 @@ mod tests {
                 "hosts": ["((db-credentials_hosts_0))", {"port": "((db-credentials_hosts_1_port))"}],
             })
         );
-        secrets.hide(&json!("y"), Hiding::Everything, "a.b", "db", "db");
-        secrets.hide(&json!("y"), Hiding::Everything, "a b", "db", "db");
-        let taken = secrets.hide(&json!("y"), Hiding::Everything, "x", "b", "b");
+        secrets.hide(&json!("y"), Redaction::All, "a.b", "db", "db");
+        secrets.hide(&json!("y"), Redaction::All, "a b", "db", "db");
+        let taken = secrets.hide(&json!("y"), Redaction::All, "x", "b", "b");
         assert_eq!(taken, json!("((b-x-2))"));
         let names: Vec<String> = secrets
             .into_variables()
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_seed_has_made_up_values() {
         let mut secrets = Secrets::new(true, std::iter::empty());
-        let hidden = secrets.hide(&json!("x"), Hiding::Secrets, "TOKEN", "web", "web");
+        let hidden = secrets.hide(&json!("x"), Redaction::Secrets, "TOKEN", "web", "web");
         assert_eq!(hidden, json!(MADE_UP));
         assert!(secrets.into_variables().is_empty());
     }

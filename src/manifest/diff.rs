@@ -218,7 +218,7 @@ impl ManifestDiff {
                     }
                 }
             }
-            (desired, current) if mean_the_same(path, desired, current) => {}
+            (desired, current) if are_equivalent(path, desired, current) => {}
             (desired, current) => {
                 let (was, now) = (current.clone(), desired.clone());
                 self.0.insert(path.clone(), Change::Replace { was, now });
@@ -286,7 +286,7 @@ fn normal(path: &Path, value: &Value) -> Option<serde_json::Value> {
     normalized(&path, &serde_json::to_value(value).unwrap_or_default())
 }
 
-fn mean_the_same(path: &Path, desired: &Value, current: &Value) -> bool {
+fn are_equivalent(path: &Path, desired: &Value, current: &Value) -> bool {
     desired == current
         || (desired.scalar_text().is_some() && desired.scalar_text() == current.scalar_text())
         || normal(path, desired) == normal(path, current)
@@ -315,7 +315,7 @@ fn lines(manifest: &Value, diff: &ManifestDiff, redact_env: bool) -> Vec<DiffLin
     };
     let changes = diff.0.iter().map(|(path, change)| hidden(path, change));
     let diff = ManifestDiff(changes.collect());
-    let mut shown = Shown {
+    let mut shown = DiffText {
         diff: &diff,
         lines: Vec::new(),
     };
@@ -356,12 +356,12 @@ fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
     }
 }
 
-struct Shown<'a> {
+struct DiffText<'a> {
     diff: &'a ManifestDiff,
     lines: Vec<DiffLine>,
 }
 
-impl Shown<'_> {
+impl DiffText<'_> {
     /// Adds a value with its key, or as an item of a list. `first` precedes the first
     /// line, `rest` the others.
     fn value(&mut self, key: Option<&Value>, value: &Value, path: &Path, first: &str, rest: &str) {

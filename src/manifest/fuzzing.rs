@@ -29,7 +29,7 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     };
     // YAML that is not a manifest tests the writer as well.
     let written = value.render();
-    same(&value, Value::parse(&written), &written)?;
+    check_same(&value, Value::parse(&written), &written)?;
 
     let Ok(manifest) = Manifest::from_value(value) else {
         return Ok(());
@@ -38,10 +38,10 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     let written = manifest.render();
     let again = Value::parse(&written).map_err(|error| error.to_string());
     let again = again.and_then(|it| Manifest::from_value(it).map_err(|error| error.reason));
-    same(&manifest, again, &written)
+    check_same(&manifest, again, &written)
 }
 
-fn same<T, E>(value: &T, again: Result<T, E>, written: &str) -> Result<(), String>
+fn check_same<T, E>(value: &T, again: Result<T, E>, written: &str) -> Result<(), String>
 where
     T: Debug + PartialEq,
     E: Debug,
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn differences_are_reported() {
-        let error = same(&1, Ok::<_, ()>(2), "two").unwrap_err();
+        let error = check_same(&1, Ok::<_, ()>(2), "two").unwrap_err();
         assert!(
             error.contains("Ok(1)") && error.contains("Ok(2)"),
             "{error}"

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret;
 
 use super::app_source::{AppSource, DockerImage, PackedBits};
 use super::pusher::Pusher;
-use super::upload::{self, Known};
+use super::upload::{self, KnownFiles};
 use super::{AppState, PushFailure, stage};
 use crate::capi::deploy::DeploymentResult;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
@@ -42,7 +42,7 @@ impl Pusher<'_> {
         app: &App,
         source: &AppSource,
         package: Option<&String>,
-        known: &Known,
+        known: &KnownFiles,
     ) -> Result<AppRun, PushFailure> {
         let uploaded = self.upload_source(app, source, package, known);
         let uploaded = uploaded
@@ -76,7 +76,7 @@ impl Pusher<'_> {
         app: &App,
         source: &AppSource,
         package: Option<&String>,
-        known: &Known,
+        known: &KnownFiles,
     ) -> Result<Uploaded, Error> {
         match (source, package) {
             (AppSource::Bits(_), Some(package)) => {
@@ -99,7 +99,12 @@ impl Pusher<'_> {
         }
     }
 
-    async fn upload(&self, app: &App, packed: &PackedBits, known: &Known) -> Result<String, Error> {
+    async fn upload(
+        &self,
+        app: &App,
+        packed: &PackedBits,
+        known: &KnownFiles,
+    ) -> Result<String, Error> {
         let payload = {
             // The semaphore is never closed, so this always succeeds.
             let _permit = self.zipping.acquire().await.ok();

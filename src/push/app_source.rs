@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::PushError;
 use super::bits::Bits;
-use super::upload::{Known, Payload};
+use super::upload::{KnownFiles, Payload};
 use crate::capi::error::Error;
 use crate::manifest::{Application, Manifest};
 
@@ -37,7 +37,7 @@ pub(super) struct PackedBits {
 }
 
 impl PackedBits {
-    pub(super) async fn payload(&self, known: &Known) -> Result<&Payload, Error> {
+    pub(super) async fn payload(&self, known: &KnownFiles) -> Result<&Payload, Error> {
         self.payload
             .get_or_try_init(|| Payload::of(&self.bits, known))
             .await

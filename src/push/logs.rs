@@ -57,7 +57,7 @@ enum Staging {
 /// The logs of the stagings of a push.
 pub(super) struct StagingLogs {
     followed: mpsc::UnboundedSender<Followed>,
-    /// The logs to follow, which [`StagingLogs::beside`] takes.
+    /// The logs to follow, which [`StagingLogs::follow_during`] takes.
     queue: tokio::sync::Mutex<mpsc::UnboundedReceiver<Followed>>,
     /// The last lines of each app, by the app's name.
     last: Mutex<HashMap<String, VecDeque<String>>>,
@@ -124,7 +124,11 @@ impl StagingLogs {
     }
 
     /// Runs `push`, reads the logs in parallel, and reads the last lines afterwards.
-    pub(super) async fn beside<T>(&self, client: &Client, push: impl Future<Output = T>) -> T {
+    pub(super) async fn follow_during<T>(
+        &self,
+        client: &Client,
+        push: impl Future<Output = T>,
+    ) -> T {
         let mut queue = self.queue.lock().await;
         let mut readers = FuturesUnordered::new();
         let mut push = std::pin::pin!(push);
@@ -158,7 +162,7 @@ impl StagingLogs {
     fn last_lines_timeout(&self) -> Duration {
         if self.is_given_up.load(Ordering::Relaxed) {
             Duration::ZERO
-        } else if self.works() || self.has_failed_staging.load(Ordering::Relaxed) {
+        } else if self.is_available() || self.has_failed_staging.load(Ordering::Relaxed) {
             LAST_LINES_TIMEOUT
         } else {
             FIRST_ANSWER_TIMEOUT
@@ -166,7 +170,7 @@ impl StagingLogs {
     }
 
     /// Whether log-cache has answered and is not given up.
-    fn works(&self) -> bool {
+    fn is_available(&self) -> bool {
         self.has_answered.load(Ordering::Relaxed) && !self.is_given_up.load(Ordering::Relaxed)
     }
 
@@ -198,7 +202,7 @@ impl StagingLogs {
             }
         }
         log.read().await;
-        if *staging.borrow() == Staging::Failed && self.works() {
+        if *staging.borrow() == Staging::Failed && self.is_available() {
             tokio::time::sleep(FIRST_PAUSE).await;
             log.read().await;
         }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::app_source::AppSource;
 use super::cleanup::Cleanup;
 use super::logs::StagingLogs;
-use super::upload::{self, Known};
+use super::upload::{self, KnownFiles};
 use super::{ProcessStatus, PushFailure, PushPlan, PushResult, PushedApp, bits, lowercase, plan};
 use crate::capi::batch_poll::{BatchPoll, Builds, Packages, RunningApps};
 use crate::capi::client::Client;
@@ -122,7 +122,7 @@ impl<'a> Pusher<'a> {
                 never = self.running.run(self.client) => match never {},
             }
         };
-        let mut pushed: Vec<PushedJob> = self.logs.beside(self.client, pushed).await;
+        let mut pushed: Vec<PushedJob> = self.logs.follow_during(self.client, pushed).await;
         let failures = pushed.iter_mut().filter_map(|it| it.failure.as_mut());
         for failure in failures.filter(|failure| failure.step == super::app::STAGING) {
             failure.log = self.logs.last(&failure.app);
@@ -138,7 +138,7 @@ impl<'a> Pusher<'a> {
         app: Option<App>,
         source: &AppSource,
         package: Option<&String>,
-        known: &Known,
+        known: &KnownFiles,
     ) -> PushedJob {
         let mut outcome = PushedApp {
             guid: app.as_ref().map(|app| app.guid.clone()),
@@ -158,7 +158,7 @@ impl<'a> Pusher<'a> {
                 let pushed = self.push_app(app, source, package, known);
                 self.client.events().step(context, pushed).await
             }
-            None => Err(vanished(&outcome.name)),
+            None => Err(app_deleted_meanwhile(&outcome.name)),
         };
         self.count(result.is_ok());
         outcome.steps = self.steps_of(&outcome.name);
@@ -241,7 +241,7 @@ impl<'a> Pusher<'a> {
         &self,
         apps: &[Option<App>],
         packages: &HashMap<String, String>,
-    ) -> Result<Known, Error> {
+    ) -> Result<KnownFiles, Error> {
         let sent = apps.iter().zip(self.sources).filter_map(|(app, source)| {
             let app = app.as_ref()?;
             match source {
@@ -278,7 +278,7 @@ fn is_refused(error: &Error) -> bool {
     error.is_refused_work() && !error.has_code(STAGING_IN_PROGRESS)
 }
 
-fn vanished(name: &str) -> PushFailure {
+fn app_deleted_meanwhile(name: &str) -> PushFailure {
     PushFailure {
         app: name.to_owned(),
         step: "finding",

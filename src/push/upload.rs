@@ -24,38 +24,41 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The files that the Cloud Controller already has.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Known(HashSet<FileId>);
+pub(crate) struct KnownFiles(HashSet<FileId>);
 
 /// Asks which files do not have to be uploaded.
 ///
 /// The request contains only files that the Cloud Controller's pool accepts. If there are
 /// none, no request is sent. If the Cloud Controller does not support the request,
 /// everything is uploaded.
-pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Known, Error> {
+pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<KnownFiles, Error> {
     let resources = all.iter().flat_map(|bits| bits.resources());
     let asked: HashMap<FileId, bits::Resource<'_>> = resources.map(|it| (it.sha1, it)).collect();
     let mut resources: Vec<Resource<'_>> = asked.values().map(resource).collect();
     if resources.is_empty() {
-        return Ok(Known::default());
+        return Ok(KnownFiles::default());
     }
     resources.sort_by_key(|resource| resource.path);
     let matched: HashSet<String> = match client.known_resources(&resources).await {
         Ok(matched) => matched.into_iter().collect(),
-        Err(error) if is_no_answer(&error) => {
+        Err(error) if is_no_response(&error) => {
             tracing::debug!(%error, "everything is uploaded");
-            return Ok(Known::default());
+            return Ok(KnownFiles::default());
         }
         Err(error) => return Err(error),
     };
     // Ignores files that were not in the request.
     let known = asked.into_keys().filter(|it| matched.contains(&hex(it)));
-    Ok(Known(known.collect()))
+    Ok(KnownFiles(known.collect()))
 }
 
 /// Whether the Cloud Controller does not support the request, because it is too old or
 /// its pool is switched off. After an expired login, the upload would fail too.
-fn is_no_answer(error: &Error) -> bool {
-    let is_refused = matches!(error, Error::Refused { .. } | Error::NotUnderstood { .. });
+fn is_no_response(error: &Error) -> bool {
+    let is_refused = matches!(
+        error,
+        Error::Refused { .. } | Error::UnexpectedResponse { .. }
+    );
     is_refused && !error.is_unauthorized()
 }
 
@@ -81,7 +84,7 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// Zips the files that are not known.
-    pub(crate) async fn of(bits: &Bits, known: &Known) -> Result<Self, Error> {
+    pub(crate) async fn of(bits: &Bits, known: &KnownFiles) -> Result<Self, Error> {
         let matched = bits.resources().filter(|it| known.0.contains(&it.sha1));
         let matched: Vec<Resource<'_>> = matched.map(|it| resource(&it)).collect();
         let is_partial = !matched.is_empty();
@@ -111,7 +114,7 @@ impl Payload {
         Uploading {
             what: format!("uploading the bits of {name}"),
             app,
-            kind: Kind::Package { bits: &self.sha256 },
+            kind: UploadTarget::Package { bits: &self.sha256 },
             file: Upload {
                 name: name.to_owned(),
                 resources: Some(self.resources.clone()),
@@ -149,7 +152,7 @@ pub(crate) async fn ready_package(
     match package(client, name, app, payload, waits).await {
         // Known files may disappear from the pool before they are used.
         Err(error) if error.is_failed_work() && payload.is_partial => {
-            let all = Payload::of(bits, &Known::default()).await?;
+            let all = Payload::of(bits, &KnownFiles::default()).await?;
             package(client, name, app, &all, waits).await
         }
         outcome => outcome,
@@ -171,7 +174,7 @@ async fn package(
     };
     match ready {
         Err(error) if error.is_failed_work() => {
-            discard(client, Kind::Package { bits: "" }, &package).await;
+            discard(client, UploadTarget::Package { bits: "" }, &package).await;
             Err(error)
         }
         outcome => outcome.map(|()| package),
@@ -193,7 +196,7 @@ pub(crate) async fn upload_droplet(
     Uploading {
         what: format!("uploading the droplet of {name}"),
         app,
-        kind: Kind::Droplet,
+        kind: UploadTarget::Droplet,
         file: Upload {
             name: name.to_owned(),
             resources: None,
@@ -206,7 +209,7 @@ pub(crate) async fn upload_droplet(
 
 /// The resource that a file is uploaded to.
 #[derive(Debug, Clone, Copy)]
-enum Kind<'a> {
+enum UploadTarget<'a> {
     /// A package, with the SHA-256 of its bits.
     Package {
         bits: &'a str,
@@ -219,7 +222,7 @@ struct Uploading<'a> {
     what: String,
     /// The GUID of the app.
     app: &'a str,
-    kind: Kind<'a>,
+    kind: UploadTarget<'a>,
     file: Upload,
 }
 
@@ -245,27 +248,27 @@ impl Uploading<'_> {
 
     async fn create(&self, client: &Client) -> Result<String, Error> {
         match self.kind {
-            Kind::Package { bits } => client.create_package(self.app, bits).await,
-            Kind::Droplet => client.create_droplet(self.app).await,
+            UploadTarget::Package { bits } => client.create_package(self.app, bits).await,
+            UploadTarget::Droplet => client.create_droplet(self.app).await,
         }
     }
 
     async fn upload(&self, client: &Client, guid: &str) -> Result<(), Error> {
         let (what, file) = (&self.what, self.file.clone());
         match self.kind {
-            Kind::Package { .. } => client.upload_package(what, guid, file).await,
-            Kind::Droplet => client.upload_droplet(what, guid, file).await,
+            UploadTarget::Package { .. } => client.upload_package(what, guid, file).await,
+            UploadTarget::Droplet => client.upload_droplet(what, guid, file).await,
         }
     }
 }
 
 /// Deletes what a failed upload created, and returns whether that succeeded. A failure
 /// is logged only.
-async fn discard(client: &Client, kind: Kind<'_>, guid: &str) -> bool {
+async fn discard(client: &Client, kind: UploadTarget<'_>, guid: &str) -> bool {
     let what = "deleting what a failed upload created";
     let deleted = match kind {
-        Kind::Package { .. } => client.delete_package(what, guid).await,
-        Kind::Droplet => client.delete_droplet(what, guid).await,
+        UploadTarget::Package { .. } => client.delete_package(what, guid).await,
+        UploadTarget::Droplet => client.delete_droplet(what, guid).await,
     };
     if let Err(error) = &deleted {
         tracing::debug!(%error, "what a failed upload created is left over");

@@ -23,11 +23,11 @@ use crate::latency::{Latencies, Percentiles};
 /// ```
 #[derive(Debug, Default)]
 pub struct Counts {
-    counted: Mutex<Counted>,
+    counted: Mutex<Totals>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Counted {
+struct Totals {
     by_endpoint: BTreeMap<String, Latencies>,
     server_time: BTreeMap<String, Duration>,
     retries: u64,
@@ -65,12 +65,12 @@ impl Counts {
             Ok(counted) => counted.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
-        counted.sum_up()
+        counted.run_counts()
     }
 }
 
-impl Counted {
-    fn sum_up(&self) -> RunCounts {
+impl Totals {
+    fn run_counts(&self) -> RunCounts {
         let mut all = Latencies::default();
         for latencies in self.by_endpoint.values() {
             all.merge(latencies);

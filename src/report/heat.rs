@@ -19,13 +19,13 @@ pub(super) struct HeatMaps {
 }
 
 /// The numbers of connections by proxy app and tick app.
-type Pairs = BTreeMap<(Name, Name), Counted>;
+type Pairs = BTreeMap<(Name, Name), ConnectionCount>;
 
 /// A name that sorts by the number at its end.
 type Name = (usize, String);
 
 #[derive(Default, Clone, Copy)]
-struct Counted {
+struct ConnectionCount {
     tried: u64,
     failed: u64,
 }
@@ -76,8 +76,8 @@ fn heat_map(check: &Check, counted: &Pairs) -> HeatMap {
     let ticks: BTreeSet<&Name> = counted.keys().map(|(_, tick)| tick).collect();
     let (rows, row_of) = lines(&proxies);
     let (columns, column_of) = lines(&ticks);
-    let mut cells: BTreeMap<(usize, usize), Counted> = BTreeMap::new();
-    let mut sum = Counted::default();
+    let mut cells: BTreeMap<(usize, usize), ConnectionCount> = BTreeMap::new();
+    let mut sum = ConnectionCount::default();
     for ((proxy, tick), counted) in counted {
         let place = (row_of.get(proxy), column_of.get(tick));
         let (Some(row), Some(column)) = place else {

@@ -46,7 +46,7 @@ impl HtmlReport {
 
     fn to(mut out: Box<dyn Output>) -> io::Result<Self> {
         let (counts, seen) = (Counts::default(), PageState::since(Instant::now()));
-        out.replace(render(&seen.sum_up(Instant::now(), counts.get()))?.into_bytes())?;
+        out.replace(render(&seen.data(Instant::now(), counts.get()))?.into_bytes())?;
         Ok(Self {
             seen: Mutex::new(Some((out, seen))),
             counts,
@@ -64,7 +64,7 @@ impl EventSink for HtmlReport {
             seen.take(now, event);
             // The content of the file if the process is killed.
             if seen.is_page_due(now)
-                && let Ok(page) = render(&seen.sum_up(now, self.counts.get()))
+                && let Ok(page) = render(&seen.data(now, self.counts.get()))
             {
                 // `finish` writes the file again, and reports an error.
                 let _ = out.replace(page.into_bytes());
@@ -79,7 +79,7 @@ impl Recording for HtmlReport {
         let Some((mut out, seen)) = seen else {
             return Ok(());
         };
-        let data = seen.sum_up(Instant::now(), self.counts.get());
+        let data = seen.data(Instant::now(), self.counts.get());
         out.replace(render(&data)?.into_bytes())?;
         out.finish()
     }
@@ -107,8 +107,8 @@ struct PageState {
     /// The first failed target and the number of them, by step and error.
     failures: BTreeMap<(String, String), (String, u64)>,
     /// The failures at the end of the run, with all targets. `None` before the end.
-    last_failures: Option<Vec<Failed>>,
-    outcome: Option<Ended>,
+    last_failures: Option<Vec<FailedTargets>>,
+    outcome: Option<RunResult>,
     connections: HeatMaps,
     test: Option<EndedTest>,
 }
@@ -142,14 +142,14 @@ impl Bin {
 #[derive(Serialize)]
 struct Data {
     seconds: f64,
-    outcome: Option<Ended>,
+    outcome: Option<RunResult>,
     run: RunCounts,
     bin_ms: f64,
     bins: Vec<ShownBin>,
     rows: Vec<Row>,
-    slowest: Vec<Slow>,
-    refused: Vec<Refused>,
-    failures: Vec<Failed>,
+    slowest: Vec<SlowApp>,
+    refused: Vec<RefusedRequests>,
+    failures: Vec<FailedTargets>,
     /// The connections of a scaling test, by check.
     connections: Vec<HeatMap>,
     /// The result of a scaling test, if one has ended.
@@ -163,7 +163,7 @@ struct EndedTest {
 }
 
 #[derive(Clone, Serialize)]
-struct Ended {
+struct RunResult {
     changed: usize,
     unchanged: usize,
     failed: usize,
@@ -189,21 +189,21 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Slow {
+struct SlowApp {
     name: String,
     moments: MilestoneTimes,
     took_ms: u64,
 }
 
 #[derive(Serialize)]
-struct Refused {
+struct RefusedRequests {
     endpoint: String,
     status: Option<u16>,
     count: u64,
 }
 
 #[derive(Clone, Serialize)]
-struct Failed {
+struct FailedTargets {
     /// The names of all failed targets.
     targets: String,
     step: String,
@@ -277,7 +277,7 @@ impl PageState {
                 resources,
             } => {
                 self.last_failures = Some(failures_of(resources));
-                self.outcome = Some(Ended {
+                self.outcome = Some(RunResult {
                     changed: *changed,
                     unchanged: *unchanged,
                     failed: *failed,
@@ -368,7 +368,7 @@ impl PageState {
         self.failures.entry(key).or_insert_with(first).1 += 1;
     }
 
-    fn sum_up(&self, now: Instant, run: RunCounts) -> Data {
+    fn data(&self, now: Instant, run: RunCounts) -> Data {
         let width = self.width.as_secs_f64();
         let bins = self.bins.iter().map(|bin| ShownBin {
             latency: bin.latencies.percentiles(),
@@ -381,7 +381,7 @@ impl PageState {
         });
         let refused = self.refused.iter();
         let so_far = self.failures.iter();
-        let so_far = so_far.map(|((step, error), (target, count))| Failed {
+        let so_far = so_far.map(|((step, error), (target, count))| FailedTargets {
             targets: match count {
                 1 => target.clone(),
                 count => format!("{target} and {} more", count - 1),
@@ -402,7 +402,7 @@ impl PageState {
             rows,
             slowest,
             refused: refused
-                .map(|((endpoint, status), count)| Refused {
+                .map(|((endpoint, status), count)| RefusedRequests {
                     endpoint: endpoint.clone(),
                     status: *status,
                     count: *count,
@@ -416,19 +416,20 @@ impl PageState {
 }
 
 /// The failures at the end of a run, by step and cause, with the names of all apps.
-fn failures_of(resources: &[ResourceResult]) -> Vec<Failed> {
-    let mut failures: Vec<Failed> = Vec::new();
+fn failures_of(resources: &[ResourceResult]) -> Vec<FailedTargets> {
+    let mut failures: Vec<FailedTargets> = Vec::new();
     for resource in resources {
         let Some(failure) = &resource.failure else {
             continue;
         };
-        let is_like = |it: &&mut Failed| it.step == failure.step && it.error == failure.cause;
+        let is_like =
+            |it: &&mut FailedTargets| it.step == failure.step && it.error == failure.cause;
         match failures.iter_mut().find(is_like) {
             Some(alike) => {
                 alike.targets += &format!(", {}", resource.target);
                 alike.count += 1;
             }
-            None => failures.push(Failed {
+            None => failures.push(FailedTargets {
                 targets: resource.target.clone(),
                 step: failure.step.clone(),
                 error: failure.cause.clone(),
@@ -441,7 +442,7 @@ fn failures_of(resources: &[ResourceResult]) -> Vec<Failed> {
 }
 
 /// The apps in the order of their creation, and the slowest ones.
-fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<Slow>) {
+fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<SlowApp>) {
     let apps = apps.iter().map(|(name, moments)| (name.clone(), *moments));
     let mut apps: Vec<(String, MilestoneTimes)> = apps.collect();
     let first = |moments: &MilestoneTimes| moments.iter().flatten().min().copied();
@@ -456,13 +457,13 @@ fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<Slow>) {
     let rows = rows.collect();
     let slow = apps.into_iter().filter_map(|(name, moments)| {
         let took_ms = moments[AppMilestone::Running as usize]? - first(&moments)?;
-        Some(Slow {
+        Some(SlowApp {
             name,
             moments,
             took_ms,
         })
     });
-    let mut slowest: Vec<Slow> = slow.collect();
+    let mut slowest: Vec<SlowApp> = slow.collect();
     slowest.sort_by_key(|app| std::cmp::Reverse(app.took_ms));
     slowest.truncate(MOST_NAMED);
     (rows, slowest)
@@ -526,7 +527,7 @@ mod tests {
             };
             seen.take(origin, &ended);
         }
-        seen.sum_up(origin + Duration::from_millis(apps + 1000), counts.get())
+        seen.data(origin + Duration::from_millis(apps + 1000), counts.get())
     }
 
     #[test]

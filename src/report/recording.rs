@@ -42,19 +42,19 @@ pub(crate) trait Output: Send {
 pub(crate) fn create(path: &Path) -> io::Result<Box<dyn Output>> {
     let file = File::create(path)?;
     Ok(match file.metadata()?.is_file() {
-        true => Box::new(Regular { file, end: 0 }),
+        true => Box::new(RegularFile { file, end: 0 }),
         false => Box::new(Stream::start(file)?),
     })
 }
 
 /// A file on a disk.
-struct Regular {
+struct RegularFile {
     file: File,
     /// The end of the text, where its tail begins.
     end: u64,
 }
 
-impl Output for Regular {
+impl Output for RegularFile {
     fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.end))?;
         // A single write, so that the file is never without its tail.
@@ -225,9 +225,9 @@ mod tests {
     use super::*;
 
     /// A full disk.
-    struct Full;
+    struct FullDisk;
 
-    impl Output for Full {
+    impl Output for FullDisk {
         fn append(&mut self, _: &[u8], _: &[u8]) -> io::Result<()> {
             Err(io::ErrorKind::StorageFull.into())
         }
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_failed_write_is_returned_at_the_end() {
-        let mut entries = Entries::begin(Box::new(Full), "[", "]");
+        let mut entries = Entries::begin(Box::new(FullDisk), "[", "]");
         entries.push(&1);
         let error = entries.end().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

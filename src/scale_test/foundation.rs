@@ -11,7 +11,7 @@ use crate::spec::scaling::Names;
 
 /// The apps of a test on the foundation.
 #[derive(Debug)]
-pub(super) struct Apps {
+pub(super) struct TestApps {
     pub(super) names: Names,
     /// The GUID of each app by its name.
     guids: HashMap<String, String>,
@@ -21,7 +21,7 @@ pub(super) struct Apps {
     pub(super) org: String,
 }
 
-impl Apps {
+impl TestApps {
     /// Finds all apps with one list.
     pub(super) async fn find(tester: &Tester) -> Result<Self, TestError> {
         let (client, names) = (&tester.client, tester.test.names());

@@ -139,7 +139,7 @@ async fn bind_and_unbind(
     let (client, space) = (&run.tester.client, run.apps.space.as_str());
     let spaces = [space];
     let effect = |expected| Effect::Connects { address, expected };
-    if let Err(problem) = look(run, &effect(false)).await? {
+    if let Err(problem) = check_effect(run, &effect(false)).await? {
         return Err(TestError::InvalidTarget {
             reason: format!(
                 "{address} must not be reached without the security group, but: {problem}"
@@ -196,7 +196,7 @@ async fn until(run: &Run<'_>, what: &str, effect: &Effect<'_>) -> Result<Duratio
     let (client, clock) = (&run.tester.client, &run.tester.clock);
     let began = clock.now();
     loop {
-        let last = match look(run, effect).await? {
+        let last = match check_effect(run, effect).await? {
             Ok(()) => return Ok(clock.now().saturating_sub(began)),
             Err(last) => last,
         };
@@ -210,7 +210,7 @@ async fn until(run: &Run<'_>, what: &str, effect: &Effect<'_>) -> Result<Duratio
 }
 
 /// Whether an effect is visible. If it is not, describes what was observed instead.
-async fn look(run: &Run<'_>, effect: &Effect<'_>) -> Result<Result<(), String>, TestError> {
+async fn check_effect(run: &Run<'_>, effect: &Effect<'_>) -> Result<Result<(), String>, TestError> {
     let proxy = run.apps.names.proxies.first();
     let proxy = proxy.map(String::as_str).unwrap_or_default();
     let answer = match effect {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::foundation::Apps;
+use super::foundation::TestApps;
 use super::numbers;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -84,7 +84,7 @@ impl Created {
 /// apps and its tick apps on its ports.
 pub(super) async fn left_over(
     client: &Client,
-    apps: &Apps,
+    apps: &TestApps,
     extra_ports: u16,
 ) -> Result<Vec<NetworkPolicy>, Error> {
     let proxies = apps.guids(&apps.names.proxies);

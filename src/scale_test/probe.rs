@@ -41,7 +41,7 @@ pub(super) struct Prober {
 }
 
 /// The connections to try in one phase of a context.
-pub(super) struct Checked {
+pub(super) struct PlannedCheck {
     pub(super) check: Arc<Check>,
     pub(super) connections: Connections,
     /// The numbers of the connections to try.
@@ -63,7 +63,7 @@ pub(super) struct Results {
 /// The state that the tasks of a check share.
 struct Shared {
     prober: Prober,
-    checked: Checked,
+    checked: PlannedCheck,
     /// The index in the sample of the next connection to try.
     next: AtomicUsize,
     ended: AtomicUsize,
@@ -82,7 +82,7 @@ impl Prober {
     }
 
     /// Tries all connections of a check.
-    pub(super) async fn check(&self, checked: Checked) -> Result<Results, Error> {
+    pub(super) async fn check(&self, checked: PlannedCheck) -> Result<Results, Error> {
         let total = checked.sample.len();
         let phase = Phase::Connections;
         let events = self.client.events();
@@ -222,7 +222,7 @@ fn address_of(connection: Connection<'_>) -> String {
 pub(super) fn describe_error(app: &str, error: &Error) -> String {
     match error {
         Error::Unreachable { reason, .. } => format!("{app} cannot be reached: {reason}"),
-        Error::NoAnswer { reason, .. } => format!("no response from {app}: {reason}"),
+        Error::NoResponse { reason, .. } => format!("no response from {app}: {reason}"),
         other => other.to_string(),
     }
 }
@@ -243,17 +243,17 @@ pub(super) fn problem(answer: &AppResponse, expects_success: bool) -> Option<Str
     }
     Some(match expects_success {
         false if body.contains(TICK_ANSWER) => "it succeeded without a policy".to_owned(),
-        _ if body.contains(PROXY_REFUSAL) => beginning_of(body),
+        _ if body.contains(PROXY_REFUSAL) => first_characters(body),
         _ => format!(
             "unexpected response with status {}: \"{}\"",
             answer.status,
-            beginning_of(body)
+            first_characters(body)
         ),
     })
 }
 
 /// The first characters of a body, in one line.
-fn beginning_of(body: &str) -> String {
+fn first_characters(body: &str) -> String {
     const LONGEST: usize = 200;
     let line: String = printable(body)
         .split_whitespace()

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::foundation::{self, Apps};
+use super::foundation::{self, TestApps};
 use super::numbers::{self, Connections, Context};
 use super::outcome::{ContextOutcome, PhaseOutcome, TestOutcome, TestPhase};
 use super::policies::{self, Created};
-use super::probe::{Checked, Prober, describe_error};
+use super::probe::{PlannedCheck, Prober, describe_error};
 use super::registry::{self, Address, Registration};
 use super::{TestError, Tester};
 use crate::capi::client::Client;
@@ -32,7 +32,7 @@ const LARGEST_SEED: u64 = 999_999;
 /// What a run knows about its foundation.
 pub(super) struct Run<'a> {
     pub(super) tester: &'a Tester,
-    pub(super) apps: Apps,
+    pub(super) apps: TestApps,
     pub(super) prober: Prober,
     /// The domain of the apps' routes.
     pub(super) domain: Domain,
@@ -65,7 +65,7 @@ impl<'a> Run<'a> {
         let test = &tester.test;
         tester.check()?;
         let router = foundation::router(tester)?;
-        let apps = Apps::find(tester).await?;
+        let apps = TestApps::find(tester).await?;
         let domain = foundation::domain(tester, &apps.org).await?;
         let prober = Prober {
             client: tester.client.clone(),
@@ -308,7 +308,7 @@ impl<'a> Run<'a> {
             "{check}: {size} of {count} connections must {expected}"
         ));
         let at_once = CONNECTIONS_PER_INSTANCE.saturating_mul(self.tester.test.proxy_instances);
-        let checked = Checked {
+        let checked = PlannedCheck {
             check,
             connections: connections.clone(),
             sample: numbers::sample(count, size, &mut random),

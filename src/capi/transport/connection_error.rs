@@ -100,7 +100,7 @@ pub(super) fn transport_error(
     let error = error.without_url();
     let reason = innermost(&error);
     if !error.is_connect() {
-        return Error::NoAnswer {
+        return Error::NoResponse {
             method: request.method.to_string(),
             path: request.path.clone(),
             reason: match error.is_timeout() && !reason.contains("time") {

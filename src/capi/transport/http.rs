@@ -446,7 +446,7 @@ fn load_of(request: &Request, received: &Result<Received, Error>, took: Duration
         Ok(_) if matches!(request.body, Body::Upload(_)) => LoadSignal::Unmeasured,
         Ok(_) if request.file.is_some() => LoadSignal::Unmeasured,
         Ok(response) if response.status.is_success() => LoadSignal::Processed(took),
-        Err(Error::NoAnswer { .. }) => LoadSignal::Overloaded,
+        Err(Error::NoResponse { .. }) => LoadSignal::Overloaded,
         Ok(_) | Err(_) => LoadSignal::Unmeasured,
     }
 }
@@ -474,7 +474,7 @@ pub(super) fn join(base: &Url, path: &str) -> Result<Url, Error> {
 }
 
 fn too_long(request: &Request) -> Error {
-    Error::NotUnderstood {
+    Error::UnexpectedResponse {
         method: request.method.to_string(),
         path: request.path.clone(),
         reason: format!("it is longer than {} MB", LONGEST_BODY >> 20),

@@ -32,7 +32,7 @@ pub(crate) struct Response {
 
 impl Response {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        serde_json::from_slice(&self.body).map_err(|error| Error::NotUnderstood {
+        serde_json::from_slice(&self.body).map_err(|error| Error::UnexpectedResponse {
             method: self.method.to_string(),
             path: self.path.clone(),
             reason: self.secrets.masked(not_json(&self.body, &error)),
@@ -49,8 +49,8 @@ impl Response {
         self.headers.get(LOCATION)?.to_str().ok()
     }
 
-    pub(crate) fn not_understood(&self, reason: impl Into<String>) -> Error {
-        Error::NotUnderstood {
+    pub(crate) fn unexpected_response(&self, reason: impl Into<String>) -> Error {
+        Error::UnexpectedResponse {
             method: self.method.to_string(),
             path: self.path.clone(),
             reason: reason.into(),

@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
 pub(crate) fn verdict(replay: Replay, error: &Error) -> Verdict {
     match error {
         Error::Unreachable { .. } => Verdict::Retry,
-        Error::NoAnswer { .. } if replay == Replay::Safe => Verdict::Retry,
+        Error::NoResponse { .. } if replay == Replay::Safe => Verdict::Retry,
         Error::Refused {
             status,
             retry_after,
@@ -135,8 +135,8 @@ mod tests {
         }
     }
 
-    fn no_answer() -> Error {
-        Error::NoAnswer {
+    fn no_response() -> Error {
+        Error::NoResponse {
             method: "POST".to_owned(),
             path: "/v3/apps".to_owned(),
             reason: "reset".to_owned(),
@@ -150,7 +150,7 @@ mod tests {
 
     #[rstest]
     #[case(unreachable(), Verdict::Retry, Verdict::Retry)]
-    #[case(no_answer(), Verdict::Retry, Verdict::GiveUp)]
+    #[case(no_response(), Verdict::Retry, Verdict::GiveUp)]
     #[case(refused(500, None), Verdict::Retry, Verdict::GiveUp)]
     #[case(refused(502, None), Verdict::Retry, Verdict::GiveUp)]
     #[case(refused(504, None), Verdict::Retry, Verdict::GiveUp)]

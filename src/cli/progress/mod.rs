@@ -42,7 +42,7 @@ struct State {
     frame: usize,
     /// Whether the progress has been stopped.
     is_stopped: bool,
-    phases: BTreeMap<Phase, Shown>,
+    phases: BTreeMap<Phase, PhaseState>,
     /// Sent and total bytes, by the name of the app.
     uploads: BTreeMap<String, (u64, u64)>,
     /// The current step of `push` for each app, and its start.
@@ -58,7 +58,7 @@ struct State {
 }
 
 /// A phase in progress.
-struct Shown {
+struct PhaseState {
     total: usize,
     done: usize,
     failed: usize,
@@ -162,7 +162,7 @@ impl State {
     }
 
     fn start(&mut self, phase: Phase, total: usize, now: Instant) {
-        let shown = Shown {
+        let shown = PhaseState {
             total,
             done: 0,
             failed: 0,
@@ -209,7 +209,7 @@ impl State {
             line.finish_and_clear();
         }
         if screen::is_live() || phase != Phase::Push {
-            let Shown {
+            let PhaseState {
                 total,
                 done,
                 failed,
@@ -361,7 +361,7 @@ impl State {
     }
 }
 
-impl Shown {
+impl PhaseState {
     /// Records the number of ended steps, to measure the rate.
     fn sample(&mut self, now: Instant) {
         let is_old = |(at, _): &(Instant, usize)| now.saturating_duration_since(*at) > RATE_WINDOW;
@@ -453,8 +453,8 @@ fn verb(step: PushStep) -> &'static str {
 mod tests {
     use super::*;
 
-    fn shown(total: usize, began: Instant) -> Shown {
-        Shown {
+    fn shown(total: usize, began: Instant) -> PhaseState {
+        PhaseState {
             total,
             done: 0,
             failed: 0,

@@ -57,7 +57,7 @@ pub(crate) struct Service {
 }
 
 /// A service instance and the GUID of its space.
-type Wanted<'d> = (&'d str, &'d desired::ServiceInstance);
+type DesiredService<'d> = (&'d str, &'d desired::ServiceInstance);
 
 /// Observes supporting resources. `observed` has the orgs, spaces and apps.
 pub(super) async fn observe(
@@ -238,7 +238,7 @@ async fn services(
         let services = space.services.iter();
         services.map(|service| ((*guid, service.name.as_str()), (*guid, service)))
     });
-    let wanted: HashMap<(&str, &str), Wanted<'_>> = wanted.collect();
+    let wanted: HashMap<(&str, &str), DesiredService<'_>> = wanted.collect();
     let services = found.into_iter().filter_map(|instance| {
         let key = (instance.space.as_str(), instance.name.as_str());
         let reads = needs_credentials(wanted.get(&key)?.1);

@@ -173,7 +173,7 @@ pub(crate) fn plan(
     for space in &spaces {
         resources.extend(space.surplus());
     }
-    let needs: Vec<app::Need<'_>> = desired
+    let needs: Vec<app::DropletNeed<'_>> = desired
         .groups()
         .map(|placed| own_need(&placed, bits, &spaces))
         .collect();
@@ -190,7 +190,10 @@ pub(crate) fn plan(
         let shared = shared.get(&named.unwrap_or(placed.id)).copied();
         let source = shared.or(named).filter(|source| *source != placed.id);
         let droplet_of = source.unwrap_or(placed.id);
-        let need = needs.get(droplet_of).copied().unwrap_or(app::Need::Keep);
+        let need = needs
+            .get(droplet_of)
+            .copied()
+            .unwrap_or(app::DropletNeed::Keep);
         let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
         let usual = app::usual_sizes(placed.group, &space.apps);
         let entry = placed.group.entry.with_apps_domain(space.domain);
@@ -231,9 +234,13 @@ pub(crate) fn plan(
 }
 
 /// The droplet that the prototype of a group needs.
-fn own_need<'a>(placed: &PlacedGroup<'a>, bits: &[String], spaces: &[Space<'a>]) -> app::Need<'a> {
+fn own_need<'a>(
+    placed: &PlacedGroup<'a>,
+    bits: &[String],
+    spaces: &[Space<'a>],
+) -> app::DropletNeed<'a> {
     let Some(space) = spaces.get(placed.space.id) else {
-        return app::Need::Keep;
+        return app::DropletNeed::Keep;
     };
     let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
     let prototype = placed.group.app_names().next();
@@ -314,7 +321,7 @@ impl<'a> Space<'a> {
             .apps
             .iter()
             .filter(|app| !wanted.contains(&app.name))
-            .filter(|app| app.ownership.is_of(self.owner) || self.is_begun(app))
+            .filter(|app| app.ownership.is_of(self.owner) || self.is_leftover(app))
             .collect();
         surplus.sort_by(|a, b| a.name.cmp(&b.name));
         surplus.into_iter().map(|app| self.delete(app)).collect()
@@ -355,7 +362,7 @@ impl<'a> Space<'a> {
 
     /// Whether an app that is not desired is one that an interrupted run of ours has just
     /// created.
-    fn is_begun(&self, app: &App) -> bool {
+    fn is_leftover(&self, app: &App) -> bool {
         self.is_ours() && app.may_be_leftover_of(self.owner)
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::app::Need;
+use super::app::DropletNeed;
 use crate::desired::{Bits, Desired, PlacedGroup};
 
 /// The properties that decide what a staging results in, beside the environment.
@@ -14,7 +14,7 @@ const STAGED_WITH: [&str; 4] = ["buildpacks", "lifecycle", "services", "stack"];
 
 /// Whatever makes one droplet differ from another.
 #[derive(PartialEq, Eq, Hash)]
-struct Kind<'d> {
+struct DropletKind<'d> {
     /// The index of the space.
     space: usize,
     /// The hash of the bits, the droplet or the image.
@@ -27,7 +27,7 @@ struct Kind<'d> {
     env: Vec<(&'d str, &'d str)>,
 }
 
-impl<'d> Kind<'d> {
+impl<'d> DropletKind<'d> {
     /// The kind of a group's droplet. `None` if it has none, or none that is copied.
     fn of(placed: &PlacedGroup<'d>, bits: &'d str) -> Option<Self> {
         let group = placed.group;
@@ -61,17 +61,22 @@ impl<'d> Kind<'d> {
 pub(super) fn sources(
     desired: &Desired,
     bits: &[String],
-    needs: &[Need<'_>],
+    needs: &[DropletNeed<'_>],
 ) -> HashMap<usize, usize> {
     let groups: Vec<PlacedGroup<'_>> = desired.groups().collect();
-    let mut kinds: HashMap<Kind<'_>, Vec<usize>> = HashMap::new();
+    let mut kinds: HashMap<DropletKind<'_>, Vec<usize>> = HashMap::new();
     for placed in &groups {
         let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
-        if let Some(kind) = Kind::of(placed, bits) {
+        if let Some(kind) = DropletKind::of(placed, bits) {
             kinds.entry(kind).or_default().push(placed.id);
         }
     }
-    let has_droplet = |id: &usize| matches!(needs.get(*id), Some(Need::Nothing(_) | Need::Set(_)));
+    let has_droplet = |id: &usize| {
+        matches!(
+            needs.get(*id),
+            Some(DropletNeed::Nothing(_) | DropletNeed::Set(_))
+        )
+    };
     let mut sources = HashMap::new();
     for alike in kinds.values() {
         let first = alike.iter().find(|id| has_droplet(id)).or(alike.first());

@@ -78,7 +78,7 @@ pub(super) fn number(field: Option<u32>) -> Option<Value> {
 }
 
 /// Leaves a property to the deployment if there is a strategy.
-pub(super) fn unless_deployed(overrides: &Overrides, value: Option<Value>) -> Option<Value> {
+pub(super) fn unless_deploying(overrides: &Overrides, value: Option<Value>) -> Option<Value> {
     value.filter(|_| overrides.strategy.is_none())
 }
 
@@ -86,7 +86,7 @@ pub(super) fn instances(
     manifest: Manifest,
     overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    let value = unless_deployed(overrides, number(overrides.instances));
+    let value = unless_deploying(overrides, number(overrides.instances));
     set_web(manifest, "instances", "instances", value)
 }
 
@@ -206,7 +206,7 @@ pub(super) fn memory(
     manifest: Manifest,
     overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    let value = unless_deployed(overrides, text(&overrides.memory));
+    let value = unless_deploying(overrides, text(&overrides.memory));
     set_web(manifest, "memory", "memory", value)
 }
 
@@ -214,7 +214,7 @@ pub(super) fn disk(
     mut manifest: Manifest,
     overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    if let Some(value) = unless_deployed(overrides, text(&overrides.disk)) {
+    if let Some(value) = unless_deploying(overrides, text(&overrides.disk)) {
         let app = manifest.only_app(OverrideField::any("disk"))?;
         app.change_web(|web, level| web.set(level.disk(), value));
     }
@@ -225,7 +225,7 @@ pub(super) fn log_rate_limit(
     manifest: Manifest,
     overrides: &Overrides,
 ) -> Result<Manifest, TransformError> {
-    let value = unless_deployed(overrides, text(&overrides.log_rate_limit));
+    let value = unless_deploying(overrides, text(&overrides.log_rate_limit));
     set_web(
         manifest,
         "log_rate_limit",

@@ -11,7 +11,7 @@ use zip::result::ZipError;
 
 use super::error::Reason;
 use super::ignores::{self, Ignores};
-use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
+use super::{Entry, EntryKind, FOLDER_MODE, LINK_MODE};
 
 /// An archive that is open for reading.
 pub(super) type Archive = ZipArchive<BufReader<File>>;
@@ -56,7 +56,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
         }
         // The path as written in the archive: folders end with a slash.
         let is_ignored = match entry.kind {
-            Kind::Dir => ignores.ignores(&format!("{}/", entry.name)),
+            EntryKind::Dir => ignores.ignores(&format!("{}/", entry.name)),
             _ => ignores.ignores(&entry.name),
         };
         if !is_ignored {
@@ -96,15 +96,15 @@ fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
         return Ok(None);
     };
     let (kind, mode) = if file.is_dir() {
-        (Kind::Dir, FOLDER_MODE)
+        (EntryKind::Dir, FOLDER_MODE)
     } else if file.is_symlink() {
         let mut target = String::new();
         let mut link = file.by_ref().take(LONGEST_LINK);
         link.read_to_string(&mut target)
             .map_err(Reason::io(&name))?;
-        (Kind::Link(target), LINK_MODE)
+        (EntryKind::Link(target), LINK_MODE)
     } else {
-        (Kind::unread(), FILE_MODE)
+        (EntryKind::unread(), FILE_MODE)
     };
     Ok(Some(Entry {
         name,

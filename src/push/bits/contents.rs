@@ -19,23 +19,23 @@ const MOST_THREADS: usize = 4;
 
 /// Reads files one after the other.
 pub(super) struct Contents {
-    from: From,
+    source: BitsSource,
     piece: Vec<u8>,
 }
 
-enum From {
+enum BitsSource {
     Folder(PathBuf),
     Archive(Box<Archive>),
 }
 
 impl Contents {
     pub(super) fn open(source: &Source) -> Result<Self, Reason> {
-        let from = match source {
-            Source::Folder(root) => From::Folder(root.clone()),
-            Source::Archive(file) => From::Archive(Box::new(archive::open(file)?)),
+        let source = match source {
+            Source::Folder(root) => BitsSource::Folder(root.clone()),
+            Source::Archive(file) => BitsSource::Archive(Box::new(archive::open(file)?)),
         };
         Ok(Self {
-            from,
+            source,
             piece: vec![0; PIECE],
         })
     }
@@ -46,12 +46,12 @@ impl Contents {
         entry: &Entry,
         pass_on: &mut dyn FnMut(&[u8]) -> Result<(), Reason>,
     ) -> Result<(), Reason> {
-        match &mut self.from {
-            From::Folder(root) => {
+        match &mut self.source {
+            BitsSource::Folder(root) => {
                 let file = File::open(root.join(&entry.name)).map_err(Reason::io(&entry.name))?;
                 copy(file, u64::MAX, entry, &mut self.piece, pass_on)
             }
-            From::Archive(archive) => {
+            BitsSource::Archive(archive) => {
                 let file = archive.by_index(entry.index);
                 let file = file.map_err(|error| Reason::Entry {
                     name: entry.name.clone(),
@@ -107,7 +107,7 @@ pub(super) fn in_order<T: Send>(
             .map(|first| {
                 let (sender, receiver) = sync_channel(ahead);
                 let own = entries.iter().skip(first).step_by(threads);
-                scope.spawn(move || work_through(source, own, &sender, work));
+                scope.spawn(move || read_entries(source, own, &sender, work));
                 receiver
             })
             .collect();
@@ -121,7 +121,7 @@ pub(super) fn in_order<T: Send>(
 }
 
 /// Stops at the first failure, or when the receiver is gone.
-fn work_through<'e, T>(
+fn read_entries<'e, T>(
     source: &Source,
     entries: impl Iterator<Item = &'e &'e Entry>,
     made: &SyncSender<Result<T, Reason>>,

@@ -10,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::error::Reason;
 use super::ignores::{self, Ignores};
-use super::{Entry, FOLDER_MODE, Kind, LINK_MODE};
+use super::{Entry, EntryKind, FOLDER_MODE, LINK_MODE};
 
 /// Lists the files of a folder that are not ignored, without reading them.
 pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
@@ -47,11 +47,11 @@ fn entry(root: &Path, found: &DirEntry) -> Result<Entry, Reason> {
     let (kind, mode) = if metadata.file_type().is_symlink() {
         let target = fs::read_link(path).map_err(Reason::io(&name))?;
         let target = target.to_str().ok_or_else(not_utf8)?;
-        (Kind::Link(target.to_owned()), LINK_MODE)
+        (EntryKind::Link(target.to_owned()), LINK_MODE)
     } else if metadata.is_dir() {
-        (Kind::Dir, FOLDER_MODE)
+        (EntryKind::Dir, FOLDER_MODE)
     } else if metadata.is_file() {
-        (Kind::unread(), mode_of(&metadata))
+        (EntryKind::unread(), mode_of(&metadata))
     } else {
         let kind = special(metadata.file_type());
         return Err(Reason::Special { name, kind });

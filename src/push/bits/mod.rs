@@ -67,19 +67,19 @@ struct Entry {
     /// The path, relative to the root, with `/` between its parts.
     name: String,
     mode: u32,
-    kind: Kind,
+    kind: EntryKind,
     /// The position in an archive.
     index: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum EntryKind {
     File { sha1: FileId, size: u64 },
     Dir,
     Link(String),
 }
 
-impl Kind {
+impl EntryKind {
     /// A file that has not been read yet.
     fn unread() -> Self {
         Self::File {
@@ -127,7 +127,7 @@ impl Bits {
             Source::Folder(root) => folder::list(root)?,
             Source::Archive(file) => archive::list(file)?,
         };
-        if entries.iter().all(|entry| entry.kind == Kind::Dir) {
+        if entries.iter().all(|entry| entry.kind == EntryKind::Dir) {
             return Err(Reason::Empty);
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
@@ -179,7 +179,7 @@ impl Bits {
         let below = format!("{}/", entry.name);
         let at = self.entries.partition_point(|other| other.name < below);
         let next = self.entries.get(at);
-        entry.kind == Kind::Dir && next.is_some_and(|next| next.name.starts_with(&below))
+        entry.kind == EntryKind::Dir && next.is_some_and(|next| next.name.starts_with(&below))
     }
 }
 
@@ -204,7 +204,7 @@ impl Source {
 impl Entry {
     fn resource(&self) -> Option<Resource<'_>> {
         match self.kind {
-            Kind::File { sha1, size }
+            EntryKind::File { sha1, size }
                 if size >= SMALLEST_POOLED
                     && self.mode & LEAST_POOLED_MODE == LEAST_POOLED_MODE =>
             {
@@ -224,7 +224,7 @@ impl Entry {
 fn hash(source: &Source, entries: &mut [Entry]) -> Result<String, Reason> {
     let files: Vec<&Entry> = entries
         .iter()
-        .filter(|entry| matches!(entry.kind, Kind::File { .. }))
+        .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
         .collect();
     let mut digests = Vec::with_capacity(files.len());
     contents::in_order(source, &files, DIGESTS_AHEAD, digest, |_, digest| {
@@ -235,9 +235,9 @@ fn hash(source: &Source, entries: &mut [Entry]) -> Result<String, Reason> {
     let mut hasher = Sha256::new();
     for entry in entries {
         let (kind, content) = match &mut entry.kind {
-            Kind::Dir => ('d', Sha256::digest([]).into()),
-            Kind::Link(target) => ('l', Sha256::digest(target.as_bytes()).into()),
-            Kind::File { sha1, size } => {
+            EntryKind::Dir => ('d', Sha256::digest([]).into()),
+            EntryKind::Link(target) => ('l', Sha256::digest(target.as_bytes()).into()),
+            EntryKind::File { sha1, size } => {
                 let read = digests.next().ok_or(Reason::Thread)?;
                 (*sha1, *size) = (read.sha1, read.size);
                 ('f', read.sha256)

@@ -20,7 +20,7 @@ impl Bits {
             Entry {
                 name: i.to_string(),
                 mode: 0o644,
-                kind: Kind::File { sha1, size },
+                kind: EntryKind::File { sha1, size },
                 index: 0,
             }
         };

@@ -10,7 +10,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 use super::contents::{self, Contents};
 use super::error::{Reason, unwritten};
 use super::temporary::TemporaryFile;
-use super::{Entry, Kind, Source};
+use super::{Entry, EntryKind, Source};
 
 /// Smaller files are compressed in memory by several threads, larger ones directly into
 /// the zip file.
@@ -47,7 +47,7 @@ pub(super) fn write(source: &Source, entries: &[&Entry]) -> Result<TemporaryFile
 
 /// Compresses a small file in memory; `None` for other entries.
 fn prepare(contents: &mut Contents, entry: &Entry) -> Result<Option<PreparedZipFile>, Reason> {
-    if !matches!(entry.kind, Kind::File { size, .. } if size <= LARGE) {
+    if !matches!(entry.kind, EntryKind::File { size, .. } if size <= LARGE) {
         return Ok(None);
     }
     let mut file = ZipFileBuilder::new(&entry.name, options(entry)).map_err(unwritten)?;
@@ -58,9 +58,9 @@ fn prepare(contents: &mut Contents, entry: &Entry) -> Result<Option<PreparedZipF
 fn add(zip: &mut Zip, contents: &mut Contents, entry: &Entry) -> Result<(), Reason> {
     let (name, options) = (entry.name.as_str(), options(entry));
     match &entry.kind {
-        Kind::Dir => zip.add_directory(name, options).map_err(unwritten),
-        Kind::Link(target) => zip.add_symlink(name, target, options).map_err(unwritten),
-        Kind::File { .. } => {
+        EntryKind::Dir => zip.add_directory(name, options).map_err(unwritten),
+        EntryKind::Link(target) => zip.add_symlink(name, target, options).map_err(unwritten),
+        EntryKind::File { .. } => {
             zip.start_file(name, options).map_err(unwritten)?;
             copy(contents, entry, zip)
         }
@@ -75,12 +75,12 @@ fn copy(contents: &mut Contents, entry: &Entry, to: &mut impl Write) -> Result<(
         sha1.update(piece);
         length += piece.len() as u64;
         // Checked while reading, because a growing file may never end.
-        if matches!(entry.kind, Kind::File { size, .. } if length > size) {
+        if matches!(entry.kind, EntryKind::File { size, .. } if length > size) {
             return Err(changed());
         }
         to.write_all(piece).map_err(unwritten)
     })?;
-    let read = Kind::File {
+    let read = EntryKind::File {
         sha1: sha1.finalize().into(),
         size: length,
     };
@@ -88,7 +88,7 @@ fn copy(contents: &mut Contents, entry: &Entry, to: &mut impl Write) -> Result<(
 }
 
 fn options(entry: &Entry) -> SimpleFileOptions {
-    let large = matches!(entry.kind, Kind::File { size, .. } if size >= ZIP64);
+    let large = matches!(entry.kind, EntryKind::File { size, .. } if size >= ZIP64);
     SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default())

@@ -250,7 +250,7 @@ async fn small_files_are_not_looked_up() {
 #[case::unknown(404)]
 #[case::not_implemented(501)]
 #[case::refused(422)]
-#[case::not_understood(200)]
+#[case::unexpected_response(200)]
 #[tokio::test]
 async fn everything_is_uploaded_if_the_pool_is_not_available(#[case] status: u16) {
     let api = Api::with_packages().await;

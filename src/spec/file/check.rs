@@ -4,7 +4,7 @@ use regex::Regex;
 
 use super::keys::{BITS_KEYS, Kind, MOST_COUNT, Table};
 use super::node::{Data, Node};
-use super::problem::{At, Problems, SpecProblemReason, nearest};
+use super::problem::{Location, Problems, SpecProblemReason, nearest};
 use crate::manifest::entry::known_keys;
 
 /// The supported version of the format.
@@ -33,7 +33,12 @@ pub(super) fn map(table: Table, node: &Node, key: &str, problems: &mut Problems)
     }
 }
 
-fn unknown<'k>(key: &str, at: At, known: impl Iterator<Item = &'k str>, problems: &mut Problems) {
+fn unknown<'k>(
+    key: &str,
+    at: Location,
+    known: impl Iterator<Item = &'k str>,
+    problems: &mut Problems,
+) {
     let nearest = nearest(key, known);
     let key = key.to_owned();
     problems.add(at, SpecProblemReason::UnknownKey { key, nearest });

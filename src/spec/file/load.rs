@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::node::{Data, Node};
-use super::problem::{At, Problems, SpecError, SpecProblemReason};
+use super::problem::{Location, Problems, SpecError, SpecProblemReason};
 use crate::manifest::variables::Interpolated;
 use crate::manifest::yaml::{Lines, Value, lines, second_document};
 use crate::manifest::{Variables, text};
@@ -96,30 +96,33 @@ pub(super) fn documents(
             Err(error) => {
                 let line = error.line();
                 let reason = SpecProblemReason::Yaml(error.reason().to_owned());
-                problems.add(At { file, line }, reason);
+                problems.add(Location { file, line }, reason);
                 continue;
             }
         };
         if let Some(line) = second_document(&source.text) {
             let reason = "a second document begins here, must be in a file of its own";
             problems.add(
-                At { file, line },
+                Location { file, line },
                 SpecProblemReason::Yaml(reason.to_owned()),
             );
         }
         let (lines, repeated) = lines(&source.text);
         for (key, line) in repeated {
-            problems.add(At { file, line }, SpecProblemReason::GivenAgain { key });
+            problems.add(
+                Location { file, line },
+                SpecProblemReason::GivenAgain { key },
+            );
         }
         let mut loader = Loader {
             variables,
             problems,
             rest: &mut rest,
         };
-        documents.push(loader.node(value, At { file, line: 1 }, Some(&lines)));
+        documents.push(loader.node(value, Location { file, line: 1 }, Some(&lines)));
         if rest == 0 {
             let reason = format!("the spec has more than {MOST_VALUES} values");
-            problems.refused(At { file, line: 1 }, "too large", reason);
+            problems.refused(Location { file, line: 1 }, "too large", reason);
             break;
         }
     }
@@ -135,7 +138,7 @@ struct Loader<'a> {
 
 impl Loader<'_> {
     /// A value with its place. Without lines, it has the place of its parent.
-    fn node(&mut self, value: Value, at: At, lines: Option<&Lines>) -> Node {
+    fn node(&mut self, value: Value, at: Location, lines: Option<&Lines>) -> Node {
         *self.rest = self.rest.saturating_sub(1);
         if *self.rest == 0 {
             return Node::new(at, Data::Null);
@@ -143,7 +146,7 @@ impl Loader<'_> {
         let inner = |part: &str| {
             let lines = lines.and_then(|lines| lines.get(part));
             let line = lines.map_or(at.line, |lines| lines.line);
-            (At { line, ..at }, lines)
+            (Location { line, ..at }, lines)
         };
         let data = match value {
             Value::Null => Data::Null,
@@ -173,7 +176,7 @@ impl Loader<'_> {
     }
 
     /// A string, in which variables are replaced.
-    fn text(&mut self, text: String, at: At) -> Node {
+    fn text(&mut self, text: String, at: Location) -> Node {
         if !text.contains("((") {
             return Node::new(at, Data::Text(text));
         }
@@ -195,7 +198,7 @@ impl Loader<'_> {
     }
 
     /// A value of a variable. Variables in it are not replaced.
-    fn supplied(value: Value, at: At, rest: &mut usize) -> Node {
+    fn supplied(value: Value, at: Location, rest: &mut usize) -> Node {
         *rest = rest.saturating_sub(1);
         let data = match value {
             _ if *rest == 0 => Data::Null,
@@ -223,7 +226,7 @@ impl Loader<'_> {
         }
     }
 
-    fn key(&mut self, key: String, at: At, others: &[(String, Node)]) -> String {
+    fn key(&mut self, key: String, at: Location, others: &[(String, Node)]) -> String {
         if !key.contains("((") {
             return key;
         }

@@ -26,7 +26,7 @@ use crate::manifest::Variables;
 use expand::Expander;
 use load::Source;
 use node::{Data, Node};
-use problem::{At, Problems};
+use problem::{Location, Problems};
 pub use problem::{SpecError, SpecProblem, SpecProblemReason};
 
 /// What the files of a spec declare.
@@ -121,7 +121,7 @@ impl SpecFile {
         for document in &documents {
             check::map(keys::ROOT, document, "the spec", &mut problems);
         }
-        let mut root = Node::new(At { file: 0, line: 1 }, Data::Map(Vec::new()));
+        let mut root = Node::new(Location { file: 0, line: 1 }, Data::Map(Vec::new()));
         for document in documents {
             merge::merge(keys::ROOT, &mut root, document, &mut problems);
         }

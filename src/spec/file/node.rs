@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::problem::At;
+use super::problem::Location;
 
 /// The maximum length of a value in a message, in characters.
 const LONGEST_SHOWN: usize = 60;
@@ -10,7 +10,7 @@ const LONGEST_SHOWN: usize = 60;
 /// A value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub(super) at: At,
+    pub(super) at: Location,
     pub(super) data: Data,
     /// Whether a variable supplied the value or a part of it, so that it may be secret.
     pub(super) is_variable: bool,
@@ -35,7 +35,7 @@ pub(super) enum Data {
 }
 
 impl Node {
-    pub(super) fn new(at: At, data: Data) -> Self {
+    pub(super) fn new(at: Location, data: Data) -> Self {
         Self {
             at,
             data,

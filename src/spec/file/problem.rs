@@ -182,7 +182,7 @@ impl fmt::Display for SpecProblem {
 
 /// A place in the files of a spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct At {
+pub(super) struct Location {
     /// The index of the file.
     pub(super) file: usize,
     /// The line, starting at 1.
@@ -194,7 +194,7 @@ pub(super) struct At {
 pub(super) struct Problems {
     /// The names of the files.
     files: Vec<String>,
-    found: Vec<(At, SpecProblemReason)>,
+    found: Vec<(Location, SpecProblemReason)>,
 }
 
 impl Problems {
@@ -206,7 +206,7 @@ impl Problems {
         }
     }
 
-    pub(super) fn add(&mut self, at: At, reason: SpecProblemReason) {
+    pub(super) fn add(&mut self, at: Location, reason: SpecProblemReason) {
         // A counted element has the same problem many times.
         let is_known = self.found.iter().rev().take(50);
         let is_known = is_known.into_iter().any(|it| *it == (at, reason.clone()));
@@ -216,7 +216,13 @@ impl Problems {
     }
 
     /// A value that is not allowed.
-    pub(super) fn value(&mut self, at: At, key: &str, value: String, allowed: impl Into<String>) {
+    pub(super) fn value(
+        &mut self,
+        at: Location,
+        key: &str,
+        value: String,
+        allowed: impl Into<String>,
+    ) {
         let allowed = allowed.into();
         let key = key.to_owned();
         self.add(
@@ -231,7 +237,7 @@ impl Problems {
 
     pub(super) fn refused(
         &mut self,
-        at: At,
+        at: Location,
         subject: impl Into<String>,
         reason: impl Into<String>,
     ) {
@@ -244,7 +250,7 @@ impl Problems {
     }
 
     /// A place in the form `FILE:LINE`.
-    pub(super) fn place(&self, at: At) -> String {
+    pub(super) fn place(&self, at: Location) -> String {
         let file = self.files.get(at.file).map_or("", String::as_str);
         format!("{file}:{}", at.line)
     }
@@ -255,7 +261,7 @@ impl Problems {
         self.found.sort_by_key(|(at, _)| *at);
         self.found.dedup();
         let files = &self.files;
-        let problem = |(at, reason): (At, SpecProblemReason)| SpecProblem {
+        let problem = |(at, reason): (Location, SpecProblemReason)| SpecProblem {
             file: files.get(at.file).cloned().unwrap_or_default(),
             line: at.line,
             reason,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::try_join;
 
-use self::unlabelled::Ours;
+use self::unlabelled::ManagedPlaces;
 use super::Observed;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -111,7 +111,7 @@ pub(super) async fn observe(
         .resources
         .extend(domains_of(desired, observed, &deleted));
     let inner = inner.iter().filter(|space| is_of(&space.ownership, owner));
-    let ours = Ours::of(desired, observed, &orgs, spaces.iter().chain(inner));
+    let ours = ManagedPlaces::of(desired, observed, &orgs, spaces.iter().chain(inner));
     unlabelled::add(client, desired, observed, &ours, &mut surplus).await?;
     surplus.policies = policies_of(client, desired, observed).await?;
     Ok(surplus)

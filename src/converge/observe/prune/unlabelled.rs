@@ -25,7 +25,7 @@ use crate::converge::target::Target;
 use crate::desired::{Desired, PlacedSpace, user_and_origin};
 
 /// The orgs and spaces that are ours, by their GUIDs.
-pub(super) struct Ours {
+pub(super) struct ManagedPlaces {
     orgs: HashMap<String, Place>,
     spaces: HashMap<String, Place>,
     /// The quotas that the orgs have.
@@ -41,7 +41,7 @@ struct Place {
     quota: Option<String>,
 }
 
-impl Ours {
+impl ManagedPlaces {
     /// The desired orgs and spaces, and those that are deleted.
     pub(super) fn of<'s>(
         desired: &Desired,
@@ -124,7 +124,7 @@ pub(super) async fn add(
     client: &Client,
     desired: &Desired,
     observed: &Observed,
-    ours: &Ours,
+    ours: &ManagedPlaces,
     surplus: &mut Surplus,
 ) -> Result<(), Error> {
     let (quotas, space_quotas, (groups, unbound), users) = try_join!(
@@ -143,14 +143,14 @@ pub(super) async fn add(
 }
 
 /// A resource to delete that has no content.
-fn alone(target: Target, guid: &str) -> SurplusResource {
+fn without_content(target: Target, guid: &str) -> SurplusResource {
     SurplusResource::of(target, guid, std::iter::empty())
 }
 
 async fn quotas(
     client: &Client,
     desired: &Desired,
-    ours: &Ours,
+    ours: &ManagedPlaces,
 ) -> Result<Vec<SurplusResource>, Error> {
     let guids: Vec<&str> = ours.quotas.iter().map(String::as_str).collect();
     if guids.is_empty() {
@@ -164,7 +164,7 @@ async fn quotas(
             && is_left(&quota.orgs, &ours.orgs, &quota.name)
     });
     Ok(quotas
-        .map(|quota| alone(Target::Quota { name: quota.name }, &quota.guid))
+        .map(|quota| without_content(Target::Quota { name: quota.name }, &quota.guid))
         .collect())
 }
 
@@ -173,7 +173,7 @@ async fn space_quotas(
     client: &Client,
     desired: &Desired,
     observed: &Observed,
-    ours: &Ours,
+    ours: &ManagedPlaces,
 ) -> Result<Vec<SurplusResource>, Error> {
     let orgs = desired.orgs().iter().zip(&observed.orgs);
     let orgs = orgs.filter_map(|(wanted, found)| Some((found.org.as_ref()?, wanted)));
@@ -191,7 +191,8 @@ async fn space_quotas(
         let is_wanted = org.space_quotas.iter().any(|it| it.name == quota.name);
         let is_left = is_left(&quota.spaces, &ours.spaces, &quota.name);
         let (org, name) = (org.name.clone(), quota.name);
-        (!is_wanted && is_left).then(|| alone(Target::SpaceQuota { org, name }, &quota.guid))
+        (!is_wanted && is_left)
+            .then(|| without_content(Target::SpaceQuota { org, name }, &quota.guid))
     });
     Ok(surplus.collect())
 }
@@ -199,7 +200,7 @@ async fn space_quotas(
 /// Groups that are not desired, and spaces that the desired ones are unbound from.
 type Groups = (Vec<SurplusResource>, BTreeMap<String, Vec<Target>>);
 
-async fn groups(client: &Client, desired: &Desired, ours: &Ours) -> Result<Groups, Error> {
+async fn groups(client: &Client, desired: &Desired, ours: &ManagedPlaces) -> Result<Groups, Error> {
     let spaces: Vec<&str> = ours.spaces.keys().map(String::as_str).collect();
     if spaces.is_empty() {
         return Ok(Groups::default());
@@ -234,7 +235,7 @@ async fn groups(client: &Client, desired: &Desired, ours: &Ours) -> Result<Group
         }
         let mut bound = group.running_spaces.iter().chain(&group.staging_spaces);
         if bound.all(|space| ours.spaces.contains_key(space)) {
-            surplus.push(alone(
+            surplus.push(without_content(
                 Target::SecurityGroup { name: group.name },
                 &group.guid,
             ));
@@ -288,7 +289,7 @@ fn routes_of(
         name: name.clone(),
     };
     routes
-        .map(|route| alone(target(&route.url), &route.guid))
+        .map(|route| without_content(target(&route.url), &route.guid))
         .collect()
 }
 
@@ -297,7 +298,7 @@ async fn users(
     client: &Client,
     desired: &Desired,
     observed: &Observed,
-    ours: &Ours,
+    ours: &ManagedPlaces,
 ) -> Result<Vec<SurplusResource>, Error> {
     let users = client.managed_users().await?.into_iter();
     let users = users.filter(|user| is_of(&user.ownership, desired.owner()));
@@ -307,7 +308,7 @@ async fn users(
     };
     let (wanted, surplus): (Vec<User>, Vec<User>) = users.partition(is_wanted);
     let surplus = surplus.iter().map(|user| {
-        alone(
+        without_content(
             Target::User {
                 name: name_of(user),
             },
@@ -325,7 +326,7 @@ async fn users(
             continue;
         };
         if !place.is_wanted(&role) {
-            surplus.push(alone(place.target(&role), &role.guid));
+            surplus.push(without_content(place.target(&role), &role.guid));
         }
     }
     Ok(surplus)
@@ -356,7 +357,7 @@ struct RolesOfPlace<'d> {
 fn desired_places<'d>(
     desired: &'d Desired,
     observed: &'d Observed,
-    ours: &Ours,
+    ours: &ManagedPlaces,
 ) -> HashMap<&'d str, RolesOfPlace<'d>> {
     let orgs = desired.orgs().iter().zip(&observed.orgs);
     let orgs = orgs.filter_map(|(org, found)| {

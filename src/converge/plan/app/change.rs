@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::AppContext;
 use super::droplet::{
-    Need, buildpacks_differ, count_unused, droplet_change, droplet_steps, unused_droplets,
+    DropletNeed, buildpacks_differ, count_unused, droplet_change, droplet_steps, unused_droplets,
     unused_packages, without_credentials,
 };
 use super::scale::Scale;
@@ -19,7 +19,7 @@ impl AppContext<'_> {
     /// Changes that need a restart are made while the app is stopped. If the run is killed
     /// in between, the next run sees a stopped app and repairs it. Staging and copying take
     /// long, so they run before the app is stopped.
-    pub(super) fn change(&self, plan: &mut ResourcePlan, need: Need<'_>, app: &App) {
+    pub(super) fn change(&self, plan: &mut ResourcePlan, need: DropletNeed<'_>, app: &App) {
         let changes = &mut plan.changes;
         let droplet_differs = droplet_change(need, app, changes);
         let packages = unused_packages(need, app);
@@ -57,7 +57,7 @@ impl AppContext<'_> {
             changes.push(Change::new("state", shown(app.started), shown(runs)));
         }
 
-        let restage = matches!(need, Need::Push | Need::Stage(_));
+        let restage = matches!(need, DropletNeed::Push | DropletNeed::Stage(_));
         let staged_with =
             (restage && buildpacks_differ(self.group.group, app)).then(|| self.entry.buildpacks());
         let is_manifest = self.workflow == Workflow::Manifest;

@@ -10,7 +10,7 @@ use crate::desired::{Bits, Group};
 
 /// How an app gets the right droplet.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::converge::plan) enum Need<'a> {
+pub(in crate::converge::plan) enum DropletNeed<'a> {
     /// The app runs with this droplet.
     Nothing(&'a Droplet),
     /// The app has this droplet, and runs with another.
@@ -32,64 +32,66 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     bits: &str,
     app: Option<&'a App>,
     space: &Space<'_>,
-) -> Need<'a> {
+) -> DropletNeed<'a> {
     match group.bits {
         _ if group.entry.docker().is_some() => {}
-        Bits::None => return Need::Keep,
+        Bits::None => return DropletNeed::Keep,
         Bits::Droplet(_) => return droplet_need(bits, app),
         _ => {}
     }
     let Some(app) = app else {
-        return Need::Push;
+        return DropletNeed::Push;
     };
     let differences = space.observed.differences.get(&app.name);
     let mut differences = differences.into_iter().flatten();
     // The manifest sets another stack before the staging. An interrupted run must not
     // leave a droplet that looks correct.
     if differences.any(|it| it.path.first().is_some_and(|key| key == "stack")) {
-        return Need::Push;
+        return DropletNeed::Push;
     }
     let bits = Some(bits);
     let right = |droplet: &&Droplet| is_staged(droplet) && droplet.bits.as_deref() == bits;
     if !buildpacks_differ(group, app) {
         if let Some(droplet) = app.current().filter(right) {
-            return Need::Nothing(droplet);
+            return DropletNeed::Nothing(droplet);
         }
         if let Some(droplet) = app.droplets.iter().find(right) {
-            return Need::Set(droplet);
+            return DropletNeed::Set(droplet);
         }
     }
     let mut packages = app.packages.iter();
     let package = packages.find(|it| it.is_ready() && it.bits.as_deref() == bits);
-    package.map_or(Need::Push, |package| Need::Stage(&package.guid))
+    package.map_or(DropletNeed::Push, |package| {
+        DropletNeed::Stage(&package.guid)
+    })
 }
 
 /// How an app gets the droplet with a checksum.
-fn droplet_need<'a>(checksum: &str, app: Option<&'a App>) -> Need<'a> {
+fn droplet_need<'a>(checksum: &str, app: Option<&'a App>) -> DropletNeed<'a> {
     let same =
         |droplet: &&Droplet| is_staged(droplet) && droplet.checksum.as_deref() == Some(checksum);
     if let Some(droplet) = app.and_then(App::current).filter(same) {
-        return Need::Nothing(droplet);
+        return DropletNeed::Nothing(droplet);
     }
     let held = app.and_then(|app| app.droplets.iter().find(same));
-    held.map_or(Need::Upload, Need::Set)
+    held.map_or(DropletNeed::Upload, DropletNeed::Set)
 }
 
 pub(in crate::converge::plan) fn clone_need<'a>(
-    prototype: Need<'a>,
+    prototype: DropletNeed<'a>,
     app: Option<&'a App>,
-) -> Need<'a> {
+) -> DropletNeed<'a> {
     let source = match prototype {
-        Need::Nothing(droplet) | Need::Set(droplet) => droplet,
-        Need::Keep => return Need::Keep,
-        _ => return Need::Copy(None),
+        DropletNeed::Nothing(droplet) | DropletNeed::Set(droplet) => droplet,
+        DropletNeed::Keep => return DropletNeed::Keep,
+        _ => return DropletNeed::Copy(None),
     };
     let same = |droplet: &&Droplet| is_staged(droplet) && is_copy(droplet, source);
     if let Some(droplet) = app.and_then(App::current).filter(same) {
-        return Need::Nothing(droplet);
+        return DropletNeed::Nothing(droplet);
     }
     let held = app.and_then(|app| app.droplets.iter().find(same));
-    held.map_or(Need::Copy(Some(&source.guid)), Need::Set)
+    held.map_or(DropletNeed::Copy(Some(&source.guid)), DropletNeed::Set)
 }
 
 /// Whether a droplet is a copy of another. One of a Docker image has no checksum: it is
@@ -125,16 +127,16 @@ pub(super) fn without_credentials(buildpack: &str) -> String {
 impl AppContext<'_> {
     /// Steps that make the droplet the current one. With `deploys`, they also start the
     /// app.
-    pub(super) fn set_steps(&self, need: Need<'_>, deploys: bool) -> Vec<Step> {
+    pub(super) fn set_steps(&self, need: DropletNeed<'_>, deploys: bool) -> Vec<Step> {
         let set = |droplet: DropletRef| match deploys {
             true => Step::Deploy { droplet },
             false => Step::SetDroplet { droplet },
         };
         match need {
-            Need::Nothing(_) | Need::Keep => Vec::new(),
-            Need::Set(droplet) => vec![set(DropletRef::Existing(droplet.guid.clone()))],
-            Need::Copy(_) | Need::Upload => vec![set(DropletRef::New)],
-            Need::Stage(_) | Need::Push => vec![
+            DropletNeed::Nothing(_) | DropletNeed::Keep => Vec::new(),
+            DropletNeed::Set(droplet) => vec![set(DropletRef::Existing(droplet.guid.clone()))],
+            DropletNeed::Copy(_) | DropletNeed::Upload => vec![set(DropletRef::New)],
+            DropletNeed::Stage(_) | DropletNeed::Push => vec![
                 set(DropletRef::New),
                 Step::AnnotateBitsHash {
                     droplet: DropletRef::New,
@@ -145,9 +147,9 @@ impl AppContext<'_> {
     }
 
     /// Annotates a prototype's droplet if only its package has the hash of the bits.
-    pub(super) fn unannotated(&self, need: Need<'_>) -> Option<Step> {
+    pub(super) fn unannotated(&self, need: DropletNeed<'_>) -> Option<Step> {
         match need {
-            Need::Nothing(droplet) | Need::Set(droplet)
+            DropletNeed::Nothing(droplet) | DropletNeed::Set(droplet)
                 if self.role == Role::Prototype
                     && droplet.package.is_some()
                     && !droplet.annotated =>
@@ -163,14 +165,14 @@ impl AppContext<'_> {
 }
 
 /// Reports whether the app needs another droplet.
-pub(super) fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
+pub(super) fn droplet_change(need: DropletNeed<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
     let new = match need {
-        Need::Nothing(_) | Need::Keep => return false,
-        Need::Upload => "the uploaded one",
-        Need::Push => "of the pushed bits",
-        Need::Stage(_) => "of the staged bits",
-        Need::Copy(_) => "a copy of the prototype's",
-        Need::Set(_) => "the one it has",
+        DropletNeed::Nothing(_) | DropletNeed::Keep => return false,
+        DropletNeed::Upload => "the uploaded one",
+        DropletNeed::Push => "of the pushed bits",
+        DropletNeed::Stage(_) => "of the staged bits",
+        DropletNeed::Copy(_) => "a copy of the prototype's",
+        DropletNeed::Set(_) => "the one it has",
     };
     let old = app.current_droplet.as_ref().map_or("none", |_| "another");
     changes.push(Change::new("droplet", old, new));
@@ -178,22 +180,22 @@ pub(super) fn droplet_change(need: Need<'_>, app: &App, changes: &mut Vec<Change
 }
 
 /// Steps that stage, copy or upload the app's droplet.
-pub(super) fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
+pub(super) fn droplet_steps(need: DropletNeed<'_>, buildpacks: Option<Vec<String>>) -> Vec<Step> {
     match need {
-        Need::Nothing(_) | Need::Set(_) | Need::Keep => Vec::new(),
-        Need::Upload => vec![Step::UploadDroplet],
-        Need::Stage(package) => vec![Step::Stage {
+        DropletNeed::Nothing(_) | DropletNeed::Set(_) | DropletNeed::Keep => Vec::new(),
+        DropletNeed::Upload => vec![Step::UploadDroplet],
+        DropletNeed::Stage(package) => vec![Step::Stage {
             package: PackageRef::Existing(package.to_owned()),
             buildpacks,
         }],
-        Need::Push => vec![
+        DropletNeed::Push => vec![
             Step::PushBits,
             Step::Stage {
                 package: PackageRef::Pushed,
                 buildpacks,
             },
         ],
-        Need::Copy(from) => {
+        DropletNeed::Copy(from) => {
             let from = from.map(str::to_owned);
             let from = from.map_or(SourceDroplet::Staged, SourceDroplet::Existing);
             vec![Step::CopyDroplet { from }, Step::AwaitDroplet]
@@ -203,14 +205,14 @@ pub(super) fn droplet_steps(need: Need<'_>, buildpacks: Option<Vec<String>>) -> 
 
 /// Steps that delete packages, except the one that the app's current or future droplet is
 /// staged from.
-pub(super) fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
+pub(super) fn unused_packages(need: DropletNeed<'_>, app: &App) -> Vec<Step> {
     let kept = match need {
-        Need::Nothing(droplet) | Need::Set(droplet) => droplet.package.as_deref(),
-        Need::Stage(package) => Some(package),
-        Need::Push | Need::Upload | Need::Copy(_) => None,
-        Need::Keep => return Vec::new(),
+        DropletNeed::Nothing(droplet) | DropletNeed::Set(droplet) => droplet.package.as_deref(),
+        DropletNeed::Stage(package) => Some(package),
+        DropletNeed::Push | DropletNeed::Upload | DropletNeed::Copy(_) => None,
+        DropletNeed::Keep => return Vec::new(),
     };
-    let pushes = matches!(need, Need::Push | Need::Stage(_));
+    let pushes = matches!(need, DropletNeed::Push | DropletNeed::Stage(_));
     let annotated = app.droplets.iter().filter(|droplet| droplet.annotated);
     let remove = annotated
         .filter(|_| pushes)
@@ -227,12 +229,14 @@ pub(super) fn unused_packages(need: Need<'_>, app: &App) -> Vec<Step> {
 
 /// Steps that delete droplets, except the one that the app runs with or will run with. A
 /// droplet that is being staged is kept.
-pub(super) fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
+pub(super) fn unused_droplets(need: DropletNeed<'_>, app: &App) -> Vec<Step> {
     let (kept, stages) = match need {
-        Need::Nothing(droplet) | Need::Set(droplet) => (Some(droplet.guid.as_str()), false),
-        Need::Copy(_) | Need::Upload => (None, false),
-        Need::Stage(_) | Need::Push => (None, true),
-        Need::Keep => return Vec::new(),
+        DropletNeed::Nothing(droplet) | DropletNeed::Set(droplet) => {
+            (Some(droplet.guid.as_str()), false)
+        }
+        DropletNeed::Copy(_) | DropletNeed::Upload => (None, false),
+        DropletNeed::Stage(_) | DropletNeed::Push => (None, true),
+        DropletNeed::Keep => return Vec::new(),
     };
     let droplets = app.droplets.iter();
     droplets
@@ -247,11 +251,11 @@ pub(super) fn unused_droplets(need: Need<'_>, app: &App) -> Vec<Step> {
 /// Reports unused packages and droplets of an app that keeps its droplet.
 pub(super) fn count_unused(
     changes: &mut Vec<Change>,
-    need: Need<'_>,
+    need: DropletNeed<'_>,
     packages: usize,
     droplets: usize,
 ) {
-    let Need::Nothing(_) = need else {
+    let DropletNeed::Nothing(_) = need else {
         return;
     };
     for (property, count) in [("packages", packages), ("droplets", droplets)] {

@@ -16,7 +16,7 @@ use crate::desired::PlacedGroup;
 use crate::manifest::entry::{BY_REQUESTS, ManifestEntry};
 
 use droplet::droplet_steps;
-pub(super) use droplet::{Need, clone_need, prototype_need};
+pub(super) use droplet::{DropletNeed, clone_need, prototype_need};
 pub(super) use scale::{Sizes, usual_sizes};
 
 /// The minimum memory of a staging in MB: the Cloud Controller's default of
@@ -44,7 +44,7 @@ pub(super) struct AppContext<'a> {
 }
 
 impl AppContext<'_> {
-    pub(super) fn plan(&self, name: &str, need: Need<'_>) -> ResourcePlan {
+    pub(super) fn plan(&self, name: &str, need: DropletNeed<'_>) -> ResourcePlan {
         let mut plan = ResourcePlan {
             target: self.space.target(name),
             action: Action::Create,
@@ -81,7 +81,7 @@ impl AppContext<'_> {
 
     /// If the manifest does not affect the staging, a prototype is staged before its
     /// manifest is applied, because all clones wait for the droplet.
-    fn create_by_manifest(&self, steps: &mut Vec<Step>, need: Need<'_>) {
+    fn create_by_manifest(&self, steps: &mut Vec<Step>, need: DropletNeed<'_>) {
         let entry = Box::new(self.managed(self.entry.clone()));
         let manifest = Step::ApplyManifest { entry };
         let droplet = droplet_steps(need, None);
@@ -130,7 +130,7 @@ impl AppContext<'_> {
         }
     }
 
-    fn create_by_requests(&self, steps: &mut Vec<Step>, need: Need<'_>) {
+    fn create_by_requests(&self, steps: &mut Vec<Step>, need: DropletNeed<'_>) {
         let entry = &self.entry;
         steps.push(self.create_app());
         let rest = entry.beyond_requests().map(Box::new);

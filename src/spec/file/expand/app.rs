@@ -9,7 +9,7 @@ use crate::desired::{AppState, Bits, Group, needed_flag};
 use crate::manifest::entry::{ManifestEntry, has_index, known_keys, literal};
 use crate::spec::file::keys::{BITS_KEYS, MOST_COUNT};
 use crate::spec::file::node::{Data, Node};
-use crate::spec::file::problem::At;
+use crate::spec::file::problem::Location;
 use crate::spec::file::scope::Scope;
 use crate::spec::sources::bundled;
 
@@ -265,7 +265,7 @@ impl<'n> Expander<'_, 'n> {
     }
 
     /// A path, resolved relative to its file.
-    fn path(&self, path: &str, at: At) -> PathBuf {
+    fn path(&self, path: &str, at: Location) -> PathBuf {
         match self.folders.get(at.file) {
             Some(folder) => folder.join(path),
             None => PathBuf::from(path),

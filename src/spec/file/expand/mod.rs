@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::keys::MOST_COUNT;
 use super::node::{Data, Node};
-use super::problem::{At, Problems, SpecProblemReason, nearest};
+use super::problem::{Location, Problems, SpecProblemReason, nearest};
 use super::scope::Scope;
 use crate::desired::{
     Bits, Desired, DesiredBuilder, DesiredError, GloballyEnabled, Group, Limit, Limits, Metadata,
@@ -25,9 +25,9 @@ const MOST_THINGS: u64 = 1_000_000;
 /// An org of the desired state, with its place in the spec.
 struct PlacedOrg<'n> {
     org: Org,
-    at: At,
+    at: Location,
     /// The quota's name, with its place.
-    quota: Option<(String, At)>,
+    quota: Option<(String, Location)>,
     /// The quotas for its spaces, by name.
     space_quotas: HashMap<String, &'n Node>,
     spaces: Vec<PlacedSpace<'n>>,
@@ -36,9 +36,9 @@ struct PlacedOrg<'n> {
 struct PlacedSpace<'n> {
     space: Space,
     node: &'n Node,
-    at: At,
+    at: Location,
     scope: Scope,
-    quota: Option<(String, At)>,
+    quota: Option<(String, Location)>,
     groups: Vec<PlacedGroup<'n>>,
 }
 
@@ -46,7 +46,7 @@ struct PlacedGroup<'n> {
     group: Group,
     node: &'n Node,
     /// The place of `like`.
-    like_at: At,
+    like_at: Location,
 }
 
 /// Expands a checked document. Its own problems are added to the others.
@@ -64,10 +64,10 @@ struct Names {
     kind: &'static str,
     /// The scope of the names, such as ` in the space prod`.
     place: String,
-    seen: HashMap<String, At>,
+    seen: HashMap<String, Location>,
     /// The pairs that were reported. Two elements with counts may have many names in
     /// common.
-    reported: HashSet<(At, At)>,
+    reported: HashSet<(Location, Location)>,
 }
 
 impl Names {
@@ -81,7 +81,7 @@ impl Names {
     }
 
     /// Reports a repeated name. The Cloud Controller ignores case.
-    fn add(&mut self, name: &str, at: At, problems: &mut Problems) {
+    fn add(&mut self, name: &str, at: Location, problems: &mut Problems) {
         match self.seen.get(&name.to_lowercase()) {
             None => {
                 self.seen.insert(name.to_lowercase(), at);
@@ -146,7 +146,7 @@ impl<'n> Expander<'_, 'n> {
         self.check_quotas(&orgs, &org_quotas);
         let spaces = orgs.iter().flat_map(|org| &org.spaces);
         let groups = spaces.flat_map(|space| &space.groups);
-        let likes: Vec<(At, String)> = groups
+        let likes: Vec<(Location, String)> = groups
             .map(|placed| (placed.like_at, placed.group.name.clone()))
             .collect();
         for placed in orgs {
@@ -158,7 +158,7 @@ impl<'n> Expander<'_, 'n> {
 
     /// Apps that are like others must be able to have their droplets. The places are those
     /// of all groups.
-    fn check_sources(&mut self, desired: &DesiredBuilder, likes: &[(At, String)]) {
+    fn check_sources(&mut self, desired: &DesiredBuilder, likes: &[(Location, String)]) {
         let mut seen = HashSet::new();
         for (id, error) in desired.source_errors() {
             // Others were reported when the names were resolved.
@@ -417,14 +417,14 @@ impl<'n> Expander<'_, 'n> {
     }
 
     /// The name of another element, with its place.
-    fn reference(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, At)> {
+    fn reference(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, Location)> {
         let at = node.get(key)?.at;
         Some((self.name(node, key, scope), at))
     }
 
     fn unknown<'k>(
         &mut self,
-        at: At,
+        at: Location,
         key: &str,
         (owner, kind): (&'static str, &'static str),
         name: &str,
@@ -513,7 +513,7 @@ fn is_pattern(name: &str) -> bool {
 }
 
 /// The texts of a list, each with its place.
-fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, At)> {
+fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, Location)> {
     let items = node.list(key).iter();
     let text = |item: &Node| Some((scope.text(item)?, item.at));
     items.filter_map(text).collect()

@@ -7,7 +7,7 @@ use super::{Expander, PlacedOrg, PlacedSpace, is_pattern};
 use crate::desired::{NetworkPolicy, matches};
 use crate::spec::file::check::{is_apps, ports};
 use crate::spec::file::node::Node;
-use crate::spec::file::problem::At;
+use crate::spec::file::problem::Location;
 use crate::spec::file::scope::Scope;
 
 /// The default port of policies.
@@ -24,12 +24,12 @@ fn placed(text: &str) -> (Option<&str>, Option<&str>, &str) {
 }
 
 /// The apps of all spaces.
-struct Apps {
+struct AppNames {
     /// The names, by org and space.
     names: HashMap<(String, String), HashSet<String>>,
 }
 
-impl Apps {
+impl AppNames {
     fn of(orgs: &[PlacedOrg<'_>]) -> Self {
         let mut names: HashMap<_, HashSet<String>> = HashMap::new();
         for (org, space) in spaces(orgs) {
@@ -64,7 +64,7 @@ impl Expander<'_, '_> {
         if !of_spaces && !self.root.has("network_policies") {
             return;
         }
-        let apps = Apps::of(orgs);
+        let apps = AppNames::of(orgs);
         for org in orgs.iter_mut() {
             for space in &mut org.spaces {
                 let mut policies = Vec::new();
@@ -93,7 +93,7 @@ impl Expander<'_, '_> {
         node: &Node,
         scope: Scope,
         (org, space): (&str, &str),
-        apps: &Apps,
+        apps: &AppNames,
     ) -> Option<NetworkPolicy> {
         let (from, from_at) = self.apps_of(node, "from", scope)?;
         let (to, to_at) = self.apps_of(node, "to", scope)?;
@@ -110,7 +110,12 @@ impl Expander<'_, '_> {
     }
 
     /// A policy of the spec, between the matching apps of all spaces.
-    fn policies_between_spaces(&mut self, node: &Node, orgs: &mut [PlacedOrg<'_>], apps: &Apps) {
+    fn policies_between_spaces(
+        &mut self,
+        node: &Node,
+        orgs: &mut [PlacedOrg<'_>],
+        apps: &AppNames,
+    ) {
         let ends = ["from", "to"].map(|key| self.apps_of(node, key, Scope::default()));
         let [Some((from, from_at)), Some((to, to_at))] = ends else {
             return;
@@ -157,7 +162,7 @@ impl Expander<'_, '_> {
     }
 
     /// The text of an end of a policy, with its place.
-    fn apps_of(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, At)> {
+    fn apps_of(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, Location)> {
         let value = node.get(key)?;
         // Invalid texts have already been reported.
         let text = value.text().filter(|text| is_apps(text, 1, 3))?;
@@ -165,7 +170,15 @@ impl Expander<'_, '_> {
         Some((scope.text(value)?, value.at))
     }
 
-    fn unknown_apps(&mut self, at: At, key: &str, name: &str, org: &str, space: &str, apps: &Apps) {
+    fn unknown_apps(
+        &mut self,
+        at: Location,
+        key: &str,
+        name: &str,
+        org: &str,
+        space: &str,
+        apps: &AppNames,
+    ) {
         let known = apps.names.get(&(org.to_owned(), space.to_owned()));
         let known = known.into_iter().flatten().map(String::as_str);
         let known: Vec<&str> = known.take(1000).collect();
@@ -173,7 +186,7 @@ impl Expander<'_, '_> {
     }
 
     /// Gives each app that is like another one the name of the other app's group.
-    pub(super) fn resolve_likes(&mut self, orgs: &mut [PlacedOrg<'_>]) {
+    pub(super) fn resolve_like(&mut self, orgs: &mut [PlacedOrg<'_>]) {
         // By org, space and name. Names are included with and without the number.
         let mut groups: HashSet<(String, String, String)> = HashSet::new();
         for (org, space) in spaces(orgs) {
