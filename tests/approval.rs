@@ -38,7 +38,7 @@ fn names(deletions: &Deletions) -> Vec<&str> {
 #[tokio::test]
 async fn a_run_that_deletes_more_than_approved_sends_no_write(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     fixture.writes();
     let converger = converger(workflow, &fixture.client, &fewer());
     for approval in [
@@ -86,7 +86,7 @@ async fn a_question_is_asked_once_and_only_if_something_is_deleted() {
 #[tokio::test]
 async fn a_later_round_deletes_only_what_the_first_plan_listed() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     // The first round fails in a way that is retried. In the meantime, someone else adds
     // an app with our label.
     let fault = Fault::answer("DELETE", "/v3/apps/:guid", 500).times(50);
@@ -128,7 +128,7 @@ async fn a_later_round_deletes_only_what_the_first_plan_listed() {
     // The approved apps are already deleted; the first plan of the next run lists the
     // other app.
     assert_eq!(fixture.plan(&fewer).await.count(Action::Delete), 1);
-    fixture.converge_well(&fewer).await;
+    fixture.converge_up_to_date(&fewer).await;
     assert_eq!(fixture.verify(&fewer).await, []);
 }
 
@@ -138,7 +138,7 @@ async fn a_later_round_deletes_only_what_the_first_plan_listed() {
 #[tokio::test]
 async fn recreating_and_destroying_an_org_need_approval(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     fixture.writes();
     let converger = converger(workflow, &fixture.client, SMALL);
     let recreate = converger.clone().recreate(true);
@@ -214,21 +214,22 @@ async fn the_command_lists_what_it_would_delete_and_exits_with_1() {
     let mock = MockCapi::builder().start().await.unwrap();
     let place = Place::new();
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
-    let said = place.on(&mock, &fewer(), &["converge"]);
-    assert_eq!((said.code, said.out.as_str()), (1, ""));
-    insta::assert_snapshot!(stable(&said.err), @r"
+    let output = place.on(&mock, &fewer(), &["converge"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+    insta::assert_snapshot!(stable(&output.stderr), @r"
     error: deleting 2 apps failed: it is not approved
     - app scale-tick-{1..2}
     help: approve the deletions with --yes or --max-deletes N
     ");
     let few = ["converge", "--max-deletes", "1"];
-    let said = place.on(&mock, &fewer(), &few);
-    assert_eq!(said.code, 1);
+    let output = place.on(&mock, &fewer(), &few);
+    assert_eq!(output.code, 1);
     assert!(
-        said.err
+        output
+            .stderr
             .starts_with("error: deleting 2 apps failed: at most 1 deletions are approved\n"),
         "{}",
-        said.err
+        output.stderr
     );
     let recreate = place.on(&mock, SMALL, &["converge", "--recreate"]);
     assert_eq!(recreate.code, 1);

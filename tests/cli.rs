@@ -63,43 +63,43 @@ async fn an_org_is_created_changed_and_destroyed() {
 
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 2);
-    insta::assert_snapshot!("plan_from_nothing", at_api(&plan.out));
+    insta::assert_snapshot!("plan_from_nothing", at_api(&plan.stdout));
     assert_eq!(place.on(&mock, SMALL, &["plan"]).code, 0);
     let dry = place.on(&mock, SMALL, &["converge", "--dry-run"]);
-    assert_eq!((dry.code, dry.out), (0, plan.out));
+    assert_eq!((dry.code, dry.stdout), (0, plan.stdout));
     assert_eq!(mock.state()["apps"], json!([]), "plans change nothing");
 
     let verify = place.on(&mock, SMALL, &["verify"]);
     assert_eq!(verify.code, 1);
-    insta::assert_snapshot!("verify_nothing", verify.out);
+    insta::assert_snapshot!("verify_nothing", verify.stdout);
 
     let converge = place.on(&mock, SMALL, &["converge"]);
     assert_eq!(converge.code, 0);
-    insta::assert_snapshot!("converge_from_nothing", stable(&converge.err));
+    insta::assert_snapshot!("converge_from_nothing", stable(&converge.stderr));
     assert!(
         converge
-            .out
+            .stdout
             .starts_with("apps: 7 changed, 0 unchanged, 0 failed\n")
     );
 
     let verify = place.on(&mock, SMALL, &["verify"]);
     assert_eq!(
-        (verify.code, verify.out.as_str()),
+        (verify.code, verify.stdout.as_str()),
         (0, "scale-org is up to date\n")
     );
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, 0);
-    insta::assert_snapshot!("plan_nothing_to_do", at_api(&plan.out));
+    insta::assert_snapshot!("plan_nothing_to_do", at_api(&plan.stdout));
     let all = place.on(&mock, SMALL, &["plan", "--all"]);
-    insta::assert_snapshot!("plan_all", at_api(&all.out));
+    insta::assert_snapshot!("plan_all", at_api(&all.stdout));
 
     let more = SMALL.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
     let plan = place.on(&mock, &more, &["plan"]);
-    insta::assert_snapshot!("plan_one_instance_more", at_api(&plan.out));
+    insta::assert_snapshot!("plan_one_instance_more", at_api(&plan.stdout));
 
     let unasked = place.on(&mock, SMALL, &["destroy"]);
     assert_eq!(unasked.code, 1);
-    insta::assert_snapshot!(unasked.err, @r"
+    insta::assert_snapshot!(unasked.stderr, @r"
     error: deleting the org scale-org and 7 apps failed: it is not approved
     - org scale-org
     - quota scale-quota
@@ -111,17 +111,17 @@ async fn an_org_is_created_changed_and_destroyed() {
     ");
     let destroy = place.on(&mock, SMALL, &["destroy", "--yes"]);
     assert_eq!(
-        (destroy.code, destroy.out.as_str()),
+        (destroy.code, destroy.stdout.as_str()),
         (0, "deleted scale-org, scale-quota, scale-asg\n")
     );
-    insta::assert_snapshot!(stable(&destroy.err), @r"
+    insta::assert_snapshot!(stable(&destroy.stderr), @r"
     deletions: 10 to do
     deletions: 10 done
     ");
     let again = place.on(&mock, SMALL, &["destroy", "--yes"]);
-    assert_eq!((again.code, again.out.as_str()), (0, ""));
+    assert_eq!((again.code, again.stdout.as_str()), (0, ""));
     assert_eq!(
-        again.err,
+        again.stderr,
         "org scale-org: not found, or not visible to admin\n"
     );
 }
@@ -136,10 +136,10 @@ async fn an_org_is_recreated(#[case] dialect: Dialect) {
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
     let before = mock.state();
     let recreate = place.on(&mock, SMALL, &["converge", "--recreate", "--yes"]);
-    assert_eq!(recreate.code, 0, "{}", recreate.err);
+    assert_eq!(recreate.code, 0, "{}", recreate.stderr);
     assert!(
         recreate
-            .out
+            .stdout
             .starts_with("apps: 7 changed, 0 unchanged, 0 failed\n")
     );
     let after = mock.state();
@@ -150,9 +150,9 @@ async fn an_org_is_recreated(#[case] dialect: Dialect) {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_is_one_object_with_the_keys_of_the_go_cf_pusher() {
     let (mock, place) = (api().await, Place::new());
-    let said = place.on(&mock, SMALL, &["converge", "--format", "json"]);
-    assert_eq!(said.code, 0);
-    let mut object: Value = serde_json::from_str(&said.out).unwrap();
+    let output = place.on(&mock, SMALL, &["converge", "--format", "json"]);
+    assert_eq!(output.code, 0);
+    let mut object: Value = serde_json::from_str(&output.stdout).unwrap();
     let run = object["run"].take();
     insta::assert_json_snapshot!("json_converge", object);
     assert_eq!(run["changed"], 7);
@@ -180,10 +180,10 @@ async fn json_is_one_object_with_the_keys_of_the_go_cf_pusher() {
     assert!(run["duration_ms"].is_u64());
 
     let plan = place.on(&mock, SMALL, &["plan", "--format", "json"]);
-    let plan: Value = serde_json::from_str(&plan.out).unwrap();
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
     assert_eq!(plan["plan"]["unchanged"], 7);
     let verify = place.on(&mock, SMALL, &["verify", "--format", "json"]);
-    let verify: Value = serde_json::from_str(&verify.out).unwrap();
+    let verify: Value = serde_json::from_str(&verify.stdout).unwrap();
     assert_eq!(verify["drift"], json!([]));
 }
 
@@ -192,13 +192,13 @@ async fn the_second_run_costs_at_most_15_requests() {
     let (mock, place) = (api().await, Place::new());
     let config = std::fs::read_to_string(SCALE_TEST).unwrap();
     assert_eq!(place.on(&mock, &config, &["converge"]).code, 0);
-    let said = place.on(&mock, &config, &["converge", "--format", "json"]);
-    let object: Value = serde_json::from_str(&said.out).unwrap();
+    let output = place.on(&mock, &config, &["converge", "--format", "json"]);
+    let object: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(object["run"]["changed"], 0);
     assert!(
         object["run"]["requests"].as_u64().unwrap() <= 15,
         "{}",
-        said.out
+        output.stdout
     );
 }
 
@@ -256,22 +256,22 @@ async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
             "--api",
             api,
         ]);
-        place.said(command, &mock)
+        place.run(command, &mock)
     };
     let wrong = run(&mock.uri());
     assert_eq!(wrong.code, 3);
-    insta::assert_snapshot!("wrong_password", wrong.err);
-    assert!(!wrong.err.contains("wr0ng"));
+    insta::assert_snapshot!("wrong_password", wrong.stderr);
+    assert!(!wrong.stderr.contains("wr0ng"));
     let unreachable = run("http://127.0.0.1:9");
     assert_eq!(unreachable.code, 3);
     assert!(
         unreachable
-            .err
+            .stderr
             .starts_with("error: cannot reach http://127.0.0.1:9/: "),
         "{}",
-        unreachable.err
+        unreachable.stderr
     );
-    assert!(unreachable.err.contains("\nhelp: check the API's URL"));
+    assert!(unreachable.stderr.contains("\nhelp: check the API's URL"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,7 +290,7 @@ async fn the_login_of_the_cf_cli_is_used() {
     let config = place.file("config.json", SMALL);
     let mut command = cf_pusher(place.dir.path());
     command.args(["converge", "--config", config.to_str().unwrap()]);
-    assert_eq!(place.said(command, &fixture.mock).code, 0);
+    assert_eq!(place.run(command, &fixture.mock).code, 0);
 
     let mut command = cf_pusher(place.dir.path());
     command.args([
@@ -300,9 +300,9 @@ async fn the_login_of_the_cf_cli_is_used() {
         "--api",
         "http://127.0.0.1:9",
     ]);
-    let elsewhere = place.said(command, &fixture.mock);
+    let elsewhere = place.run(command, &fixture.mock);
     assert_eq!(elsewhere.code, 2, "its tokens are for its own target");
-    insta::assert_snapshot!(elsewhere.err, @r"
+    insta::assert_snapshot!(elsewhere.stderr, @r"
     error: no credentials for http://127.0.0.1:9: the cf CLI is logged in to http://api
     help: set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a http://127.0.0.1:9`
     ");
@@ -317,10 +317,10 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
         .await
         .unwrap();
     let place = Place::new();
-    let said = place.on(&mock, SMALL, &["converge"]);
-    assert_eq!(said.code, 1);
-    insta::assert_snapshot!("failed_staging", stable(&said.err));
-    insta::assert_snapshot!("failed_staging_summary", counts_of(&said.out));
+    let output = place.on(&mock, SMALL, &["converge"]);
+    assert_eq!(output.code, 1);
+    insta::assert_snapshot!("failed_staging", stable(&output.stderr));
+    insta::assert_snapshot!("failed_staging_summary", counts_of(&output.stdout));
     mock.set_faults(Vec::new()).unwrap();
     assert_eq!(
         place.on(&mock, SMALL, &["converge"]).code,
@@ -332,7 +332,7 @@ async fn a_failed_staging_fails_its_group_with_one_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exceeded_quota_is_explained() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let limit = |memory: Value| json!({"apps": {"total_memory_in_mb": memory}});
     let quotas = "/v3/organization_quotas?names=scale-quota";
     let quotas = fixture.curl("GET", quotas, Value::Null).await;
@@ -341,10 +341,10 @@ async fn an_exceeded_quota_is_explained() {
     fixture.curl("PATCH", &quota, limit(json!(1024))).await;
     let place = Place::new();
     let many = SMALL.replace("\"proxy_applications\": 3", "\"proxy_applications\": 40");
-    let said = place.on(&fixture.mock, &many, &["converge"]);
-    assert_eq!(said.code, 1);
-    let errors: Vec<&str> = said
-        .err
+    let output = place.on(&fixture.mock, &many, &["converge"]);
+    assert_eq!(output.code, 1);
+    let errors: Vec<&str> = output
+        .stderr
         .lines()
         .filter(|line| line.starts_with("error: "))
         .collect();
@@ -355,20 +355,26 @@ async fn an_exceeded_quota_is_explained() {
             .iter()
             .all(|it| it.contains("app scale-") && is_of_quota(it)),
         "{}",
-        said.err
+        output.stderr
     );
-    assert!((1..=3).contains(&errors.len()), "{}", said.err);
-    assert!(said.err.contains(" more: "), "{}", said.err);
-    assert!(said.err.contains("  failed: scale-proxy-"), "{}", said.err);
+    assert!((1..=3).contains(&errors.len()), "{}", output.stderr);
+    assert!(output.stderr.contains(" more: "), "{}", output.stderr);
     assert!(
-        said.err.contains("help: raise the limits of the quota"),
+        output.stderr.contains("  failed: scale-proxy-"),
         "{}",
-        said.err
+        output.stderr
+    );
+    assert!(
+        output
+            .stderr
+            .contains("help: raise the limits of the quota"),
+        "{}",
+        output.stderr
     );
 
     fixture.curl("PATCH", &quota, limit(Value::Null)).await;
     let fewer = place.on(&fixture.mock, SMALL, &["converge", "--yes"]);
-    assert_eq!(fewer.code, 0, "{}", fewer.err);
+    assert_eq!(fewer.code, 0, "{}", fewer.stderr);
     assert_eq!(place.on(&fixture.mock, SMALL, &["verify"]).code, 0);
 }
 
@@ -381,9 +387,9 @@ async fn the_foundation_that_refuses_is_quoted() {
         .await
         .unwrap();
     let place = Place::new();
-    let said = place.on(&mock, SMALL, &["converge"]);
-    assert_eq!(said.code, 1);
-    insta::assert_snapshot!("forbidden", stable(&said.err));
+    let output = place.on(&mock, SMALL, &["converge"]);
+    assert_eq!(output.code, 1);
+    insta::assert_snapshot!("forbidden", stable(&output.stderr));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -474,9 +480,9 @@ async fn destroy_needs_no_apps() {
 async fn an_unknown_key_stops_the_run_before_anything_is_sent() {
     let (mock, place) = (api().await, Place::new());
     let config = r#"{"proxy_applications": 1, "test_aplications": 2}"#;
-    let said = place.on(&mock, config, &["converge"]);
-    assert_eq!(said.code, 2);
-    insta::assert_snapshot!(said.err, @r"
+    let output = place.on(&mock, config, &["converge"]);
+    assert_eq!(output.code, 2);
+    insta::assert_snapshot!(output.stderr, @r"
     error: DIR/config.json:1: unknown key `test_aplications`, did you mean `test_applications`?
     help: see `cf-pusher schema` for all keys and their values
     ");
@@ -488,8 +494,13 @@ async fn keys_of_the_go_scaling_suite_are_listed_with_v_only() {
     let (mock, place) = (api().await, Place::new());
     let config = r#"{"use_http": true}"#;
     let note = "`use_http` is used by the Go scaling suite only";
-    assert!(!place.on(&mock, config, &["plan"]).err.contains(note));
-    assert!(place.on(&mock, config, &["plan", "-v"]).err.contains(note));
+    assert!(!place.on(&mock, config, &["plan"]).stderr.contains(note));
+    assert!(
+        place
+            .on(&mock, config, &["plan", "-v"])
+            .stderr
+            .contains(note)
+    );
 }
 
 #[rstest]
@@ -500,10 +511,10 @@ async fn batch_is_refused_where_no_manifest_is_applied(#[case] args: &[&str]) {
     let mock = MockCapi::builder().dialect(Dialect::Documented2017);
     let (mock, place) = (mock.start().await.unwrap(), Place::new());
     let args: Vec<&str> = [&["converge"], args].concat();
-    let said = place.on(&mock, SMALL, &args);
-    assert_eq!(said.code, 2);
+    let output = place.on(&mock, SMALL, &args);
+    assert_eq!(output.code, 2);
     insta::allow_duplicates! {
-        insta::assert_snapshot!(said.err, @r"
+        insta::assert_snapshot!(output.stderr, @r"
         error: --batch has no effect: apps are created without manifests
         help: leave out --batch, or use --workflow manifest
         ");

@@ -61,7 +61,7 @@ async fn an_expired_token_is_renewed_once_for_all_tasks() {
             .sum::<u64>()
     };
     assert_eq!(logins(), 1);
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     assert_eq!(logins(), 1, "one token serves a run");
     fixture.mock.expire_tokens();
     assert_eq!(fixture.verify(SMALL).await, []);
@@ -121,7 +121,7 @@ async fn a_rate_limit_is_waited_out() {
         .times(3);
     fixture.mock.set_faults(vec![limit]).unwrap();
     let began = Instant::now();
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 7);
     assert!(began.elapsed() >= Duration::from_secs(1));
     let counts = fixture.counts.get();
     assert_eq!((counts.rate_limited, counts.retries), (3, 3));
@@ -134,7 +134,9 @@ async fn requests_are_spread_over_the_window_of_a_rate_limit() {
     let fixture = Fixture::with(workflow, workflow.foundation().rate_limit(60, window)).await;
     let began = Instant::now();
     assert_eq!(
-        fixture.converge_well(r#"{"proxy_applications": 9}"#).await,
+        fixture
+            .converge_up_to_date(r#"{"proxy_applications": 9}"#)
+            .await,
         10
     );
     let counts = fixture.counts.get();
@@ -149,7 +151,7 @@ async fn a_rate_limit_with_plenty_left_delays_nothing() {
     let workflow = Workflow::PerApp;
     let fixture = Fixture::with(workflow, workflow.foundation().rate_limit(1000, hour)).await;
     // At an even rate, these requests would take an hour.
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     assert_eq!(fixture.counts.get().rate_limited, 0);
 }
 
@@ -207,7 +209,7 @@ async fn a_failed_read_is_retried(#[case] status: u16) {
             Fault::answer("GET", "/v3/organizations", status).times(2),
         ])
         .unwrap();
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 7);
     assert_eq!(fixture.counts.get().retries, 2);
 }
 
@@ -220,7 +222,7 @@ async fn a_write_without_a_response_is_settled_by_observing() {
             Fault::answer("POST", "/v3/apps", 502).skip(2).times(1),
         ])
         .unwrap();
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 7);
     assert_eq!(
         fixture.counts.get().retries,
         0,
@@ -246,7 +248,7 @@ async fn a_failed_copy_fails_one_app_and_the_next_run_repairs_it() {
         outcome.failures[0].step,
         "waiting for the copy of the droplet"
     );
-    assert_eq!(fixture.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 1);
 }
 
 #[tokio::test]
@@ -577,7 +579,7 @@ async fn an_endless_list_is_abandoned_at_the_deadline() {
 #[tokio::test]
 async fn resources_without_a_list_are_read_app_by_app() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let app = fixture.app("scale-tick-1").await;
     let path = format!("/v3/apps/{app}/environment_variables");
     fixture
@@ -609,7 +611,9 @@ async fn resources_without_a_list_are_read_app_by_app() {
 async fn pages_are_followed() {
     // Pages of v2 have at most 100 resources, and the space has 201 routes.
     let fixture = Fixture::new(Workflow::Documented2017).await;
-    fixture.converge_well(crate::support::SCALE_TEST).await;
+    fixture
+        .converge_up_to_date(crate::support::SCALE_TEST)
+        .await;
     assert_eq!(fixture.verify(crate::support::SCALE_TEST).await, []);
     let pages = fixture.counts.get().requests_by_endpoint["GET /v2/spaces/:guid/routes"];
     assert!(pages >= 6, "{pages}");
@@ -656,7 +660,7 @@ async fn server_times_are_summed_by_endpoint() {
         })
         .mount(fixture.mock.server())
         .await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let counts = fixture.counts.get();
     let deployments = counts.requests_by_endpoint["POST /v3/deployments"];
     assert_eq!(

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::future::ready;
 use std::time::Duration;
 
-use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::command::{CommandOutput, Place, cf_pusher, stable};
 use crate::support::push::Push;
-use crate::support::world::Census;
+use crate::support::world::ResourceCounts;
 use crate::support::{connect, curl, http, target};
 use cf_pusher::clone::{CloneError, CloneOutcome, CloneResult, Cloner};
 use cf_pusher::push::PushSpace;
@@ -102,7 +102,7 @@ async fn clone(mock: &CloudController, new: &str, count: u32) -> CloneOutcome {
 }
 
 /// Runs `clone` with these flags.
-fn said(mock: &CloudController, flags: &[&str]) -> Said {
+fn run_clone(mock: &CloudController, flags: &[&str]) -> CommandOutput {
     let place = Place::new();
     let mut command = cf_pusher(place.dir.path());
     command
@@ -113,7 +113,7 @@ fn said(mock: &CloudController, flags: &[&str]) -> Said {
         .env("CF_PASSWORD", "admin")
         .env("CF_ORG", "o")
         .env("CF_SPACE", "s");
-    place.said(command, mock)
+    place.run(command, mock)
 }
 
 /// The manifest of an app that the Cloud Controller shows.
@@ -263,12 +263,12 @@ async fn routes_of_clones_lead_to_the_ports_and_processes_of_their_source() {
 async fn flags_leave_parts_of_the_source_out() {
     let mock = foundation(MockCapi::builder()).await;
     let flags = ["--no-start", "--no-routes", "--no-services", "-i", "5"];
-    let said = said(
+    let output = run_clone(
         &mock,
         &[&["web", "load-{i}-test", "--count", "2"], &flags[..]].concat(),
     );
-    assert_eq!(said.code, 0, "{}", said.err);
-    insta::assert_snapshot!("clone_stopped", stable(&said.out));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    insta::assert_snapshot!("clone_stopped", stable(&output.stdout));
     let app = mock.app("load-1-test").unwrap();
     assert_eq!((app.started, app.instances), (false, 5));
     assert!(app.droplet.is_some() && app.routes.is_empty(), "{app:?}");
@@ -302,14 +302,14 @@ async fn a_clone_costs_two_requests_and_a_share_of_the_batches() {
 #[tokio::test]
 async fn an_app_of_the_same_name_is_never_changed() {
     let mock = foundation(MockCapi::builder()).await;
-    let before = Census::of(&mock);
-    let said = said(&mock, &["web", "WEB"]);
-    insta::assert_snapshot!(said.err, @"
+    let before = ResourceCounts::of(&mock);
+    let output = run_clone(&mock, &["web", "WEB"]);
+    insta::assert_snapshot!(output.stderr, @"
     cloning web to space s in org o at http://api
     error: an app of this name exists in the target space: web
     help: choose another name, or delete these apps first
     ");
-    assert_eq!(said.code, 1);
+    assert_eq!(output.code, 1);
     clone(&mock, "copy", 2).await;
     let again = cloner(&mock, "copy").await.count(3).run().await;
     let Err(CloneError::Exists { names }) = again else {
@@ -320,7 +320,7 @@ async fn an_app_of_the_same_name_is_never_changed() {
         ["copy-0", "copy-1"],
         "finished clones are apps like others"
     );
-    assert_ne!(before, Census::of(&mock));
+    assert_ne!(before, ResourceCounts::of(&mock));
     assert!(mock.app("copy-2").is_none());
 }
 
@@ -329,14 +329,14 @@ async fn a_taken_route_is_found_before_anything_is_created() {
     let mock = foundation(MockCapi::builder()).await;
     let other = mock.org("p").space("t").app("other");
     other.route("copy-1").unwrap().started();
-    let before = Census::of(&mock);
-    let said = said(&mock, &["web", "copy", "--count", "3"]);
-    insta::assert_snapshot!(said.err, @"
+    let before = ResourceCounts::of(&mock);
+    let output = run_clone(&mock, &["web", "copy", "--count", "3"]);
+    insta::assert_snapshot!(output.stderr, @"
     cloning web 3 times to space s in org o at http://api
     error: this route is taken: copy-1.apps.mock.test
     help: choose another name, or use --no-routes
     ");
-    assert_eq!((said.code, Census::of(&mock)), (1, before));
+    assert_eq!((output.code, ResourceCounts::of(&mock)), (1, before));
     assert!(
         mock.requests()
             .iter()
@@ -359,8 +359,8 @@ async fn mistakes_are_explained() {
         &["web", "copy", "--count", "0"],
     ];
     let lines = mistakes.iter().map(|flags| {
-        let said = said(&mock, flags);
-        format!("{}\n{}", flags.join(" "), stable(&said.err))
+        let output = run_clone(&mock, flags);
+        format!("{}\n{}", flags.join(" "), stable(&output.stderr))
     });
     insta::assert_snapshot!("clone_mistakes", lines.collect::<Vec<_>>().join("\n"));
     assert_eq!(mock.apps().len(), 2, "nothing is left behind");
@@ -377,18 +377,21 @@ async fn clones_that_a_quota_refuses_leave_nothing_behind() {
         "relationships": {"organizations": {"data": [{"guid": org}]}},
     });
     curl(&mock, "POST", "/v3/organization_quotas", quota).await;
-    let said = said(
+    let output = run_clone(
         &mock,
         &["web", "copy", "--count", "3", "--concurrency", "1"],
     );
-    assert_eq!(said.code, 1, "{}", said.err);
-    let help = said.err.lines().filter(|line| line.starts_with("help: "));
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let help = output
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("help: "));
     assert_eq!(
         Vec::from_iter(BTreeSet::from_iter(help)),
         ["help: raise the limits of the quota, or declare fewer or smaller apps"]
     );
     let left: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
-    assert_eq!(left, ["web", "copy-0"], "{}", said.err);
+    assert_eq!(left, ["web", "copy-0"], "{}", output.stderr);
     let routes = mock.state()["routes"].as_array().unwrap().len();
     assert_eq!(routes, 4, "two of each app");
 }
@@ -397,14 +400,14 @@ async fn clones_that_a_quota_refuses_leave_nothing_behind() {
 #[tokio::test]
 async fn a_refused_manifest_leaves_nothing_behind() {
     let mock = foundation(MockCapi::builder()).await;
-    let before = Census::of(&mock);
-    let said = said(
+    let before = ResourceCounts::of(&mock);
+    let output = run_clone(
         &mock,
         &["web", "copy", "-o", "p", "-s", "t", "--count", "2"],
     );
-    assert_eq!(said.code, 1);
-    insta::assert_snapshot!("clone_without_service", stable(&said.err));
-    assert_eq!(Census::of(&mock), before);
+    assert_eq!(output.code, 1);
+    insta::assert_snapshot!("clone_without_service", stable(&output.stderr));
+    assert_eq!(ResourceCounts::of(&mock), before);
 }
 
 #[tokio::test]
@@ -421,7 +424,7 @@ async fn docker_apps_are_cloned_with_their_image() {
     let enabled = json!({"enabled": true});
     push.curl("PATCH", "/v3/feature_flags/diego_docker", enabled)
         .await;
-    push.push_well(&["web", "--docker-image", "registry.example.com/web"]);
+    push.push_successfully(&["web", "--docker-image", "registry.example.com/web"]);
     let mock = &push.mock;
     clone(mock, "copy", 2).await;
     let state = mock.state();
@@ -434,12 +437,12 @@ async fn docker_apps_are_cloned_with_their_image() {
 #[tokio::test]
 async fn the_outcome_is_shown_as_text_and_as_json() {
     let mock = foundation(MockCapi::builder()).await;
-    let text = said(&mock, &["web", "copy"]);
-    assert_eq!(text.code, 0, "{}", text.err);
-    insta::assert_snapshot!("clone_out", stable(&text.out));
-    insta::assert_snapshot!("clone_err", stable(&text.err));
-    let json = said(&mock, &["web", "other", "--format", "json"]);
-    let json: Value = serde_json::from_str(&json.out).unwrap();
+    let text = run_clone(&mock, &["web", "copy"]);
+    assert_eq!(text.code, 0, "{}", text.stderr);
+    insta::assert_snapshot!("clone_out", stable(&text.stdout));
+    insta::assert_snapshot!("clone_err", stable(&text.stderr));
+    let json = run_clone(&mock, &["web", "other", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["apps"][0]["name"], "other");
     assert_eq!(json["apps"][0]["result"], "cloned");
     assert_eq!(json["apps"][0]["state"], "STARTED");
@@ -451,25 +454,25 @@ fn the_embedded_fake_has_the_cloned_app() {
     let place = Place::new();
     let mut command = cf_pusher(place.dir.path());
     command.args(["clone", "web", "load", "--count", "3", "--mock"]);
-    let said = place.said_alone(command);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = place.run_alone(command);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(
-        said.out.ends_with("clones: 3 finished, 0 failed\n"),
+        output.stdout.ends_with("clones: 3 finished, 0 failed\n"),
         "{}",
-        said.out
+        output.stdout
     );
 }
 
 /// The expected foundation after three clones.
-async fn undisturbed() -> (Census, usize) {
+async fn undisturbed() -> (ResourceCounts, usize) {
     let mock = foundation(MockCapi::builder()).await;
     clone(&mock, "copy", 3).await;
-    (Census::of(&mock), droplets(&mock))
+    (ResourceCounts::of(&mock), droplets(&mock))
 }
 
 /// Whether the foundation has three finished clones and nothing else.
-async fn check(mock: &CloudController, expected: &Census, context: &str) {
-    assert_eq!(Census::of(mock), *expected, "{context}");
+async fn check(mock: &CloudController, expected: &ResourceCounts, context: &str) {
+    assert_eq!(ResourceCounts::of(mock), *expected, "{context}");
     for i in 0..3 {
         let name = format!("copy-{i}");
         let app = mock.app(&name).unwrap();
@@ -503,7 +506,7 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next() {
 
 /// Drops a run when its nth request arrives, and runs again. Returns whether the run
 /// had that many requests.
-async fn kill_at(nth: u64, expected: &Census) -> bool {
+async fn kill_at(nth: u64, expected: &ResourceCounts) -> bool {
     let mock = foundation(MockCapi::builder()).await;
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(nth);
     let before = mock.stats().total;
@@ -548,7 +551,7 @@ async fn kill_at(nth: u64, expected: &Census) -> bool {
 async fn a_run_survives_a_failure_of_any_request(#[case] fault: Fault) {
     let (expected, _) = undisturbed().await;
     let befallen = stream::iter(1..)
-        .map(|nth| befall(&fault, nth, &expected))
+        .map(|nth| inject(&fault, nth, &expected))
         .buffered(4)
         .take_while(|befell| ready(*befell))
         .count();
@@ -557,7 +560,7 @@ async fn a_run_survives_a_failure_of_any_request(#[case] fault: Fault) {
 }
 
 /// Whether the run is long enough for the fault's position.
-async fn befall(fault: &Fault, nth: u64, expected: &Census) -> bool {
+async fn inject(fault: &Fault, nth: u64, expected: &ResourceCounts) -> bool {
     let mock = MockCapi::builder()
         .front()
         .record_requests()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::SMALL;
-use crate::support::command::{Place, Said, cf_pusher};
+use crate::support::command::{CommandOutput, Place, cf_pusher};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -17,14 +17,15 @@ mod commit;
 const SCALE_TEST: &str = "fixtures/configs/scale-test.json";
 
 /// Runs the command without a foundation.
-fn run(place: &Place, line: &str) -> Said {
+fn run(place: &Place, line: &str) -> CommandOutput {
     let mut command = cf_pusher(place.dir.path());
     command.args(line.split_whitespace());
-    place.said_alone(command)
+    place.run_alone(command)
 }
 
-fn json_of(said: &Said) -> Value {
-    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+fn json_of(output: &CommandOutput) -> Value {
+    serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
 }
 
 #[rstest]
@@ -53,12 +54,16 @@ fn with_format_json_an_error_is_one_json_object(
     command
         .env("CF_USERNAME", "admin")
         .env("CF_PASSWORD", "admin");
-    let said = place.said_alone(command);
-    assert_eq!(said.code, code, "{}", said.err);
-    let error = &json_of(&said)["error"];
+    let output = place.run_alone(command);
+    assert_eq!(output.code, code, "{}", output.stderr);
+    let error = &json_of(&output)["error"];
     assert_eq!(error["kind"], kind, "{error}");
     let message = error["message"].as_str().unwrap();
-    assert!(said.err.contains(message), "the same as text: {}", said.err);
+    assert!(
+        output.stderr.contains(message),
+        "the same as text: {}",
+        output.stderr
+    );
     assert!(error.get("help").is_some(), "{error}");
 }
 
@@ -67,9 +72,9 @@ async fn a_refused_deletion_is_listed_in_json() {
     let mock = MockCapi::builder().start().await.unwrap();
     let place = Place::new();
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
-    let said = place.on(&mock, SMALL, &["destroy", "--format", "json"]);
-    assert_eq!(said.code, 1, "{}", said.err);
-    let error = &json_of(&said)["error"];
+    let output = place.on(&mock, SMALL, &["destroy", "--format", "json"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let error = &json_of(&output)["error"];
     assert_eq!(error["kind"], "foundation");
     assert!(
         error["details"]
@@ -96,8 +101,8 @@ fn every_error_of_a_plan_with_detailed_exitcode_exits_with_1(#[case] line: &str)
             .env("CF_USERNAME", "admin")
             .env("CF_PASSWORD", "admin");
     }
-    let said = place.said_alone(command);
-    assert_eq!(said.code, 1, "{}", said.err);
+    let output = place.run_alone(command);
+    assert_eq!(output.code, 1, "{}", output.stderr);
     let plain = line.replace("--detailed-exitcode ", "");
     assert_ne!(run(&place, &plain).code, 1, "{plain}");
 }
@@ -107,20 +112,24 @@ fn a_first_configuration_is_written_once_and_works() {
     let place = Place::new();
     let path = place.dir.path().join("first.json");
     let path = path.to_str().unwrap();
-    let said = run(&place, &format!("init {path}"));
+    let output = run(&place, &format!("init {path}"));
     assert_eq!(
-        (said.code, said.out.as_str()),
+        (output.code, output.stdout.as_str()),
         (0, "wrote DIR/first.json\n")
     );
     let again = run(&place, &format!("init {path}"));
     assert_eq!(again.code, 2);
-    insta::assert_snapshot!(again.err, @r"
+    insta::assert_snapshot!(again.stderr, @r"
     error: writing DIR/first.json failed: File exists (os error 17)
     help: choose another name
     ");
-    let said = run(&place, &format!("converge --config {path} --mock"));
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.out.starts_with("apps: 5 changed"), "{}", said.out);
+    let output = run(&place, &format!("converge --config {path} --mock"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stdout.starts_with("apps: 5 changed"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]
@@ -130,14 +139,14 @@ fn a_configuration_is_read_from_standard_input() {
     command
         .args(["plan", "--config", "-", "--mock", "--format", "json"])
         .write_stdin(r#"{"proxy_applications": 3} // three"#);
-    let said = place.said_alone(command);
-    assert_eq!(json_of(&said)["plan"]["create"], 4, "{}", said.err);
+    let output = place.run_alone(command);
+    assert_eq!(json_of(&output)["plan"]["create"], 4, "{}", output.stderr);
     let mut command = cf_pusher(place.dir.path());
     command
         .args(["plan", "--config", "-", "--mock"])
         .write_stdin(r#"{"proxy_aplications": 3}"#);
-    let said = place.said_alone(command);
-    insta::assert_snapshot!(said.err, @r"
+    let output = place.run_alone(command);
+    insta::assert_snapshot!(output.stderr, @r"
     error: standard input:1: unknown key `proxy_aplications`, did you mean `proxy_applications`?
     help: see `cf-pusher schema` for all keys and their values
     ");
@@ -145,8 +154,8 @@ fn a_configuration_is_read_from_standard_input() {
 
 #[test]
 fn the_schema_is_printed() {
-    let said = run(&Place::new(), "schema");
-    let schema = json_of(&said);
+    let output = run(&Place::new(), "schema");
+    let schema = json_of(&output);
     let config: Value =
         serde_json::from_str(&std::fs::read_to_string(SCALE_TEST).unwrap()).unwrap();
     assert!(jsonschema::is_valid(&schema, &config));
@@ -164,22 +173,26 @@ fn the_schema_is_printed() {
 #[case("powershell")]
 #[test]
 fn completions_know_the_flags(#[case] shell: &str) {
-    let said = run(&Place::new(), &format!("completions {shell}"));
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = run(&Place::new(), &format!("completions {shell}"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
     for word in ["converge", "max-deletes", "instances"] {
-        assert!(said.out.contains(word), "{word}");
+        assert!(output.stdout.contains(word), "{word}");
     }
 }
 
 #[test]
 fn there_is_a_manual_page_for_each_subcommand() {
     let place = Place::new();
-    let said = run(&place, "man");
-    assert!(said.out.contains(".TH cf-pusher 1"), "{}", said.out);
-    assert!(said.out.contains("CF_USERNAME"), "{}", said.out);
+    let output = run(&place, "man");
+    assert!(
+        output.stdout.contains(".TH cf-pusher 1"),
+        "{}",
+        output.stdout
+    );
+    assert!(output.stdout.contains("CF_USERNAME"), "{}", output.stdout);
     let folder = place.dir.path().join("man/man1");
-    let said = run(&place, &format!("man --out-dir {}", folder.display()));
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = run(&place, &format!("man --out-dir {}", folder.display()));
+    assert_eq!(output.code, 0, "{}", output.stderr);
     for name in ["cf-pusher", "cf-pusher-converge", "cf-pusher-push"] {
         let page = std::fs::read_to_string(folder.join(format!("{name}.1"))).unwrap();
         assert!(page.contains("cf\\-pusher"), "{page}");
@@ -188,8 +201,8 @@ fn there_is_a_manual_page_for_each_subcommand() {
 
 #[test]
 fn the_version_is_printed() {
-    let said = run(&Place::new(), "--version");
-    let version = said.out.strip_prefix("cf-pusher ").unwrap();
+    let output = run(&Place::new(), "--version");
+    let version = output.stdout.strip_prefix("cf-pusher ").unwrap();
     assert!(version.starts_with(env!("CARGO_PKG_VERSION")), "{version}");
 }
 
@@ -236,10 +249,10 @@ async fn pipes_get_colors_only_if_asked_to() {
     let place = Place::new();
     let plain = place.on(&mock, SMALL, &["converge", "-v"]);
     assert_eq!(plain.code, 1);
-    assert!(plain.err.contains("DEBUG"), "{}", plain.err);
-    assert!(!plain.err.contains('\u{1b}'), "{}", plain.err);
+    assert!(plain.stderr.contains("DEBUG"), "{}", plain.stderr);
+    assert!(!plain.stderr.contains('\u{1b}'), "{}", plain.stderr);
     let colored = place.on(&mock, SMALL, &["converge", "-v", "--color", "always"]);
-    assert!(colored.err.contains("\u{1b}[31m"), "{}", colored.err);
+    assert!(colored.stderr.contains("\u{1b}[31m"), "{}", colored.stderr);
 }
 
 #[rstest]
@@ -252,9 +265,13 @@ async fn the_environment_does_not_silence_v(#[case] filter: &str) {
     let place = Place::new();
     let mut command = place.process_on(&mock, SMALL, &["plan", "-v"]);
     command.env("RUST_LOG", filter);
-    let said = place.said_alone(assert_cmd::Command::from_std(command));
-    assert_eq!(said.code, 0);
-    assert!(said.err.contains("DEBUG cf_pusher"), "{}", said.err);
+    let output = place.run_alone(assert_cmd::Command::from_std(command));
+    assert_eq!(output.code, 0);
+    assert!(
+        output.stderr.contains("DEBUG cf_pusher"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[cfg(unix)]
@@ -313,9 +330,9 @@ fn a_limit_of_threads_is_an_error_and_no_panic() {
     }
     command.args(["--nproc=1", copy.to_str().unwrap()]);
     command.args(["converge", "--config", "scale-test.json", "--mock"]);
-    let said = place.said_alone(assert_cmd::Command::from_std(command));
-    assert_eq!(said.code, 1, "{}", said.err);
-    insta::assert_snapshot!(said.err, @r"
+    let output = place.run_alone(assert_cmd::Command::from_std(command));
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    insta::assert_snapshot!(output.stderr, @r"
     error: starting threads failed: Resource temporarily unavailable (os error 11)
     help: raise the limit for processes (`ulimit -u`), or end other programs
     ");

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::disturbance::after_first;
-use crate::support::world::{Census, World};
+use crate::support::world::{ResourceCounts, World};
 use crate::support::{Fixture, SMALL, Workflow, curl};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
@@ -20,7 +20,7 @@ const MOMENT: Duration = Duration::from_millis(300);
 async fn a_resource_that_slips_between_two_pages_is_not_created_twice() {
     let many = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 104");
     let fixture = Fixture::new(Workflow::Documented2017).await;
-    fixture.converge_well(&many).await;
+    fixture.converge_up_to_date(&many).await;
     let hosts = |mock: &MockCapi| mock.state()["routes"].as_array().unwrap().len();
     assert_eq!(hosts(&fixture.mock), 108);
     let first = fixture
@@ -68,7 +68,7 @@ async fn apps_deleted_during_a_run_are_created_again(#[case] method: &str, #[cas
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!(fixture.verify(SMALL).await, []);
     // The routes of deleted apps remain and are reused.
-    assert_eq!(Census::of(&fixture.mock), expected);
+    assert_eq!(ResourceCounts::of(&fixture.mock), expected);
 }
 
 /// The org exists until its deletion job ends.
@@ -97,7 +97,7 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
     tokio::time::sleep(MOMENT).await;
     let second = world.run(&mock).await;
     assert_eq!(second, Ok(()), "first run: {first:?}");
-    assert_eq!(Census::of(&mock), expected, "first run: {first:?}");
+    assert_eq!(ResourceCounts::of(&mock), expected, "first run: {first:?}");
 }
 
 /// All kinds of drift that accumulate in an org over a long time, at once.
@@ -108,8 +108,8 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
 #[tokio::test]
 async fn stopped_apps_are_started_and_missing_ones_created(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SMALL).await;
-    let expected = Census::of(&fixture.mock);
+    fixture.converge_up_to_date(SMALL).await;
+    let expected = ResourceCounts::of(&fixture.mock);
     let stop = match workflow {
         Workflow::Documented2017 => ("PUT", "stop"),
         _ => ("POST", "actions/stop"),
@@ -121,8 +121,8 @@ async fn stopped_apps_are_started_and_missing_ones_created(#[case] workflow: Wor
     // A prototype, and the droplet from which the clones were copied.
     let path = format!("/v3/apps/{}", fixture.app("scale-proxy-0").await);
     fixture.curl("DELETE", &path, Value::Null).await;
-    assert_eq!(fixture.converge_well(SMALL).await, 5);
-    assert_eq!(Census::of(&fixture.mock), expected);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 5);
+    assert_eq!(ResourceCounts::of(&fixture.mock), expected);
 }
 
 /// The run waits for the instances until its timeout, and names them.

@@ -105,26 +105,26 @@ fn a_variable_that_names_no_proxy_is_an_error() {
             .env("HTTPS_PROXY", "user:hunter2 127.0.0.1:9")
             .env_remove("no_proxy")
             .env("NO_PROXY", no_proxy);
-        place.said_alone(command)
+        place.run_alone(command)
     };
-    let said = plan("");
-    assert_eq!(said.code, 3);
-    insta::assert_snapshot!(said.err, @r"
+    let output = plan("");
+    assert_eq!(output.code, 3);
+    insta::assert_snapshot!(output.stderr, @r"
     error: cannot reach https://api.example.invalid/: the value of HTTPS_PROXY is not the URL of a proxy
     help: correct HTTPS_PROXY, or list the API's host in NO_PROXY
     ");
     let direct = plan("example.invalid");
-    assert!(!direct.err.contains("HTTPS_PROXY"), "{}", direct.err);
+    assert!(!direct.stderr.contains("HTTPS_PROXY"), "{}", direct.stderr);
 }
 
 #[test]
 fn an_untrusted_certificate_is_explained() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mock = runtime.block_on(tls_mock());
-    let said = Place::new().on(&mock, SMALL, &["plan"]);
-    assert_eq!(said.code, 3);
+    let output = Place::new().on(&mock, SMALL, &["plan"]);
+    assert_eq!(output.code, 3);
     let port = mock.address().to_string();
-    insta::assert_snapshot!(said.err.replace(&port, "HOST"), @r"
+    insta::assert_snapshot!(output.stderr.replace(&port, "HOST"), @r"
     error: cannot reach http://api/: the certificate is not trusted: no trusted authority issued it
     help: trust the server's certificate with --ca-cert FILE or SSL_CERT_FILE, or accept any certificate with --skip-ssl-validation
     ");
@@ -144,15 +144,15 @@ fn a_file_of_certificates_that_cannot_be_read_is_named() {
             .env("CF_API", mock.uri())
             .envs(login)
             .env(name, file);
-        place.said(command, &mock)
+        place.run(command, &mock)
     };
     let system = plan("SSL_CERT_FILE", "nowhere.pem");
     assert_eq!(system.code, 3);
-    let help = system.err.lines().last().unwrap();
+    let help = system.stderr.lines().last().unwrap();
     insta::assert_snapshot!(help, @"help: correct SSL_CERT_FILE: reading nowhere.pem failed: No such file or directory (os error 2)");
     let own = plan("CF_PUSHER_CA_CERT", "nowhere.pem");
     assert_eq!(own.code, 2);
-    insta::assert_snapshot!(own.err, @r"
+    insta::assert_snapshot!(own.stderr, @r"
     error: reading the certificates in nowhere.pem failed: No such file or directory (os error 2)
     help: --ca-cert (CF_PUSHER_CA_CERT) must be a file with certificates in PEM format
     ");

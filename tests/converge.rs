@@ -26,7 +26,7 @@ fn names(destroyed: &Destroyed) -> Vec<&str> {
 #[tokio::test]
 async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    assert_eq!(fixture.converge_well(SCALE_TEST).await, 201);
+    assert_eq!(fixture.converge_up_to_date(SCALE_TEST).await, 201);
     fixture.writes();
 
     let before = fixture.counts.get().requests;
@@ -48,7 +48,7 @@ async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] workf
 #[tokio::test]
 async fn one_instance_more_is_scaled_and_nothing_else(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SCALE_TEST).await;
+    fixture.converge_up_to_date(SCALE_TEST).await;
     fixture.writes();
     let three = SCALE_TEST.replace("\"test_app_instances\": 2", "\"test_app_instances\": 3");
     assert_ne!(three, SCALE_TEST);
@@ -79,7 +79,7 @@ async fn one_instance_more_is_scaled_and_nothing_else(#[case] workflow: Workflow
 #[tokio::test]
 async fn fewer_apps_are_deleted_with_their_routes(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SCALE_TEST).await;
+    fixture.converge_up_to_date(SCALE_TEST).await;
     fixture.writes();
     let ninety = SCALE_TEST.replace("\"test_applications\": 100", "\"test_applications\": 90");
     assert_ne!(ninety, SCALE_TEST);
@@ -178,12 +178,12 @@ async fn drift_of_one_app_is_repaired(
     #[case] body: Value,
 ) {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let app = fixture.app("scale-tick-1").await;
     let path = format!("/v3/apps/{app}/{what}");
     fixture.curl(method, path.trim_end_matches('/'), body).await;
     assert!(!fixture.verify(SMALL).await.is_empty());
-    assert_eq!(fixture.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 1);
     assert_eq!(fixture.verify(SMALL).await, []);
 }
 
@@ -243,7 +243,7 @@ async fn an_app_deleted_while_its_instances_start_is_created_again() {
 #[tokio::test]
 async fn drift_of_a_droplet_is_repaired() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let (proxy, tick) = (
         fixture.app("scale-proxy-0").await,
         fixture.app("scale-tick-1").await,
@@ -277,13 +277,13 @@ async fn drift_of_a_droplet_is_repaired() {
         mismatches,
         ["app scale-tick-1: droplet is another, desired the one it has"]
     );
-    assert_eq!(fixture.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 1);
 }
 
 #[tokio::test]
 async fn drift_of_routes_and_rules_is_repaired() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let routes = fixture
         .curl(
             "GET",
@@ -318,7 +318,7 @@ async fn drift_of_routes_and_rules_is_repaired() {
         )
         .await;
     assert_eq!(fixture.verify(SMALL).await.len(), 3);
-    assert_eq!(fixture.converge_well(SMALL).await, 2);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 2);
 }
 
 #[rstest]
@@ -329,8 +329,8 @@ async fn drift_of_routes_and_rules_is_repaired() {
 async fn a_config_without_apps_converges(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
     let none = r#"{"proxy_applications": 0, "test_applications": 2, "test_app_instances": 0}"#;
-    assert_eq!(fixture.converge_well(none).await, 3);
-    assert_eq!(fixture.converge_well(none).await, 0);
+    assert_eq!(fixture.converge_up_to_date(none).await, 3);
+    assert_eq!(fixture.converge_up_to_date(none).await, 0);
     assert_eq!(fixture.verify(none).await, []);
 }
 
@@ -343,7 +343,7 @@ async fn a_run_waits_for_slow_operations(#[case] workflow: Workflow) {
     let moment = Duration::from_millis(60);
     let builder = workflow.foundation().staging_time(moment).copy_time(moment);
     let fixture = Fixture::with(workflow, builder.start_time(moment).job_time(moment)).await;
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 7);
     assert_eq!(fixture.verify(SMALL).await, []);
 }
 
@@ -355,7 +355,7 @@ async fn a_run_waits_for_slow_operations(#[case] workflow: Workflow) {
 async fn destroy_deletes_everything_a_run_created(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
     let empty = fixture.mock.state();
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let (config, sources) = read(SMALL, None);
     let converger = Converger::new(fixture.client.clone(), desired(&config, &sources));
     let destroyed = converger.destroy(Approval::All).await.unwrap();
@@ -449,7 +449,7 @@ async fn finish_killed(workflow: Workflow, requests: usize) {
         _ = converger.converge(Approval::All) => {}
         () = after.reached.notified() => {}
     }
-    fixture.converge_well(FEW).await;
+    fixture.converge_up_to_date(FEW).await;
     assert_eq!(
         fixture.verify(FEW).await,
         [],
@@ -497,7 +497,7 @@ async fn a_refused_app_fails_alone_with_the_cloud_controllers_message() {
 
     let route = format!("/v3/routes/{}", taken["guid"].as_str().unwrap());
     fixture.curl("DELETE", &route, Value::Null).await;
-    assert_eq!(fixture.converge_well(SMALL).await, 1);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 1);
 }
 
 #[tokio::test]
@@ -506,7 +506,7 @@ async fn without_deployments_droplets_are_set_and_apps_started() {
     let fixture = Fixture::with(Workflow::Manifest, builder).await;
     // More apps than are started at once.
     let apps = r#"{"test_applications": 60}"#;
-    assert_eq!(fixture.converge_well(apps).await, 61);
+    assert_eq!(fixture.converge_up_to_date(apps).await, 61);
     let routes = fixture.mock.stats().by_route;
     assert_eq!(routes["POST /v3/apps/:guid/actions/start"], 61);
     assert!(
@@ -541,12 +541,12 @@ async fn a_manifest_has_at_most_the_requested_number_of_apps() {
 
 /// Records the events of one app.
 #[derive(Default)]
-struct LifeOf {
+struct AppEvents {
     app: &'static str,
     lines: Mutex<Vec<String>>,
 }
 
-impl EventSink for LifeOf {
+impl EventSink for AppEvents {
     fn handle(&self, event: &Event) {
         let of = |context: &StepContext| context.target == format!("app {}", self.app);
         let line = match event {
@@ -572,7 +572,7 @@ impl EventSink for LifeOf {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_milestones_of_an_app_are_reported_in_order() {
     let mock = MockCapi::builder().start().await.unwrap();
-    let life = Arc::new(LifeOf {
+    let life = Arc::new(AppEvents {
         app: "scale-proxy-1",
         lines: Mutex::default(),
     });
@@ -604,7 +604,7 @@ async fn a_refused_deployment_that_was_committed_starts_the_app() {
         })
         .mount(fixture.mock.server())
         .await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let writes = fixture.writes();
     let again = writes.iter().filter(|request| {
         request.path.ends_with("/actions/start")
@@ -615,12 +615,12 @@ async fn a_refused_deployment_that_was_committed_starts_the_app() {
 }
 
 /// Signals when a sink has seen this number of finished deletions.
-struct Deleted {
+struct DeletionSignal {
     done: usize,
     reached: tokio::sync::Notify,
 }
 
-impl EventSink for Deleted {
+impl EventSink for DeletionSignal {
     fn handle(&self, event: &Event) {
         if let Event::PhaseProgress { phase, done, .. } = event
             && *phase == Phase::Deletions
@@ -634,7 +634,7 @@ impl EventSink for Deleted {
 #[tokio::test]
 async fn destroying_an_org_reports_how_many_of_its_apps_are_gone() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     // Five of seven apps are deleted, and the job continues.
     Mock::given(method("GET"))
         .and(path("/v3/apps"))
@@ -648,7 +648,7 @@ async fn destroying_an_org_reports_how_many_of_its_apps_are_gone() {
     fixture
         .curl("PUT", "/_mock/times", json!({"job": "1h"}))
         .await;
-    let deleted = Arc::new(Deleted {
+    let deleted = Arc::new(DeletionSignal {
         done: 5,
         reached: tokio::sync::Notify::new(),
     });

@@ -662,7 +662,7 @@ async fn pruning_finds_what_carries_no_label_by_what_it_belongs_to() {
 }
 
 /// A thousand apps in a hundred spaces of ten orgs, with two security groups each.
-fn thousand() -> Desired {
+fn thousand_apps() -> Desired {
     let entry = || ManifestEntry::parse("{memory: 32M, no-route: true}").unwrap();
     let mut desired = builder();
     for org in 0..10 {
@@ -692,7 +692,7 @@ fn thousand() -> Desired {
 
 #[tokio::test]
 async fn a_thousand_apps_in_a_hundred_spaces_take_few_requests() {
-    let (fixture, desired) = (fixture().await, thousand());
+    let (fixture, desired) = (fixture().await, thousand_apps());
     fixture.mock.forget_requests();
     assert_eq!(converge(&fixture, &desired).await.changed(), 1000);
     let requests = fixture.mock.requests();

@@ -30,7 +30,7 @@ fn requests_of(clone: [&str; 3], requests: Vec<RecordedRequest>) -> Vec<Recorded
 #[tokio::test]
 async fn a_clone_costs_exactly_the_documented_requests() {
     let fixture = Fixture::new(Workflow::Documented2017).await;
-    assert_eq!(fixture.converge_well(ONE_CLONE).await, 3);
+    assert_eq!(fixture.converge_up_to_date(ONE_CLONE).await, 3);
     let requests = fixture.writes();
     let state = fixture.mock.state();
     let guid = |kind: &str, field: &str, value: &str| {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::command::{CommandOutput, Place, cf_pusher, stable};
 use crate::support::{connect, curl};
 use cf_pusher::export::Exporter;
 use mock_capi::{CloudController, MockCapi};
@@ -75,7 +75,7 @@ async fn seeded(file: &Path) -> MockCapi {
     builder.start().await.unwrap()
 }
 
-fn run(mock: &CloudController, place: &Place, args: &[&str]) -> Said {
+fn run(mock: &CloudController, place: &Place, args: &[&str]) -> CommandOutput {
     let mut command = cf_pusher(place.dir.path());
     command
         .current_dir(place.dir.path())
@@ -83,25 +83,32 @@ fn run(mock: &CloudController, place: &Place, args: &[&str]) -> Said {
         .env("CF_API", mock.uri())
         .env("CF_USERNAME", "admin")
         .env("CF_PASSWORD", "admin");
-    place.said(command, mock)
+    place.run(command, mock)
 }
 
 /// Runs a command that must succeed.
-fn well(mock: &CloudController, place: &Place, args: &[&str]) -> Said {
-    let said = run(mock, place, args);
-    assert_eq!(said.code, 0, "{args:?}\n{}{}", said.out, said.err);
-    said
+fn well(mock: &CloudController, place: &Place, args: &[&str]) -> CommandOutput {
+    let output = run(mock, place, args);
+    assert_eq!(
+        output.code, 0,
+        "{args:?}\n{}{}",
+        output.stdout, output.stderr
+    );
+    output
 }
 
 #[tokio::test]
 async fn an_export_contains_everything_in_an_org() {
     let (mock, place) = (world(WHOLE).await, Place::new());
-    let said = well(&mock, &place, &["export", "--org", "o"]);
-    insta::assert_snapshot!("whole_org", said.out);
-    insta::assert_snapshot!("whole_org_err", stable(&said.err));
-    assert!(!said.out.contains("hunter2"), "{}", said.out);
+    let output = well(&mock, &place, &["export", "--org", "o"]);
+    insta::assert_snapshot!("whole_org", output.stdout);
+    insta::assert_snapshot!("whole_org_err", stable(&output.stderr));
+    assert!(!output.stdout.contains("hunter2"), "{}", output.stdout);
     let again = well(&mock, &place, &["export", "--org", "o"]);
-    assert_eq!(again.out, said.out, "the same world gives the same text");
+    assert_eq!(
+        again.stdout, output.stdout,
+        "the same world gives the same text"
+    );
 }
 
 #[tokio::test]
@@ -117,8 +124,8 @@ async fn one_space_can_be_exported_without_any_value() {
         "-o",
         "t.yml",
     ];
-    let said = well(&mock, &place, &flags);
-    assert_eq!(said.out, "wrote t.yml\n");
+    let output = well(&mock, &place, &flags);
+    assert_eq!(output.stdout, "wrote t.yml\n");
     let text = std::fs::read_to_string(place.dir.path().join("t.yml")).unwrap();
     insta::assert_snapshot!("one_space", text);
 }
@@ -150,7 +157,7 @@ async fn a_seed_is_a_copy_of_the_world() {
     insta::assert_snapshot!("seed", text);
     let copy = seeded(&place.dir.path().join("seed.yml")).await;
     let again = well(&copy, &place, &["export", "--org", "o", "--as-seed"]);
-    assert_eq!(again.out, text);
+    assert_eq!(again.stdout, text);
     let running = |mock: &CloudController| -> Vec<(String, u32)> {
         let apps = mock.apps().into_iter().filter(|app| app.org == "o");
         apps.map(|app| (app.name, app.running)).collect()
@@ -229,7 +236,7 @@ async fn an_export_downloads_only_what_is_missing_or_differs() {
     let all = downloads(&mock);
     assert!(all > 0);
     let again = well(&mock, &place, &export);
-    assert_eq!((again.out, downloads(&mock)), (first.out, 0));
+    assert_eq!((again.stdout, downloads(&mock)), (first.stdout, 0));
     let file = place.dir.path().join("bits/s-web.tgz");
     let complete = std::fs::read(&file).unwrap();
     std::fs::write(&file, "half a dro").unwrap();
@@ -252,12 +259,12 @@ async fn a_droplet_with_another_checksum_is_refused() {
         .mount(mock.server())
         .await;
     let flags = ["export", "--org", "o", "--space", "s", "--bits", "bits"];
-    let said = run(&mock, &place, &flags);
-    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    let output = run(&mock, &place, &flags);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
     assert!(
-        said.err.contains("arrived with the checksum"),
+        output.stderr.contains("arrived with the checksum"),
         "{}",
-        said.err
+        output.stderr
     );
     let left = std::fs::read_dir(place.dir.path().join("bits")).unwrap();
     assert_eq!(left.count(), 0);
@@ -268,12 +275,12 @@ async fn an_existing_file_is_replaced_only_on_demand() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let file = place.file("o.yml", "edited");
     let export = ["export", "--org", "o", "-o", "o.yml"];
-    let said = run(&mock, &place, &export);
-    insta::assert_snapshot!(said.err, @r"
+    let output = run(&mock, &place, &export);
+    insta::assert_snapshot!(output.stderr, @r"
     error: o.yml exists
     help: use --force to replace it, or name another file with --output
     ");
-    assert_eq!(said.code, 2);
+    assert_eq!(output.code, 2);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "edited");
     well(&mock, &place, &[&export[..], &["--force"]].concat());
     let text = std::fs::read_to_string(&file).unwrap();
@@ -302,12 +309,16 @@ orgs:
             .env("CF_API", mock.uri())
             .env("CF_USERNAME", user)
             .env("CF_PASSWORD", "pw");
-        let said = place.said(command, &mock);
-        let first = said.out.lines().take(2).collect::<Vec<_>>().join("\n");
-        format!("{user} ({})\n{first}\n{}", said.code, stable(&said.err))
+        let output = place.run(command, &mock);
+        let first = output.stdout.lines().take(2).collect::<Vec<_>>().join("\n");
+        format!(
+            "{user} ({})\n{first}\n{}",
+            output.code,
+            stable(&output.stderr)
+        )
     };
-    let said = ["dev", "manager", "auditor"].map(as_user).join("\n");
-    insta::assert_snapshot!("too_little", said);
+    let output = ["dev", "manager", "auditor"].map(as_user).join("\n");
+    insta::assert_snapshot!("too_little", output);
 }
 
 /// What a spec cannot say stays as it is when the spec is applied.
@@ -441,17 +452,17 @@ orgs:
     }});
     curl(&mock, "POST", "/v3/service_route_bindings", binding).await;
 
-    let said = well(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
-    insta::assert_snapshot!("left_out", stable(&said.err));
+    let output = well(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
+    insta::assert_snapshot!("left_out", stable(&output.stderr));
     let only_s = ["export", "--org", "o", "--space", "s", "-o", "s.yml"];
-    let said = well(&mock, &place, &only_s);
-    insta::assert_snapshot!("left_out_of_space", stable(&said.err));
+    let output = well(&mock, &place, &only_s);
+    insta::assert_snapshot!("left_out_of_space", stable(&output.stderr));
     let text = std::fs::read_to_string(place.dir.path().join("s.yml")).unwrap();
     let comments = text
         .lines()
         .filter(|line| line.starts_with("# Not in here: "));
-    let warnings = said
-        .err
+    let warnings = output
+        .stderr
         .lines()
         .filter(|line| line.starts_with("warning: "));
     assert_eq!(comments.count(), warnings.count());
@@ -474,7 +485,7 @@ async fn an_export_can_be_piped_into_apply() {
 orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))'}}]}]}]
 ";
     let (mock, place) = (world(seed).await, Place::new());
-    let text = well(&mock, &place, &["export", "--org", "o"]).out;
+    let text = well(&mock, &place, &["export", "--org", "o"]).stdout;
     let mut command = cf_pusher(place.dir.path());
     command
         .args(["apply", "-f", "-", "--adopt"])
@@ -482,8 +493,8 @@ orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))
         .env("CF_USERNAME", "admin")
         .env("CF_PASSWORD", "admin")
         .write_stdin(text);
-    let said = place.said(command, &mock);
-    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    let output = place.run(command, &mock);
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let web = mock.app("web").unwrap();
     assert_eq!((web.started, web.running), (true, 1));
 }
@@ -492,8 +503,8 @@ orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))
 async fn the_outcome_is_shown_as_json() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let flags = ["export", "--org", "o", "--bits", "bits", "--format", "json"];
-    let said = well(&mock, &place, &flags);
-    let json: Value = serde_json::from_str(&said.out).unwrap();
+    let output = well(&mock, &place, &flags);
+    let json: Value = serde_json::from_str(&output.stdout).unwrap();
     assert!(json["text"].as_str().unwrap().contains("- name: web"));
     assert_eq!(json["file"], Value::Null);
     assert_eq!(json["variables"].as_array().unwrap().len(), 5);
@@ -511,8 +522,13 @@ async fn mistakes_are_explained() {
         &["export", "--org", "o", "-o", "no/such/folder.yml"],
     ];
     let lines = mistakes.iter().map(|flags| {
-        let said = run(&mock, &place, flags);
-        format!("{} ({})\n{}", flags.join(" "), said.code, stable(&said.err))
+        let output = run(&mock, &place, flags);
+        format!(
+            "{} ({})\n{}",
+            flags.join(" "),
+            output.code,
+            stable(&output.stderr)
+        )
     });
     insta::assert_snapshot!("mistakes", lines.collect::<Vec<_>>().join("\n"));
 }
@@ -529,8 +545,8 @@ async fn one_file_gives_a_fake_and_a_foundation_the_same_resources() {
     well(&applied, &place, &["apply", "-f", "shop.yml"]);
     let export = ["export", "--org", "shop", "--as-seed"];
     let (one, other) = (
-        well(&seeded, &place, &export).out,
-        well(&applied, &place, &export).out,
+        well(&seeded, &place, &export).stdout,
+        well(&applied, &place, &export).stdout,
     );
     assert_eq!(one, other);
 }
@@ -565,7 +581,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
         &place,
         &["plan", "-f", "shop.yml", "--vars-file", variables],
     );
-    insta::assert_snapshot!(format!("adopting_plan_{name}"), stable(&plan.out));
+    insta::assert_snapshot!(format!("adopting_plan_{name}"), stable(&plan.stdout));
     mock.forget_requests();
     let apply = [
         "apply",
@@ -598,7 +614,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
             "--detailed-exitcode",
         ],
     );
-    insta::assert_snapshot!(format!("adopted_plan_{name}"), stable(&again.out));
+    insta::assert_snapshot!(format!("adopted_plan_{name}"), stable(&again.stdout));
     // Resources that others use too are not adopted again.
     well(&mock, &place, &apply[..apply.len() - 1]);
     well(
@@ -683,8 +699,8 @@ async fn an_export_with_bits_rebuilds_the_apps_on_an_empty_foundation() {
     );
     let export = ["export", "--org", "shop", "--as-seed"];
     assert_eq!(
-        well(&empty, &place, &export).out,
-        well(&mock, &place, &export).out
+        well(&empty, &place, &export).stdout,
+        well(&mock, &place, &export).stdout
     );
     let mut apps = empty.apps().into_iter();
     let web = apps.find(|app| app.name == "web" && app.space == "prod");

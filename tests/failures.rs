@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::command::{Place, stable};
-use crate::support::world::{Census, World};
+use crate::support::world::{ResourceCounts, World};
 use crate::support::{Fixture, SMALL, Workflow, read, target};
 use cf_pusher::{AppResult, Approval, Client, Events, FailureGroup, Outcome, Target};
 use mock_capi::{Fault, MockCapi};
@@ -154,9 +154,9 @@ async fn the_command_names_what_failed_last_and_by_cause() {
     let builder = MockCapi::builder().faults(vec![crashing, staging]);
     let mock = builder.start().await.unwrap();
     let place = Place::new();
-    let said = place.on(&mock, SMALL, &["converge"]);
-    assert_eq!(said.code, 1);
-    let err = stable(&said.err);
+    let output = place.on(&mock, SMALL, &["converge"]);
+    assert_eq!(output.code, 1);
+    let err = stable(&output.stderr);
     let (_, failures) = err.split_once("error: ").unwrap();
     insta::assert_snapshot!("failures_by_cause", failures);
 }
@@ -167,7 +167,7 @@ async fn the_command_names_what_failed_last_and_by_cause() {
 #[tokio::test]
 async fn verify_with_a_wait_lets_instances_start(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let times = json!({"start": "1h"});
     fixture.curl("PUT", "/_mock/times", times).await;
     let app = fixture.app("scale-tick-1").await;
@@ -198,7 +198,7 @@ async fn verify_with_a_wait_lets_instances_start(#[case] workflow: Workflow) {
 #[tokio::test]
 async fn resources_that_a_list_repeats_count_once() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     for list in ["apps", "droplets", "routes"] {
         let include = if list == "apps" { "&include=space" } else { "" };
         let all = format!("/v3/{list}?per_page=5000{include}");
@@ -214,7 +214,7 @@ async fn resources_that_a_list_repeats_count_once() {
             .await;
     }
     assert_eq!(fixture.verify(SMALL).await, []);
-    assert_eq!(fixture.converge_well(SMALL).await, 0);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 0);
 }
 
 /// Matches for two seconds, starting after a number of requests.
@@ -252,7 +252,7 @@ async fn a_list_that_lags_behind_writes_does_not_fail_a_run(#[case] lists: &[&st
     let outcome = fixture.converge(SMALL).await;
     assert!(outcome.is_converged(), "{outcome:#?}");
     assert_eq!((outcome.changed(), outcome.failed()), (7, 0));
-    assert_eq!(Census::of(&fixture.mock), expected);
+    assert_eq!(ResourceCounts::of(&fixture.mock), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,9 +277,14 @@ async fn advice_about_quotas_is_given_only_for_exceeded_quotas() {
             .unwrap();
         let place = Place::new();
         let config = r#"{"test_applications": 1}"#;
-        let said = place.on(&mock, config, &["converge", "--timeout", "5s"]);
-        assert_eq!(said.code, 1);
+        let output = place.on(&mock, config, &["converge", "--timeout", "5s"]);
+        assert_eq!(output.code, 1);
         let advice = "help: raise the limits of the quota";
-        assert_eq!(said.err.contains(advice), is_of_quota, "{}", said.err);
+        assert_eq!(
+            output.stderr.contains(advice),
+            is_of_quota,
+            "{}",
+            output.stderr
+        );
     }
 }

@@ -7,7 +7,7 @@
 use std::future::ready;
 use std::time::Duration;
 
-use crate::support::world::{Census, World};
+use crate::support::world::{ResourceCounts, World};
 use crate::support::{FEW, Workflow};
 use futures::{StreamExt, stream};
 use mock_capi::Fault;
@@ -35,7 +35,7 @@ fn rate_limit() -> Fault {
 #[case::expired_token(Fault::expired_token("*", "*"))]
 #[tokio::test]
 async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fault) {
-    let befallen = befall_requests(&World::new(Workflow::Manifest, FEW), &fault, 1, 1).await;
+    let befallen = inject_into_requests(&World::new(Workflow::Manifest, FEW), &fault, 1, 1).await;
     assert!(befallen >= 30, "only {befallen} requests");
 }
 
@@ -54,7 +54,7 @@ async fn supporting_resources_survive_a_failure_of_any_request(
     #[case] fault: Fault,
     #[case] first: usize,
 ) {
-    let befallen = befall_requests(&World::declared(), &fault, first, 7).await;
+    let befallen = inject_into_requests(&World::declared(), &fault, first, 7).await;
     assert!(befallen >= 14, "only {befallen} requests");
 }
 
@@ -69,7 +69,7 @@ async fn supporting_resources_survive_a_failure_of_any_request(
 #[tokio::test]
 #[ignore = "takes minutes: .ci/full runs it"]
 async fn supporting_resources_survive_each_failure_of_each_request(#[case] fault: Fault) {
-    let befallen = befall_requests(&World::declared(), &fault, 1, 1).await;
+    let befallen = inject_into_requests(&World::declared(), &fault, 1, 1).await;
     assert!(befallen >= 100, "only {befallen} requests");
 }
 
@@ -87,7 +87,7 @@ async fn a_run_app_by_app_survives_a_failure_of_any_request(
     #[case] first: usize,
     #[values(Workflow::PerApp, Workflow::Documented2017)] workflow: Workflow,
 ) {
-    let befallen = befall_requests(&World::new(workflow, FEW), &fault, first, 3).await;
+    let befallen = inject_into_requests(&World::new(workflow, FEW), &fault, first, 3).await;
     assert!(befallen >= 15, "only {befallen} requests");
 }
 
@@ -108,27 +108,27 @@ async fn a_run_survives_failed_jobs_copies_and_stagings(
 ) {
     let world = World::new(workflow, FEW);
     let census = world.undisturbed().await;
-    let befallen = befall_each(&world, &fault, 1..=expected + 1, &census).await;
+    let befallen = inject_each(&world, &fault, 1..=expected + 1, &census).await;
     assert_eq!(befallen, expected);
 }
 
 /// Injects a fault into the request number `first`, `first + step`, and so on. Returns the
 /// number of requests.
-async fn befall_requests(world: &World, fault: &Fault, first: usize, step: usize) -> usize {
+async fn inject_into_requests(world: &World, fault: &Fault, first: usize, step: usize) -> usize {
     let (expected, requests) = world.measured().await;
     let positions = (first..=requests).step_by(step);
-    befall_each(world, fault, positions, &expected).await
+    inject_each(world, fault, positions, &expected).await
 }
 
 /// Injects a fault at each position. Returns how many of them a run had.
-async fn befall_each(
+async fn inject_each(
     world: &World,
     fault: &Fault,
     positions: impl Iterator<Item = usize>,
-    expected: &Census,
+    expected: &ResourceCounts,
 ) -> usize {
     stream::iter(positions)
-        .map(|nth| befall(world, fault, nth, expected))
+        .map(|nth| inject(world, fault, nth, expected))
         .buffer_unordered(WORLDS)
         .filter(|befell| ready(*befell))
         .count()
@@ -136,7 +136,7 @@ async fn befall_each(
 }
 
 /// Whether the run is long enough for the fault's position.
-async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> bool {
+async fn inject(world: &World, fault: &Fault, nth: usize, expected: &ResourceCounts) -> bool {
     let nth_fault = fault.clone().nth(u64::try_from(nth).unwrap());
     let builder = world.foundation().front().record_requests();
     let mock = builder.faults(vec![nth_fault]).start().await.unwrap();
@@ -155,7 +155,7 @@ async fn befall(world: &World, fault: &Fault, nth: usize, expected: &Census) -> 
         let second = Box::pin(world.run(&mock)).await;
         assert_eq!(second, Ok(()), "{context}");
     }
-    assert_eq!(Census::of(&mock), *expected, "{context}");
+    assert_eq!(ResourceCounts::of(&mock), *expected, "{context}");
     assert_eq!(world.verify(&mock).await, [""; 0], "{context}");
     true
 }

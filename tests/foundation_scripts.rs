@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::command::{Place, Said};
+use crate::support::command::{CommandOutput, Place};
 use mock_capi::wiremock::matchers::{method, path};
 use mock_capi::wiremock::{Mock, MockServer, ResponseTemplate};
 use mock_capi::{CloudController, MockCapi};
@@ -13,42 +13,46 @@ const SCRIPTS: [&str; 2] = ["scripts/bosh-lite", "scripts/kind"];
 
 /// A shell in the root of the repository, without the environment variables of the
 /// caller's foundation.
-fn bash(line: &str, variables: &[(&str, &str)]) -> Said {
+fn bash(line: &str, variables: &[(&str, &str)]) -> CommandOutput {
     let mut bash = Command::new("bash");
     bash.args(["-c", line]).env_clear();
     bash.env("PATH", std::env::var_os("PATH").unwrap());
     bash.envs(variables.iter().copied());
     bash.current_dir(env!("CARGO_MANIFEST_DIR"));
     let output = bash.output().unwrap();
-    Said {
+    CommandOutput {
         code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
 /// Runs a script on a foundation as `admin`, whose URL is `http://api` in the output.
-fn on(mock: &CloudController, line: &str, variables: &[(&str, &str)]) -> Said {
+fn on(mock: &CloudController, line: &str, variables: &[(&str, &str)]) -> CommandOutput {
     let uri = mock.uri();
     let foundation = [("CF_API", uri.as_str()), ("CF_USERNAME", "admin")];
-    let Said { code, out, err } = bash(line, &[&foundation[..], variables].concat());
-    let named = |text: String| text.replace(&uri, "http://api");
-    Said {
+    let CommandOutput {
         code,
-        out: named(out),
-        err: named(err),
+        stdout,
+        stderr,
+    } = bash(line, &[&foundation[..], variables].concat());
+    let named = |text: String| text.replace(&uri, "http://api");
+    CommandOutput {
+        code,
+        stdout: named(stdout),
+        stderr: named(stderr),
     }
 }
 
 /// The error of a script that fails, and makes `eval` fail too.
-fn fault(said: Said) -> String {
+fn fault(output: CommandOutput) -> String {
     assert_eq!(
-        (said.code, said.out.as_str()),
+        (output.code, output.stdout.as_str()),
         (1, "false\n"),
         "{}",
-        said.err
+        output.stderr
     );
-    said.err.lines().last().unwrap().to_owned()
+    output.stderr.lines().last().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -63,9 +67,9 @@ async fn the_printed_environment_is_that_of_the_foundation() {
             "eval \"$({script})\"; printf '%s\\n' \
              \"$CF_API\" \"$CF_USERNAME\" \"$CF_PASSWORD\" \"$CF_SKIP_SSL_VALIDATION\""
         );
-        let said = on(&mock, &line, &[("CF_PASSWORD", "it's \"1$x\\")]);
-        assert_eq!(said.code, 0, "{}", said.err);
-        assert_eq!(said.out, "http://api\nadmin\nit's \"1$x\\\ntrue\n");
+        let output = on(&mock, &line, &[("CF_PASSWORD", "it's \"1$x\\")]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert_eq!(output.stdout, "http://api\nadmin\nit's \"1$x\\\ntrue\n");
     }
 }
 
@@ -73,9 +77,9 @@ async fn the_printed_environment_is_that_of_the_foundation() {
 async fn each_check_that_succeeds_is_reported() {
     let mock = MockCapi::start().await.unwrap();
     let password = [("CF_PASSWORD", "admin")];
-    let said = on(&mock, "scripts/kind --check", &password);
-    assert_eq!((said.code, said.out.as_str()), (0, ""));
-    insta::assert_snapshot!(said.err, @r"
+    let output = on(&mock, "scripts/kind --check", &password);
+    assert_eq!((output.code, output.stdout.as_str()), (0, ""));
+    insta::assert_snapshot!(output.stderr, @r"
     ok: http://api is a Cloud Controller
     ok: the UAA at http://api/uaa answers
     ok: the password of admin is known, from CF_PASSWORD
@@ -83,9 +87,14 @@ async fn each_check_that_succeeds_is_reported() {
     ok: apps get routes in the shared domain apps.mock.test
     ok: the Go buildpack is there
     ");
-    let said = on(&mock, "scripts/bosh-lite --check", &password);
-    assert_eq!((said.code, said.out.as_str()), (0, ""));
-    assert_eq!(said.err.matches("ok: ").count(), 5, "{}", said.err);
+    let output = on(&mock, "scripts/bosh-lite --check", &password);
+    assert_eq!((output.code, output.stdout.as_str()), (0, ""));
+    assert_eq!(
+        output.stderr.matches("ok: ").count(),
+        5,
+        "{}",
+        output.stderr
+    );
 }
 
 #[tokio::test]
@@ -100,10 +109,10 @@ async fn kind_reads_the_password_that_its_deployment_has_made() {
         "CC_ADMIN_PASSWORD='admin'\n",
     ] {
         place.file("temp/secrets.sh", secrets);
-        let said = on(&mock, "scripts/kind --check", &deployment);
-        assert_eq!(said.code, 0, "{}", said.err);
+        let output = on(&mock, "scripts/kind --check", &deployment);
+        assert_eq!(output.code, 0, "{}", output.stderr);
         let source = format!("from {folder}/temp/secrets.sh");
-        assert!(said.err.contains(&source), "{}", said.err);
+        assert!(output.stderr.contains(&source), "{}", output.stderr);
     }
     let sourced = [("CC_ADMIN_PASSWORD", "admin")];
     assert_eq!(on(&mock, "scripts/kind --check", &sourced).code, 0);
@@ -119,8 +128,8 @@ async fn kind_reads_secrets_without_running_them() {
     let secrets = format!("touch {ran}\nexport CC_ADMIN_PASSWORD=$(touch {ran})\n");
     place.file("temp/secrets.sh", &secrets);
     let folder = place.dir.path().to_str().unwrap();
-    let said = on(&mock, "scripts/kind", &[("KIND_DEPLOYMENT", folder)]);
-    assert!(fault(said).contains("refuses the password of admin"));
+    let output = on(&mock, "scripts/kind", &[("KIND_DEPLOYMENT", folder)]);
+    assert!(fault(output).contains("refuses the password of admin"));
     assert!(!Path::new(ran).exists());
 }
 
@@ -148,24 +157,24 @@ async fn an_invalid_foundation_is_reported() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = format!("http://{}", free.local_addr().unwrap());
     drop(free);
-    let said = bash("scripts/kind", &[("CF_API", &closed)]);
-    let said = fault(said).replace(&closed, "http://closed");
-    insta::assert_snapshot!(said, @"kind: http://closed cannot be reached, the connection is refused: start it with 'make up' in the checkout of kind-deployment, add its name to /etc/hosts if the resolver refuses names of 127.0.0.1, or set CF_API to the API it has.");
+    let output = bash("scripts/kind", &[("CF_API", &closed)]);
+    let output = fault(output).replace(&closed, "http://closed");
+    insta::assert_snapshot!(output, @"kind: http://closed cannot be reached, the connection is refused: start it with 'make up' in the checkout of kind-deployment, add its name to /etc/hosts if the resolver refuses names of 127.0.0.1, or set CF_API to the API it has.");
 
     let other = MockServer::start().await;
-    let said = bash("scripts/kind", &[("CF_API", &other.uri())]);
-    let said = fault(said).replace(&other.uri(), "http://other");
-    insta::assert_snapshot!(said, @"kind: http://other answers (status 404), but not as a Cloud Controller with a v3 API: set CF_API to the API of the foundation, or look with 'kubectl get pods --namespace cf-system' whether its api is running.");
+    let output = bash("scripts/kind", &[("CF_API", &other.uri())]);
+    let output = fault(output).replace(&other.uri(), "http://other");
+    insta::assert_snapshot!(output, @"kind: http://other answers (status 404), but not as a Cloud Controller with a v3 API: set CF_API to the API of the foundation, or look with 'kubectl get pods --namespace cf-system' whether its api is running.");
 }
 
 #[test]
 fn wrong_usage_and_help_print_the_usage() {
     for script in SCRIPTS {
         let help = bash(&format!("{script} --help"), &[]);
-        assert_eq!((help.code, help.err.as_str()), (0, ""));
-        assert!(help.out.contains(&format!("eval \"$({script})\"")));
+        assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+        assert!(help.stdout.contains(&format!("eval \"$({script})\"")));
         let wrong = bash(&format!("{script} --frobnicate"), &[]);
-        assert_eq!((wrong.code, wrong.out.as_str()), (2, ""));
-        assert_eq!(wrong.err, help.out);
+        assert_eq!((wrong.code, wrong.stdout.as_str()), (2, ""));
+        assert_eq!(wrong.stderr, help.stdout);
     }
 }

@@ -47,8 +47,8 @@ impl Running {
 
     /// Reads the output up to a line with this beginning.
     fn says(&mut self, beginning: &str) {
-        let said = BufReader::new(self.0.stderr.as_mut().unwrap());
-        let mut lines = said.lines().map(Result::unwrap);
+        let output = BufReader::new(self.0.stderr.as_mut().unwrap());
+        let mut lines = output.lines().map(Result::unwrap);
         assert!(lines.any(|line| line.starts_with(beginning)));
     }
 
@@ -235,12 +235,12 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
     assert_eq!(printed["interrupted"], true);
     assert_eq!(printed["destroyed"], serde_json::json!([]));
 
-    let said = place.on(&mock, SMALL, &["destroy", "--yes"]);
+    let output = place.on(&mock, SMALL, &["destroy", "--yes"]);
     assert_eq!(
-        (said.code, said.out.starts_with("deleted ")),
+        (output.code, output.stdout.starts_with("deleted ")),
         (0, true),
         "{}",
-        said.out
+        output.stdout
     );
 }
 

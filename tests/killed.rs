@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::command::Place;
-use crate::support::world::{Census, World};
+use crate::support::world::{ResourceCounts, World};
 use crate::support::{FEW, Workflow};
 use futures::{StreamExt, stream};
 use mock_capi::{Fault, MockCapi};
@@ -58,7 +58,7 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next(
     let mock = world.foundation().start().await.unwrap();
     world.run(&mock).await.unwrap();
     let requests = usize::try_from(mock.stats().total).unwrap();
-    let expected = (Census::of(&mock), done(workflow, &mock));
+    let expected = (ResourceCounts::of(&mock), done(workflow, &mock));
     let kills = stream::iter((1..=requests).step_by(step))
         .map(|nth| kill_at(&world, nth, &expected))
         .buffer_unordered(4)
@@ -83,7 +83,7 @@ async fn a_run_with_supporting_resources_is_finished_by_the_next() {
 
 /// Drops a run when its nth request arrives, and runs again. Returns whether the run had
 /// that many requests.
-async fn drop_at(world: &World, nth: usize, expected: &Census) -> bool {
+async fn drop_at(world: &World, nth: usize, expected: &ResourceCounts) -> bool {
     let held = u64::try_from(nth).unwrap();
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
     let builder = world.foundation().record_requests().faults(vec![hold]);
@@ -106,14 +106,14 @@ async fn drop_at(world: &World, nth: usize, expected: &Census) -> bool {
     let request = &mock.requests()[nth - 1];
     let context = format!("dropped at {nth}, {} {}", request.method, request.path);
     assert_eq!(Box::pin(world.run(&mock)).await, Ok(()), "{context}");
-    assert_eq!(Census::of(&mock), *expected, "{context}");
+    assert_eq!(ResourceCounts::of(&mock), *expected, "{context}");
     assert_eq!(Box::pin(world.verify(&mock)).await, [""; 0], "{context}");
     true
 }
 
 /// Kills a run when its nth request arrives, and runs again. Returns whether the run had
 /// that many requests.
-async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
+async fn kill_at(world: &World, nth: usize, expected: &(ResourceCounts, Done)) -> bool {
     let held = u64::try_from(nth).unwrap();
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
     let builder = world.foundation().record_requests().faults(vec![hold]);
@@ -131,7 +131,7 @@ async fn kill_at(world: &World, nth: usize, expected: &(Census, Done)) -> bool {
     );
     assert_eq!(world.run(&mock).await, Ok(()), "{context}");
     assert_eq!(
-        (Census::of(&mock), done(world.workflow, &mock)),
+        (ResourceCounts::of(&mock), done(world.workflow, &mock)),
         *expected,
         "{context}"
     );

@@ -47,7 +47,7 @@ async fn a_saved_plan_is_carried_out_and_then_up_to_date() {
 #[tokio::test]
 async fn a_plan_is_refused_if_more_changes_are_needed() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let more = converger(&fixture, &more());
     let following = more.clone().follow(saved(&more).await);
     let path = format!("/v3/apps/{}", fixture.app("scale-proxy-1").await);
@@ -93,7 +93,7 @@ async fn a_killed_run_can_continue_with_its_plan(#[case] before: Option<&str>) {
     for requests in [14, 18, 22, 26, 30, 36] {
         let fixture = Fixture::new(Workflow::Manifest).await;
         if let Some(before) = before {
-            fixture.converge_well(before).await;
+            fixture.converge_up_to_date(before).await;
         }
         let ttl = r#"{"test_app_registry_ttl_seconds": 7, "#;
         let config = more().replacen('{', ttl, 1);
@@ -154,11 +154,11 @@ async fn the_command_writes_and_follows_plans() {
     assert_eq!(changed.code, 1);
     assert_eq!(mock.state()["apps"], json!([]));
     assert!(
-        stable(&changed.err).starts_with(
+        stable(&changed.stderr).starts_with(
             "error: following the plan failed: it is out of date\n- the configuration or the bits"
         ),
         "{}",
-        changed.err
+        changed.stderr
     );
     assert_eq!(
         place.on(&mock, SMALL, &["converge", "--plan", file]).code,
@@ -175,7 +175,7 @@ async fn the_command_writes_and_follows_plans() {
 #[tokio::test]
 async fn a_run_for_one_group_leaves_the_others_alone(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let less = r#"{"proxy_applications": 1, "proxy_instances": 4, "test_applications": 2, "test_app_instances": 2, "asg_size": 5}"#;
     let (config, sources) = read(less, None);
     let whole = workflow.converger(&fixture.client, &config, &sources);

@@ -14,12 +14,12 @@ use crate::support::push::{DORA, Push};
 async fn an_app_is_pushed_and_runs() {
     let push = Push::new().await;
     push.manifest(&format!("{DORA}  instances: 2\n  env: {{A: b}}\n"));
-    let said = push.push_well(&["-i", "3"]);
-    insta::assert_snapshot!("push_out", stable(&said.out));
+    let output = push.push_successfully(&["-i", "3"]);
+    insta::assert_snapshot!("push_out", stable(&output.stdout));
     assert!(
-        said.err.contains("dora | Downloading app package..."),
+        output.stderr.contains("dora | Downloading app package..."),
         "{}",
-        said.err
+        output.stderr
     );
     let web = push.web("dora").await;
     assert_eq!(
@@ -38,7 +38,7 @@ async fn ignored_files_are_not_uploaded() {
     push.place.file("bits/.cfignore", "*.log\n");
     push.place.file("bits/a.log", "");
     push.manifest(DORA);
-    push.push_well(&[]);
+    push.push_successfully(&[]);
     let packages = push.list("/v3/packages").await;
     let files = push
         .mock
@@ -51,10 +51,14 @@ async fn ignored_files_are_not_uploaded() {
 #[tokio::test]
 async fn matched_resources_are_not_uploaded() {
     let push = Push::new().await;
-    push.push_well(&["one", "-p", "bits", "--no-start"]);
+    push.push_successfully(&["one", "-p", "bits", "--no-start"]);
     push.place.file("bits/main.go", "package other");
-    let said = push.push_well(&["two", "-p", "bits", "--no-start"]);
-    assert!(said.err.contains("two: uploading"), "{}", said.err);
+    let output = push.push_successfully(&["two", "-p", "bits", "--no-start"]);
+    assert!(
+        output.stderr.contains("two: uploading"),
+        "{}",
+        output.stderr
+    );
     let packages = push.list("/v3/packages?order_by=-created_at").await;
     assert_eq!(packages.len(), 2);
     let files = push
@@ -78,13 +82,13 @@ async fn unchanged_bits_cost_few_requests(#[case] apps: usize) {
     let app = |i| format!("- {{name: app-{i}, path: bits, memory: 64M}}\n");
     let list: String = (0..apps).map(app).collect();
     push.manifest(&format!("applications:\n{list}"));
-    push.push_well(&[]);
+    push.push_successfully(&[]);
     push.requests();
-    let said = push.push_well(&[]);
+    let output = push.push_successfully(&[]);
     assert!(
-        said.err.contains("app-0: bits are unchanged"),
+        output.stderr.contains("app-0: bits are unchanged"),
         "{}",
-        said.err
+        output.stderr
     );
     let requests = push.requests();
     assert!(
@@ -105,18 +109,18 @@ async fn unchanged_bits_cost_few_requests(#[case] apps: usize) {
 async fn a_dry_run_changes_nothing() {
     let push = Push::new().await;
     push.manifest(&format!("{DORA}  env: {{PASSWORD: hunter2}}\n"));
-    let said = push.push_well(&["--dry-run", "--redact-env"]);
-    insta::assert_snapshot!("dry_run", stable(&said.out));
+    let output = push.push_successfully(&["--dry-run", "--redact-env"]);
+    insta::assert_snapshot!("dry_run", stable(&output.stdout));
     let requests = push.requests();
     let writes = requests.iter().filter(|it| !it.starts_with("GET "));
     let writes: Vec<&String> = writes.filter(|it| !it.ends_with("/token")).collect();
     assert_eq!(writes, ["POST /v3/spaces/:guid/manifest_diff"]);
-    push.push_well(&["--no-start"]);
-    let said = push.push_well(&["--dry-run", "-i", "2"]);
+    push.push_successfully(&["--no-start"]);
+    let output = push.push_successfully(&["--dry-run", "-i", "2"]);
     assert!(
-        said.out.contains("-   instances: 1\n+   instances: 2"),
+        output.stdout.contains("-   instances: 1\n+   instances: 2"),
         "{}",
-        said.out
+        output.stdout
     );
 }
 
@@ -124,9 +128,9 @@ async fn a_dry_run_changes_nothing() {
 async fn no_start_stops_a_running_app_and_stages_nothing() {
     let push = Push::new().await;
     push.manifest(DORA);
-    push.push_well(&[]);
+    push.push_successfully(&[]);
     push.requests();
-    push.push_well(&["--no-start"]);
+    push.push_successfully(&["--no-start"]);
     assert_eq!(push.app("dora").await["state"], "STOPPED");
     assert!(!push.requests().contains(&"POST /v3/builds".to_owned()));
 }
@@ -136,15 +140,15 @@ async fn no_start_stops_a_running_app_and_stages_nothing() {
 async fn no_start_leaves_a_package_to_stage() {
     let push = Push::new().await;
     push.manifest(DORA);
-    push.push_well(&[]);
-    push.push_well(&["--no-start", "-b", "ruby_buildpack"]);
+    push.push_successfully(&[]);
+    push.push_successfully(&["--no-start", "-b", "ruby_buildpack"]);
     assert_eq!(push.list("/v3/packages").await.len(), 2);
 }
 
 #[tokio::test]
 async fn apps_with_special_characters_in_their_names_are_found_again() {
     let push = Push::new().await;
-    push.push_well(&["a,b %41", "-p", "bits", "--no-route"]);
+    push.push_successfully(&["a,b %41", "-p", "bits", "--no-route"]);
     let apps = push.list("/v3/apps").await;
     assert_eq!(apps[0]["name"], "a,b %41");
     assert_eq!(apps[0]["state"], "STARTED");
@@ -154,13 +158,15 @@ async fn apps_with_special_characters_in_their_names_are_found_again() {
 async fn a_random_route_is_printed() {
     let push = Push::new().await;
     push.manifest(DORA);
-    let said = push.push_well(&["--random-route"]);
+    let output = push.push_successfully(&["--random-route"]);
     let routes = push.list("/v3/routes").await;
     let url = routes[0]["url"].as_str().unwrap();
     assert!(
-        said.out.contains(&format!("routes:           {url}\n")),
+        output
+            .stdout
+            .contains(&format!("routes:           {url}\n")),
         "{}",
-        said.out
+        output.stdout
     );
 }
 
@@ -168,10 +174,10 @@ async fn a_random_route_is_printed() {
 async fn a_duplicate_app_name_is_refused() {
     let push = Push::new().await;
     push.manifest("applications: [{name: a, path: bits}, {name: a, path: bits}]");
-    let said = push.push(&[]);
-    assert_eq!(said.code, 2);
+    let output = push.push(&[]);
+    assert_eq!(output.code, 2);
     assert_eq!(
-        said.err,
+        output.stderr,
         "error: the manifest has two apps named a\nhelp: rename or remove one of them\n"
     );
     assert!(push.requests().is_empty());
@@ -181,7 +187,7 @@ async fn a_duplicate_app_name_is_refused() {
 async fn an_app_for_tasks_is_staged_and_not_started() {
     let push = Push::new().await;
     push.manifest(DORA);
-    push.push_well(&["--task"]);
+    push.push_successfully(&["--task"]);
     let app = push.app("dora").await;
     assert_eq!(app["state"], "STOPPED");
     assert!(app["relationships"]["current_droplet"]["data"]["guid"].is_string());
@@ -192,7 +198,7 @@ async fn an_app_for_tasks_is_staged_and_not_started() {
 async fn a_deployment_scales_instead_of_the_manifest() {
     let push = Push::with(MockCapi::builder().start_time(Duration::from_millis(30))).await;
     push.manifest(DORA);
-    push.push_well(&[]);
+    push.push_successfully(&[]);
     push.mock.forget_requests();
     let flags = [
         "--strategy",
@@ -204,11 +210,11 @@ async fn a_deployment_scales_instead_of_the_manifest() {
         "--max-in-flight",
         "2",
     ];
-    let said = push.push_well(&flags);
+    let output = push.push_successfully(&flags);
     assert!(
-        said.out.contains("+   instances: 3"),
+        output.stdout.contains("+   instances: 3"),
         "the diff shows it: {}",
-        said.out
+        output.stdout
     );
     let applied = push.mock.requests();
     let applied = applied
@@ -236,15 +242,16 @@ async fn a_deployment_scales_instead_of_the_manifest() {
 async fn a_canary_deployment_stays_paused() {
     let push = Push::new().await;
     push.manifest(&format!("{DORA}  instances: 4\n"));
-    push.push_well(&[]);
-    let said = push.push_well(&["--strategy", "canary", "--instance-steps", "50"]);
+    push.push_successfully(&[]);
+    let output = push.push_successfully(&["--strategy", "canary", "--instance-steps", "50"]);
     let deployment = &push.list("/v3/deployments").await[0];
     assert_eq!(deployment["status"]["reason"], "PAUSED");
     assert!(
-        said.out
+        output
+            .stdout
             .contains("paused; continue with `cf continue-deployment dora`"),
         "{}",
-        said.out
+        output.stdout
     );
 }
 
@@ -256,7 +263,7 @@ async fn a_docker_image_needs_no_bits_and_its_password_stays_secret() {
         .await;
     push.mock.forget_requests();
     let image = ["dora", "--docker-image", "registry.example.com/dora:1"];
-    push.push_well(&image);
+    push.push_successfully(&image);
     let packages = push.bodies("/v3/packages");
     assert_eq!(packages[0]["type"], "docker");
     assert_eq!(
@@ -266,21 +273,25 @@ async fn a_docker_image_needs_no_bits_and_its_password_stays_secret() {
     assert!(push.requests().iter().all(|it| !it.ends_with("/upload")));
 
     let private = [&image[..], &["--docker-username", "me", "-vv"]].concat();
-    let said = push.push(&private);
-    assert_eq!(said.code, 2);
-    assert!(said.err.contains("set CF_DOCKER_PASSWORD"), "{}", said.err);
-    let said = push.push_with(&private, &[("CF_DOCKER_PASSWORD", "hunter2")]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = push.push(&private);
+    assert_eq!(output.code, 2);
+    assert!(
+        output.stderr.contains("set CF_DOCKER_PASSWORD"),
+        "{}",
+        output.stderr
+    );
+    let output = push.push_with(&private, &[("CF_DOCKER_PASSWORD", "hunter2")]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     let packages = push.bodies("/v3/packages");
     assert_eq!(packages[0]["data"]["password"], "hunter2");
-    assert!(!said.err.contains("hunter2") && !said.out.contains("hunter2"));
+    assert!(!output.stderr.contains("hunter2") && !output.stdout.contains("hunter2"));
 }
 
 #[tokio::test]
 async fn a_droplet_is_run_without_staging() {
     let push = Push::new().await;
     let file = push.place.file("droplet.tgz", "a droplet");
-    push.push_well(&["dora", "--droplet", file.to_str().unwrap()]);
+    push.push_successfully(&["dora", "--droplet", file.to_str().unwrap()]);
     assert_eq!(push.app("dora").await["state"], "STARTED");
     let requests = push.requests();
     assert!(
@@ -303,12 +314,12 @@ async fn a_foundation_without_diffs_is_compared_here(#[case] status: u16) {
     let refusal = Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", status);
     let push = Push::with(builder.faults(vec![refusal])).await;
     push.manifest(DORA);
-    push.push_well(&["--no-start"]);
-    let said = push.push_well(&["--dry-run", "-m", "128M"]);
+    push.push_successfully(&["--no-start"]);
+    let output = push.push_successfully(&["--dry-run", "-m", "128M"]);
     assert!(
-        said.out.contains("-   memory: 64M\n+   memory: 128M"),
+        output.stdout.contains("-   memory: 64M\n+   memory: 128M"),
         "{}",
-        said.out
+        output.stdout
     );
 }
 
@@ -316,8 +327,8 @@ async fn a_foundation_without_diffs_is_compared_here(#[case] status: u16) {
 async fn the_json_output_is_one_object() {
     let push = Push::new().await;
     push.manifest(DORA);
-    let said = push.push_well(&["--format", "json"]);
-    let json: Value = serde_json::from_str(&said.out).unwrap();
+    let output = push.push_successfully(&["--format", "json"]);
+    let json: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(json["apps"][0]["name"], "dora");
     assert_eq!(json["apps"][0]["state"], "STARTED");
     assert_eq!(
@@ -328,9 +339,9 @@ async fn the_json_output_is_one_object() {
     assert!(json["run"]["requests"].as_u64().unwrap() > 0);
 
     push.manifest("applications: [{name: dora, path: bits, stack: none}]");
-    let said = push.push(&["--format", "json"]);
-    assert_eq!(said.code, 1);
-    let json: Value = serde_json::from_str(&said.out).unwrap();
+    let output = push.push(&["--format", "json"]);
+    assert_eq!(output.code, 1);
+    let json: Value = serde_json::from_str(&output.stdout).unwrap();
     let error = json["error"]["message"].as_str().unwrap();
     assert!(error.contains("For application 'dora': "), "{error}");
 }
@@ -354,8 +365,8 @@ async fn the_target_of_the_cf_cli_is_used() {
     command
         .current_dir(push.place.dir.path())
         .args(["push", "--no-start"]);
-    let said = push.place.said(command, &push.mock);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = push.place.run(command, &push.mock);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(push.app("dora").await["name"], "dora");
 }
 
@@ -370,9 +381,9 @@ async fn a_push_without_a_target_is_an_error() {
         .env("CF_API", push.mock.uri())
         .env("CF_USERNAME", "admin")
         .env("CF_PASSWORD", "admin");
-    let said = push.place.said(command, &push.mock);
-    assert_eq!(said.code, 1);
-    insta::assert_snapshot!(stable(&said.err), @"error: finding space none in org o failed: not found, or not visible to the user");
+    let output = push.place.run(command, &push.mock);
+    assert_eq!(output.code, 1);
+    insta::assert_snapshot!(stable(&output.stderr), @"error: finding space none in org o failed: not found, or not visible to the user");
     assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
 }
 

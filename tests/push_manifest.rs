@@ -68,15 +68,15 @@ async fn varied_manifests_change_nothing_when_they_are_pushed_again() {
     };
     let apps: String = VARIED.iter().enumerate().map(app).collect();
     push.manifest(&format!("applications:\n{apps}"));
-    push.push_well(&["--no-start"]);
-    let again = push.push_well(&["--dry-run", "--format", "json"]);
-    let again: Value = serde_json::from_str(&again.out).unwrap();
+    push.push_successfully(&["--no-start"]);
+    let again = push.push_successfully(&["--dry-run", "--format", "json"]);
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
     let diff = again["diff"].as_array().unwrap().iter();
     let changed = diff.filter(|line| !line.as_str().unwrap().starts_with(' '));
     assert_eq!(changed.collect::<Vec<_>>(), [] as [&Value; 0]);
     assert_eq!(again["changes"], false);
-    let pushed = push.push_well(&["--no-start", "--format", "json"]);
-    let pushed: Value = serde_json::from_str(&pushed.out).unwrap();
+    let pushed = push.push_successfully(&["--no-start", "--format", "json"]);
+    let pushed: Value = serde_json::from_str(&pushed.stdout).unwrap();
     let apps = pushed["apps"].as_array().unwrap();
     assert!(apps.iter().all(|app| app["changes"] == false), "{apps:#?}");
 }
@@ -85,15 +85,15 @@ async fn varied_manifests_change_nothing_when_they_are_pushed_again() {
 async fn memory_and_disk_are_part_of_the_difference() {
     let push = Push::new().await;
     push.manifest("applications:\n- {name: a, path: bits, memory: 64M, disk_quota: 128M}\n");
-    push.push_well(&["--no-start"]);
-    let said = push.push_well(&["--dry-run", "-m", "1G", "-k", "2G"]);
+    push.push_successfully(&["--no-start"]);
+    let output = push.push_successfully(&["--dry-run", "-m", "1G", "-k", "2G"]);
     assert!(
-        said.out.contains("-   memory: 64M\n+   memory: 1G")
-            && said
-                .out
+        output.stdout.contains("-   memory: 64M\n+   memory: 1G")
+            && output
+                .stdout
                 .contains("-   disk-quota: 128M\n+   disk-quota: 2G"),
         "{}",
-        said.out
+        output.stdout
     );
 }
 
@@ -101,23 +101,32 @@ async fn memory_and_disk_are_part_of_the_difference() {
 async fn every_summary_has_urls_instances_memory_and_time() {
     let push = Push::new().await;
     push.manifest("applications:\n- {name: dora, path: bits, memory: 64M}\n");
-    push.push_well(&[]);
+    push.push_successfully(&[]);
     let all: [&[&str]; 3] = [&[], &["--no-start"], &["--strategy", "rolling"]];
     for flags in all {
-        let said = push.push_well(flags);
+        let output = push.push_successfully(flags);
         let domain = push.apps_domain().await;
         assert!(
-            said.out
+            output
+                .stdout
                 .contains(&format!("routes:           dora.{domain}\n")),
             "{}",
-            said.out
+            output.stdout
         );
-        assert!(said.out.contains("memory:           64M\n"), "{}", said.out);
-        assert!(said.out.contains("instances:        "), "{}", said.out);
+        assert!(
+            output.stdout.contains("memory:           64M\n"),
+            "{}",
+            output.stdout
+        );
+        assert!(
+            output.stdout.contains("instances:        "),
+            "{}",
+            output.stdout
+        );
         let is_running =
             |line: &str| line.starts_with("#0    running    20") && line.ends_with('Z');
-        let has_time = said.out.lines().any(is_running);
-        assert_eq!(has_time, flags != ["--no-start"], "{}", said.out);
+        let has_time = output.stdout.lines().any(is_running);
+        assert_eq!(has_time, flags != ["--no-start"], "{}", output.stdout);
     }
 }
 
@@ -127,9 +136,9 @@ async fn ignored_properties_are_warnings_with_their_lines() {
     push.manifest(
         "memory: 1G\napplications:\n- name: dora\n  path: bits\n  memroy: 64M\n  host: x\n",
     );
-    let said = push.push_well(&["--no-start"]);
-    let warnings: Vec<&str> = said
-        .err
+    let output = push.push_successfully(&["--no-start"]);
+    let warnings: Vec<&str> = output
+        .stderr
         .lines()
         .filter(|it| it.starts_with("warning: "))
         .collect();
@@ -150,8 +159,8 @@ async fn ignored_properties_are_warnings_with_their_lines() {
     assert!(!sent.starts_with("---\nmemory"), "{sent}");
     let mut command = cf_pusher(push.place.dir.path());
     command.current_dir(push.place.dir.path()).arg("manifest");
-    let offline = push.place.said(command, &push.mock);
-    assert_eq!(offline.err.matches("warning: ").count(), warnings.len());
+    let offline = push.place.run(command, &push.mock);
+    assert_eq!(offline.stderr.matches("warning: ").count(), warnings.len());
 }
 
 #[rstest]
@@ -193,17 +202,23 @@ async fn a_path_that_is_not_built_yet_stops_only_a_push() {
     push.manifest("applications:\n- name: a\n  path: target/app.jar\n");
     let mut command = cf_pusher(push.place.dir.path());
     command.current_dir(push.place.dir.path()).arg("manifest");
-    let offline = push.place.said(command, &push.mock);
-    assert_eq!(offline.code, 0, "{}", offline.err);
-    assert!(offline.out.contains("target/app.jar"), "{}", offline.out);
-    push.push_well(&["--dry-run"]);
-    push.requests();
-    let said = push.push(&[]);
-    assert_eq!(said.code, 2);
+    let offline = push.place.run(command, &push.mock);
+    assert_eq!(offline.code, 0, "{}", offline.stderr);
     assert!(
-        said.err.starts_with("error: app a: cannot read `path` "),
+        offline.stdout.contains("target/app.jar"),
         "{}",
-        said.err
+        offline.stdout
+    );
+    push.push_successfully(&["--dry-run"]);
+    push.requests();
+    let output = push.push(&[]);
+    assert_eq!(output.code, 2);
+    assert!(
+        output
+            .stderr
+            .starts_with("error: app a: cannot read `path` "),
+        "{}",
+        output.stderr
     );
     assert!(push.requests().is_empty(), "nothing was sent");
 }
@@ -218,17 +233,17 @@ async fn the_password_of_a_docker_image_is_never_in_the_manifest() {
     push.manifest(
         "applications:\n- name: a\n  docker:\n    image: registry.example/x:1\n    username: u\n    password: hunter2\n",
     );
-    let said = push.push_with(&["-vv"], &[("CF_DOCKER_PASSWORD", "hunter3")]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = push.push_with(&["-vv"], &[("CF_DOCKER_PASSWORD", "hunter3")]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(
-        said.err.contains("`docker.password` is not sent"),
+        output.stderr.contains("`docker.password` is not sent"),
         "{}",
-        said.err
+        output.stderr
     );
     let requests = push.mock.requests();
     let bodies = requests.iter().map(|it| String::from_utf8_lossy(&it.body));
     assert!(!bodies.collect::<String>().contains("hunter2"));
-    assert!(!said.out.contains("hunter") && !said.err.contains("hunter"));
+    assert!(!output.stdout.contains("hunter") && !output.stderr.contains("hunter"));
 }
 
 #[tokio::test]
@@ -237,18 +252,18 @@ async fn credentials_of_registries_are_shown_nowhere() {
     push.manifest("applications:\n- {name: a, path: bits, lifecycle: cnb}\n");
     let credentials = r#"{"registry.example": {"username": "u", "password": "hunter2"}}"#;
     let environment = [("CF_CNB_REGISTRY_CREDS", credentials)];
-    let said = push.push_with(&["--dry-run", "-vv"], &environment);
-    assert!(!said.out.contains("hunter2") && !said.err.contains("hunter2"));
+    let output = push.push_with(&["--dry-run", "-vv"], &environment);
+    assert!(!output.stdout.contains("hunter2") && !output.stderr.contains("hunter2"));
     let mut command = cf_pusher(push.place.dir.path());
     command
         .current_dir(push.place.dir.path())
         .arg("manifest")
         .envs(environment);
-    let offline = push.place.said(command, &push.mock);
+    let offline = push.place.run(command, &push.mock);
     assert!(
-        offline.out.contains("cnb-credentials: <redacted>"),
+        offline.stdout.contains("cnb-credentials: <redacted>"),
         "{}",
-        offline.out
+        offline.stdout
     );
 }
 
@@ -256,25 +271,29 @@ async fn credentials_of_registries_are_shown_nowhere() {
 async fn several_apps_of_a_manifest_can_be_pushed() {
     let push = Push::new().await;
     push.manifest("applications:\n- {name: a, path: bits}\n- {name: b, path: bits}\n- {name: c, path: bits}\n");
-    push.push_well(&["c", "a", "--no-start"]);
+    push.push_successfully(&["c", "a", "--no-start"]);
     let apps = push.list("/v3/apps").await;
     let mut names: Vec<&str> = apps.iter().map(|it| it["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["a", "c"]);
-    let said = push.push(&["a", "d"]);
-    assert_eq!(said.code, 2);
-    assert_eq!(said.err, "error: the manifest has no app d, only a, b, c\n");
-    let said = push.push(&["a", "b", "-i", "2"]);
+    let output = push.push(&["a", "d"]);
+    assert_eq!(output.code, 2);
     assert_eq!(
-        said.err,
+        output.stderr,
+        "error: the manifest has no app d, only a, b, c\n"
+    );
+    let output = push.push(&["a", "b", "-i", "2"]);
+    assert_eq!(
+        output.stderr,
         "error: -i needs a single APP argument: 2 apps are selected\n"
     );
-    let said = push.push(&["x", "y", "--no-manifest"]);
+    let output = push.push(&["x", "y", "--no-manifest"]);
     assert!(
-        said.err
+        output
+            .stderr
             .starts_with("error: several APP arguments need a manifest\n"),
         "{}",
-        said.err
+        output.stderr
     );
 }
 
@@ -282,7 +301,7 @@ async fn several_apps_of_a_manifest_can_be_pushed() {
 async fn variables_can_be_set_by_a_flag() {
     let push = Push::new().await;
     push.manifest("applications:\n- {name: a, path: bits, env: {A: 1, B: 2}}\n");
-    push.push_well(&["--no-start", "--env", "A=x=y", "--env", "C="]);
+    push.push_successfully(&["--no-start", "--env", "A=x=y", "--env", "C="]);
     let guid = push.app("a").await["guid"].as_str().unwrap().to_owned();
     let path = format!("/v3/apps/{guid}/environment_variables");
     let env = push.curl("GET", &path, Value::Null).await;
@@ -294,13 +313,14 @@ async fn a_size_without_a_unit_is_refused_before_anything_is_sent() {
     let push = Push::new().await;
     push.manifest("applications:\n- {name: a, path: bits}\n");
     for flag in ["-m", "-k"] {
-        let said = push.push(&[flag, "64"]);
-        assert_eq!(said.code, 2);
+        let output = push.push(&[flag, "64"]);
+        assert_eq!(output.code, 2);
         assert!(
-            said.err
+            output
+                .stderr
                 .contains("invalid size \"64\", must be a number with a unit"),
             "{}",
-            said.err
+            output.stderr
         );
     }
     assert!(push.requests().is_empty());
@@ -322,17 +342,21 @@ async fn org_and_space_and_timeouts_can_come_from_the_environment() {
             .env("CF_ORG", "o")
             .env("CF_SPACE", "s")
             .envs(environment.iter().copied());
-        push.place.said(command, &push.mock)
+        push.place.run(command, &push.mock)
     };
-    let said = run(&[("CF_STAGING_TIMEOUT", "soon")]);
-    assert_eq!(said.code, 2);
+    let output = run(&[("CF_STAGING_TIMEOUT", "soon")]);
+    assert_eq!(output.code, 2);
     assert_eq!(
-        said.err,
+        output.stderr,
         "error: CF_STAGING_TIMEOUT is \"soon\", must be a number of minutes, such as 15\n"
     );
-    let said = run(&[("CF_STAGING_TIMEOUT", "0.01"), ("CF_STARTUP_TIMEOUT", "1")]);
-    assert_eq!(said.code, 1, "{}", said.err);
-    assert!(said.err.contains("timed out after 600ms"), "{}", said.err);
+    let output = run(&[("CF_STAGING_TIMEOUT", "0.01"), ("CF_STARTUP_TIMEOUT", "1")]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("timed out after 600ms"),
+        "{}",
+        output.stderr
+    );
 }
 
 /// No text causes a panic or takes long, and each error names the file and, if possible,

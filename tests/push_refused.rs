@@ -23,17 +23,17 @@ async fn a_refused_manifest_leaves_nothing_behind() {
     });
     push.curl("POST", "/v3/space_quotas", quota).await;
     push.manifest("applications:\n- name: dora\n  path: bits\n  instances: 50\n  memory: 10M\n");
-    let said = push.push(&["-m", "20MB"]);
-    assert_eq!(said.code, 1);
-    let err = stable(&said.err);
+    let output = push.push(&["-m", "20MB"]);
+    assert_eq!(output.code, 1);
+    let err = stable(&output.stderr);
     let end = err.lines().skip_while(|line| *line != "dora: starting");
     insta::assert_snapshot!("quota_err", end.collect::<Vec<_>>().join("\n"));
     assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
     assert_eq!(push.list("/v3/routes").await, [] as [Value; 0]);
-    push.push_well(&[]);
+    push.push_successfully(&[]);
     assert_eq!(push.web("dora").await["instances"], 50);
-    let said = push.push(&["-m", "20MB"]);
-    assert_eq!(said.code, 1);
+    let output = push.push(&["-m", "20MB"]);
+    assert_eq!(output.code, 1);
     assert_eq!(push.web("dora").await["memory_in_mb"], 10, "as it was");
 }
 
@@ -78,13 +78,13 @@ async fn a_quota_that_refuses_a_build_or_a_start_leaves_nothing_behind(
     push.manifest(&format!(
         "applications:\n- name: app\n  path: bits\n{properties}"
     ));
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1, "{}", said.err);
-    let end: Vec<&str> = said.err.lines().rev().take(2).collect();
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let end: Vec<&str> = output.stderr.lines().rev().take(2).collect();
     assert!(
         end[1].starts_with(&format!("error: {step}")) && end[1].contains(words),
         "{}",
-        said.err
+        output.stderr
     );
     assert!(
         end[0].starts_with("help: raise the limits of the quota"),
@@ -101,7 +101,7 @@ async fn explicit_routes_of_a_refused_manifest_are_deleted_again() {
     push.manifest(&format!(
         "applications:\n- {{name: old, path: bits, routes: [{{route: 'old.{domain}'}}]}}\n"
     ));
-    push.push_well(&["--no-start"]);
+    push.push_successfully(&["--no-start"]);
     let old = push.app("old").await["guid"].as_str().unwrap().to_owned();
     push.curl("DELETE", &format!("/v3/apps/{old}"), Value::Null)
         .await;
@@ -109,15 +109,15 @@ async fn explicit_routes_of_a_refused_manifest_are_deleted_again() {
     push.manifest(&format!(
         "applications:\n- name: one\n  path: bits\n  routes:\n  - route: https://EX.{domain}\n  - route: ex.{domain}/p\n  - route: old.{domain}\n- {{name: two, path: bits, services: [nope]}}\n"
     ));
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1);
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1);
     assert_eq!(push.list("/v3/apps").await, [] as [Value; 0]);
     let routes = push.list("/v3/routes").await;
     let urls: Vec<&str> = routes
         .iter()
         .map(|it| it["url"].as_str().unwrap())
         .collect();
-    assert_eq!(urls, [format!("old.{domain}")], "{}", said.err);
+    assert_eq!(urls, [format!("old.{domain}")], "{}", output.stderr);
 }
 
 /// The second route is rejected, so the first one was created but not mapped.
@@ -128,9 +128,9 @@ async fn a_route_that_was_created_and_not_mapped_is_deleted_again() {
     push.manifest(&format!(
         "applications:\n- name: one\n  path: bits\n  routes:\n  - route: ex.{domain}\n  - route: ex.no-such-domain.test\n"
     ));
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1);
-    assert!(push.is_empty().await, "{}", said.err);
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1);
+    assert!(push.is_empty().await, "{}", output.stderr);
 }
 
 /// If a poll fails, the outcome of the job is unknown, so nothing may be deleted.
@@ -144,9 +144,9 @@ async fn a_failed_poll_of_the_job_deletes_nothing(#[case] status: u16) {
     let fault = Fault::answer("GET", "/v3/jobs/:guid", status);
     let push = Push::with(MockCapi::builder().faults(vec![fault])).await;
     push.manifest(DORA);
-    let said = push.push(&[]);
-    assert_ne!(said.code, 0);
-    assert!(!said.err.contains("was deleted"), "{}", said.err);
+    let output = push.push(&[]);
+    assert_ne!(output.code, 0);
+    assert!(!output.stderr.contains("was deleted"), "{}", output.stderr);
     assert_eq!(push.app("dora").await["name"], "dora");
 }
 
@@ -161,8 +161,8 @@ async fn a_refusal_of_a_gateway_deletes_nothing(#[case] status: u16) {
     let fault = Fault::answer("GET", "/v3/jobs/:guid", status).error(0, "", "by the gateway");
     let push = Push::with(MockCapi::builder().faults(vec![fault])).await;
     push.manifest(DORA);
-    let said = push.push(&[]);
-    assert_ne!(said.code, 0);
+    let output = push.push(&[]);
+    assert_ne!(output.code, 0);
     assert_eq!(push.app("dora").await["name"], "dora");
 }
 
@@ -171,18 +171,18 @@ async fn a_refusal_of_a_gateway_deletes_nothing(#[case] status: u16) {
 async fn an_app_whose_name_differs_in_case_is_that_app() {
     let push = Push::new().await;
     push.manifest(DORA);
-    push.push_well(&["--no-start"]);
+    push.push_successfully(&["--no-start"]);
     push.manifest("applications:\n- {name: DORA, path: bits, memory: 128M}\n- {name: bad, path: bits, services: [nope]}\n");
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1);
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1);
     assert!(
-        said.out.contains("-   memory: 64M\n+   memory: 128M"),
+        output.stdout.contains("-   memory: 64M\n+   memory: 128M"),
         "{}",
-        said.out
+        output.stdout
     );
     let apps = push.list("/v3/apps").await;
     let names: Vec<&str> = apps.iter().map(|it| it["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["dora"], "it is kept: {}", said.err);
+    assert_eq!(names, ["dora"], "it is kept: {}", output.stderr);
 }
 
 /// The Cloud Controller rejects manifests above 1 MiB.
@@ -195,26 +195,30 @@ async fn a_manifest_above_one_mebibyte_is_applied_in_parts() {
     };
     let apps: String = (0..5).map(app).collect();
     push.manifest(&format!("applications:\n{apps}"));
-    push.push_well(&["--no-start"]);
+    push.push_successfully(&["--no-start"]);
     let applied = push.requests();
     let applied = applied.iter().filter(|it| it.ends_with("/apply_manifest"));
     assert_eq!(applied.count(), 3);
     assert_eq!(push.list("/v3/apps").await.len(), 5);
-    let said = push.push_well(&["--dry-run", "--format", "json"]);
-    let said: Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!(said["changes"], false);
+    let output = push.push_successfully(&["--dry-run", "--format", "json"]);
+    let output: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(output["changes"], false);
 }
 
 #[tokio::test]
 async fn an_existing_app_survives_a_refused_manifest() {
     let push = Push::new().await;
-    push.push_well(&["there", "-p", "bits", "--no-start"]);
+    push.push_successfully(&["there", "-p", "bits", "--no-start"]);
     push.manifest(
         "applications:\n- {name: there, path: bits}\n- {name: new, path: bits, services: [none]}\n",
     );
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("For application 'new': "), "{}", said.err);
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("For application 'new': "),
+        "{}",
+        output.stderr
+    );
     let apps = push.list("/v3/apps").await;
     let names: Vec<&str> = apps
         .iter()

@@ -12,9 +12,9 @@ async fn a_failed_staging_is_explained_and_the_other_apps_go_on() {
     let push =
         Push::with(MockCapi::builder().faults(vec![Fault::failed_staging().of("bad")])).await;
     push.manifest("applications:\n- {name: bad, path: bits}\n- {name: good, path: bits}\n");
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1);
-    let lines: Vec<&str> = said.err.lines().collect();
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1);
+    let lines: Vec<&str> = output.stderr.lines().collect();
     let [.., error, help] = lines.as_slice() else {
         panic!("{lines:#?}");
     };
@@ -57,10 +57,20 @@ async fn a_log_cache_that_does_not_work_is_given_up_once_and_never_waited_for(
     let app = |i| format!("- {{name: app-{i}, path: bits}}\n");
     let apps: String = (0..20).map(app).collect();
     push.manifest(&format!("applications:\n{apps}"));
-    let said = push.push_well(&["--concurrency", "40"]);
+    let output = push.push_successfully(&["--concurrency", "40"]);
     let warning = format!("warning: staging logs are not shown: {reason}");
-    assert_eq!(said.err.matches(&warning).count(), 1, "{}", said.err);
-    assert_eq!(said.err.matches("warning: ").count(), 1, "{}", said.err);
+    assert_eq!(
+        output.stderr.matches(&warning).count(),
+        1,
+        "{}",
+        output.stderr
+    );
+    assert_eq!(
+        output.stderr.matches("warning: ").count(),
+        1,
+        "{}",
+        output.stderr
+    );
     let reads = push.requests();
     let reads = reads.iter().filter(|it| it.contains("/api/v1/read/"));
     let reads = reads.count();
@@ -73,15 +83,15 @@ async fn the_logs_of_a_slow_staging_are_streamed() {
     let builder = MockCapi::builder().staging_time(Duration::from_millis(1500));
     let push = Push::with(builder.start_time(Duration::from_millis(100))).await;
     push.manifest(DORA);
-    let said = push.push_well(&[]);
+    let output = push.push_successfully(&[]);
     let reads = push.requests();
     let reads = reads
         .iter()
         .filter(|it| it.contains("/api/v1/read/"))
         .count();
     assert!(reads >= 2, "on the way and at the end: {reads}");
-    let lines: Vec<&str> = said
-        .err
+    let lines: Vec<&str> = output
+        .stderr
         .lines()
         .filter(|it| it.starts_with("dora | "))
         .collect();
@@ -124,12 +134,13 @@ async fn a_foundation_that_goes_away_ends_the_push() {
 async fn instances_that_crash_fail_the_push() {
     let push = Push::with(MockCapi::builder().faults(vec![Fault::crashing_instances()])).await;
     push.manifest(DORA);
-    let said = push.push(&[]);
-    assert_eq!(said.code, 1);
+    let output = push.push(&[]);
+    assert_eq!(output.code, 1);
     assert!(
-        said.err
+        output
+            .stderr
             .contains("error: starting dora failed: all instances of the process web crashed"),
         "{}",
-        said.err
+        output.stderr
     );
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::world::{Census, World};
+use crate::support::world::{ResourceCounts, World};
 use crate::support::{Workflow, apps_dir};
 use mock_capi::{CloudController, Fault};
 use proptest::prelude::*;
@@ -147,7 +147,7 @@ async fn converge_each(
         run_until_converged(&world, &mock, faults.len()).await?;
         mock.set_faults(Vec::new()).unwrap();
         prop_assert_eq!(world.verify(&mock).await, Vec::<String>::new());
-        let mut census = Census::of(&mock);
+        let mut census = ResourceCounts::of(&mock);
         let packages = census.0.remove("packages READY").unwrap_or_default();
         prop_assert!(packages <= config.groups(), "{} packages", packages);
         let census: Vec<(&str, usize)> = census.0.iter().map(|(k, n)| (k.as_str(), *n)).collect();

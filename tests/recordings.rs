@@ -6,18 +6,18 @@ mod browser;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use crate::support::command::{Place, Said, stable};
+use crate::support::command::{CommandOutput, Place, stable};
 use crate::support::{SMALL, login};
 use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 /// Converges with a recording. Returns the output and the file.
-fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (Said, PathBuf) {
+fn record(place: &Place, mock: &MockCapi, flag: &str, more: &[&str]) -> (CommandOutput, PathBuf) {
     let file = place.dir.path().join("recording");
     let args = ["converge", flag, file.to_str().unwrap()];
-    let said = place.on(mock, SMALL, &[&args, more].concat());
-    (said, file)
+    let output = place.on(mock, SMALL, &[&args, more].concat());
+    (output, file)
 }
 
 fn read(file: &PathBuf) -> Value {
@@ -45,8 +45,8 @@ fn asked(mock: &MockCapi) -> HashMap<String, usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_has_every_request_within_its_step() {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
-    let (said, file) = record(&place, &mock, "--trace", &[]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let (output, file) = record(&place, &mock, "--trace", &[]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     let trace = read(&file);
     let entries = trace.as_array().unwrap();
     let of = |kind: &str| -> Vec<&Value> { entries.iter().filter(|it| it["ph"] == kind).collect() };
@@ -124,9 +124,9 @@ async fn an_unwritable_file_is_an_error_before_anything_is_sent() {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
     let path = place.dir.path().join("nowhere/file");
     let path = path.to_str().unwrap();
-    let said = place.on(&mock, SMALL, &["converge", "--trace", path]);
-    assert_eq!(said.code, 2);
-    insta::assert_snapshot!(said.err, @r"
+    let output = place.on(&mock, SMALL, &["converge", "--trace", path]);
+    assert_eq!(output.code, 2);
+    insta::assert_snapshot!(output.stderr, @r"
     error: writing the trace DIR/nowhere/file failed: No such file or directory (os error 2)
     help: choose a file in a folder that exists
     ");
@@ -140,8 +140,8 @@ async fn an_unwritable_file_is_an_error_before_anything_is_sent() {
 async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
     let fault = Fault::answer("POST", "/v3/organizations", 403);
     let (mock, place) = (recorded_mock(vec![fault]).await, Place::new());
-    let (said, file) = record(&place, &mock, flag, &[]);
-    assert_eq!(said.code, 1);
+    let (output, file) = record(&place, &mock, flag, &[]);
+    assert_eq!(output.code, 1);
     let text = std::fs::read_to_string(&file).unwrap();
     read(&file);
     assert!(text.contains("/v3/organizations"), "{text}");
@@ -156,10 +156,14 @@ async fn a_recording_is_complete_when_the_run_fails(#[case] flag: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_does_not_end_the_run(#[case] flag: &str) {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
-    let said = place.on(&mock, SMALL, &["converge", flag, "/dev/full"]);
-    assert_eq!(said.code, 0);
-    assert!(said.out.starts_with("apps: 7 changed"), "{}", said.out);
-    let err = stable(&said.err);
+    let output = place.on(&mock, SMALL, &["converge", flag, "/dev/full"]);
+    assert_eq!(output.code, 0);
+    assert!(
+        output.stdout.starts_with("apps: 7 changed"),
+        "{}",
+        output.stdout
+    );
+    let err = stable(&output.stderr);
     let printed = err.lines().find(|line| line.starts_with("warning: "));
     insta::assert_snapshot!(format!("full{flag}"), printed.unwrap());
 }
@@ -174,8 +178,8 @@ async fn an_archive_has_every_exchange_and_no_secret(
     #[case] env: &str,
 ) {
     let (mock, place) = (recorded_mock(Vec::new()).await, Place::new());
-    let (said, file) = record(&place, &mock, "--har", &["--workflow", workflow]);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let (output, file) = record(&place, &mock, "--har", &["--workflow", workflow]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     let archive = read(&file);
     assert_eq!(archive["log"]["version"], "1.2");
     let entries = archive["log"]["entries"].as_array().unwrap();
@@ -234,12 +238,12 @@ async fn the_report_is_readable_in_light_and_dark() {
     let fault = Fault::answer("POST", "/v3/deployments", 503).times(1);
     let (mock, place) = (recorded_mock(vec![fault]).await, Place::new());
     let file = place.dir.path().join("run.html");
-    let said = place.on(
+    let output = place.on(
         &mock,
         SMALL,
         &["converge", "--report", file.to_str().unwrap()],
     );
-    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(output.code, 0, "{}", output.stderr);
     browser::on_url(&format!("file://{}", file.display()), async |page| {
         page.see("summary", "td", &mock.stats().total.to_string())
             .await?;
@@ -272,8 +276,8 @@ async fn the_report_is_readable_in_light_and_dark() {
 async fn every_app_is_a_junit_test_case_and_failed_ones_say_why() {
     let staging = Fault::failed_staging().of("scale-tick-0");
     let (mock, place) = (recorded_mock(vec![staging]).await, Place::new());
-    let (said, file) = record(&place, &mock, "--junit", &[]);
-    assert_eq!(said.code, 1, "{}", said.err);
+    let (output, file) = record(&place, &mock, "--junit", &[]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
     let text = std::fs::read_to_string(&file).unwrap();
     assert_eq!(text.matches("<testcase ").count(), 7, "{text}");
     assert_eq!(text.matches("<failure ").count(), 3, "{text}");
@@ -293,8 +297,8 @@ async fn every_app_is_a_junit_test_case_and_failed_ones_say_why() {
 async fn the_report_names_every_failed_app() {
     let staging = Fault::failed_staging().of("scale-tick-0");
     let (mock, place) = (recorded_mock(vec![staging]).await, Place::new());
-    let (said, file) = record(&place, &mock, "--report", &[]);
-    assert_eq!(said.code, 1, "{}", said.err);
+    let (output, file) = record(&place, &mock, "--report", &[]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
     let page = std::fs::read_to_string(&file).unwrap();
     let (_, data) = page
         .split_once(r#"<script id="data" type="application/json">"#)

@@ -422,9 +422,9 @@ fn the_command_sets_up_and_tests_offline() {
     let mut command = crate::support::command::cf_pusher(place.dir.path());
     command.args(["test", "--setup", "--mock", "--seed", "7"]);
     command.args(["--config", "fixtures/configs/scale-test.json"]);
-    let said = place.said_alone(command);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let lines = said.out.lines();
+    let output = place.run_alone(command);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let lines = output.stdout.lines();
     let stable = lines.filter(|line| {
         !["requests:", "time:", "latency:"]
             .iter()
@@ -458,9 +458,9 @@ fn the_command_fails_if_policies_have_too_little_time() {
         .arg("--config")
         .arg(config)
         .current_dir(place.dir.path());
-    let said = place.said_alone(command);
-    assert_eq!(said.code, 1, "{}", said.err);
-    let object: Value = serde_json::from_str(&said.out).unwrap();
+    let output = place.run_alone(command);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let object: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(object["tick-apps"][2], "scale-tick-2");
     assert_eq!(object["run"]["changed"], 7);
     let test = &object["test"];
@@ -508,9 +508,9 @@ async fn the_command_explains_why_it_cannot_test() {
     let foundation = Foundation::new().await;
     let mock = &foundation.mock;
     let nowhere = place.on(mock, CONFIG, &["test", "--router", "http://127.0.0.1:1"]);
-    assert_eq!(nowhere.code, 3, "{}", nowhere.err);
+    assert_eq!(nowhere.code, 3, "{}", nowhere.stderr);
     let told = nowhere
-        .err
+        .stderr
         .lines()
         .filter(|it| it.contains(": "))
         .collect::<Vec<_>>();
@@ -523,13 +523,13 @@ async fn the_command_explains_why_it_cannot_test() {
     let elsewhere = CONFIG.replacen('{', r#"{"prefix": "other-","#, 1);
     let missing = place.on(mock, &elsewhere, &["test"]);
     assert_eq!(missing.code, 1);
-    insta::assert_snapshot!(missing.err, @"
+    insta::assert_snapshot!(missing.stderr, @"
     error: testing failed: apps other-registry, other-proxy-{0..2}, other-tick-{0..2} not found in other-org/other-space, or not visible to admin
     help: create them with `cf-pusher converge`, or add --setup
     ");
     let router = place.on(mock, CONFIG, &["test", "--router", "ftp://x"]);
     assert_eq!(router.code, 2);
-    insta::assert_snapshot!(router.err, @"
+    insta::assert_snapshot!(router.stderr, @"
     error: invalid router URL ftp://x: it must be http://HOST[:PORT]
     help: correct --router
     ");
@@ -538,9 +538,9 @@ async fn the_command_explains_why_it_cannot_test() {
     let mut command = crate::support::command::cf_pusher(place.dir.path());
     command.args(["test", "--setup", "--mock", "--config"]);
     command.arg(ticks);
-    let none = place.said_alone(command);
+    let none = place.run_alone(command);
     assert_eq!(none.code, 2);
-    insta::assert_snapshot!(none.err, @r"
+    insta::assert_snapshot!(none.stderr, @r"
     error: testing failed: `proxy_applications` is 0, must be at least 1
     help: set it in the configuration
     ");
@@ -568,17 +568,17 @@ async fn a_latency_above_the_limit_fails() {
         place.on(&foundation.mock, CONFIG, &args)
     };
     let slow = on("100ms");
-    assert_eq!(slow.code, 1, "{}", slow.err);
+    assert_eq!(slow.code, 1, "{}", slow.stderr);
     assert!(
-        slow.out.starts_with("security-group-binding: p50 "),
+        slow.stdout.starts_with("security-group-binding: p50 "),
         "{}",
-        slow.out
+        slow.stdout
     );
     assert!(
-        slow.err
+        slow.stderr
             .contains("error: security-group-binding: the 95th percentile is "),
         "{}",
-        slow.err
+        slow.stderr
     );
     assert_eq!(on("10m").code, 0);
 }

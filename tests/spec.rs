@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::command::{CommandOutput, Place, cf_pusher, stable};
 use crate::support::{Fixture, SCALE_TEST, SMALL, Workflow, desired, read};
 use cf_pusher::manifest::Variables;
 use cf_pusher::{Approval, Configuration, Converger, Preset, SpecFile};
@@ -25,29 +25,35 @@ fn examples() -> Vec<PathBuf> {
 }
 
 /// Runs a command on a foundation, as its admin.
-fn run(place: &Place, mock: &CloudController, args: &[&str]) -> Said {
+fn run(place: &Place, mock: &CloudController, args: &[&str]) -> CommandOutput {
     run_with_input(place, mock, args, "")
 }
 
-fn run_with_input(place: &Place, mock: &CloudController, args: &[&str], input: &str) -> Said {
+fn run_with_input(
+    place: &Place,
+    mock: &CloudController,
+    args: &[&str],
+    input: &str,
+) -> CommandOutput {
     let mut command = cf_pusher(place.dir.path());
     command.args(args).write_stdin(input);
     command
         .env("CF_API", mock.uri())
         .env("CF_USERNAME", "admin")
         .env("CF_PASSWORD", "admin");
-    place.said(command, mock)
+    place.run(command, mock)
 }
 
 /// Runs a command without a foundation.
-fn run_alone(place: &Place, args: &[&str]) -> Said {
+fn run_alone(place: &Place, args: &[&str]) -> CommandOutput {
     let mut command = cf_pusher(place.dir.path());
     command.args(args).current_dir(place.dir.path());
-    place.said_alone(command)
+    place.run_alone(command)
 }
 
-fn json_of(said: &Said) -> Value {
-    serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.err))
+fn json_of(output: &CommandOutput) -> Value {
+    serde_json::from_str(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", output.stderr))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +68,7 @@ async fn each_example_is_applied_and_then_up_to_date() {
         };
         let apply = ["apply", "-f", file, "--format", "json"];
         let first = run(&place, &mock, &apply);
-        assert_eq!(first.code, 0, "{file}: {}", first.err);
+        assert_eq!(first.code, 0, "{file}: {}", first.stderr);
         let first = json_of(&first);
         assert!(
             first["run"]["changed"].as_u64().unwrap() > 0,
@@ -74,11 +80,11 @@ async fn each_example_is_applied_and_then_up_to_date() {
             (0, json!(0))
         );
         let plan = run(&place, &mock, &["plan", "-f", file, "--detailed-exitcode"]);
-        assert_eq!(plan.code, 0, "{file}: {}", plan.out);
+        assert_eq!(plan.code, 0, "{file}: {}", plan.stdout);
         let verify = run(&place, &mock, &["verify", "-f", file]);
-        assert_eq!(verify.code, 0, "{file}: {}", verify.out);
+        assert_eq!(verify.code, 0, "{file}: {}", verify.stdout);
         let destroy = run(&place, &mock, &["destroy", "-f", file, "--yes"]);
-        assert_eq!(destroy.code, 0, "{file}: {}", destroy.err);
+        assert_eq!(destroy.code, 0, "{file}: {}", destroy.stderr);
         assert_eq!(mock.apps(), [], "{file}");
     }
 }
@@ -89,9 +95,9 @@ async fn one_run_converges_several_orgs_and_spaces() {
     let shop = root().join("fixtures/specs/shop.yml");
     let shop = shop.to_str().unwrap();
     let plan = run(&place, &mock, &["plan", "-f", shop]);
-    insta::assert_snapshot!("plan_of_a_spec", stable(&plan.out));
+    insta::assert_snapshot!("plan_of_a_spec", stable(&plan.stdout));
     let applied = run(&place, &mock, &["apply", "-f", shop]);
-    assert_eq!(applied.code, 0, "{}", applied.err);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
     let mut apps: Vec<String> = mock
         .apps()
         .into_iter()
@@ -116,7 +122,7 @@ async fn one_run_converges_several_orgs_and_spaces() {
         "3"
     );
     let verify = run(&place, &mock, &["verify", "-f", shop]);
-    assert_eq!(verify.out.trim(), "shop is up to date");
+    assert_eq!(verify.stdout.trim(), "shop is up to date");
     let json = json_of(&run(
         &place,
         &mock,
@@ -134,15 +140,15 @@ async fn a_plan_of_a_spec_is_followed_and_only_selects_a_group() {
     let shop = root().join("fixtures/specs/shop.yml");
     let shop = shop.to_str().unwrap();
     let only = run(&place, &mock, &["apply", "-f", shop, "--only", "shop-web"]);
-    assert_eq!(only.code, 0, "{}", only.err);
+    assert_eq!(only.code, 0, "{}", only.stderr);
     let names: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
     assert_eq!(names, ["shop-web"]);
     let plan = place.dir.path().join("plan.json");
     let plan = plan.to_str().unwrap();
     let planned = run(&place, &mock, &["plan", "-f", shop, "--out", plan]);
-    assert_eq!(planned.code, 0, "{}", planned.err);
+    assert_eq!(planned.code, 0, "{}", planned.stderr);
     let followed = run(&place, &mock, &["apply", "-f", shop, "--plan", plan]);
-    assert_eq!(followed.code, 0, "{}", followed.err);
+    assert_eq!(followed.code, 0, "{}", followed.stderr);
     assert_eq!(mock.apps().len(), 11);
 }
 
@@ -160,13 +166,18 @@ async fn a_spec_with_fewer_apps_deletes_them_only_with_approval() {
     };
     assert_eq!(apply(3, &[]).code, 0);
     let refused = apply(1, &[]);
-    assert_eq!((refused.code, mock.apps().len()), (1, 3), "{}", refused.err);
+    assert_eq!(
+        (refused.code, mock.apps().len()),
+        (1, 3),
+        "{}",
+        refused.stderr
+    );
     let approved = apply(1, &["--max-deletes", "2"]);
     assert_eq!(
         (approved.code, mock.apps().len()),
         (0, 1),
         "{}",
-        approved.err
+        approved.stderr
     );
 }
 
@@ -183,9 +194,9 @@ async fn spaces_of_others_in_the_same_org_are_left_alone_and_are_no_drift() {
     assert_eq!(apply(&spec("one"), "apply").code, 0);
     mock.org("o").space("theirs").app("b").started();
     let other = apply(&spec("two"), "apply");
-    assert_eq!(other.code, 0, "{}", other.err);
+    assert_eq!(other.code, 0, "{}", other.stderr);
     let verify = apply(&spec("one"), "verify");
-    assert_eq!(verify.code, 0, "{}", verify.out);
+    assert_eq!(verify.code, 0, "{}", verify.stdout);
     assert_eq!(mock.apps().len(), 3);
 }
 
@@ -205,17 +216,22 @@ async fn pruning_deletes_what_the_spec_no_longer_declares_and_nothing_else() {
     let app = "apps: [{name: a, bundled: proxy}]";
     let both = spaces(&format!("{{name: s, {app}}}, {{name: t, {app}}}"));
     let first = apply(&both, &[]);
-    assert_eq!(first.code, 0, "{}", first.err);
+    assert_eq!(first.code, 0, "{}", first.stderr);
     let one = spaces(&format!("{{name: s, {app}}}"));
     let second = apply(&one, &[]);
-    assert_eq!(second.code, 0, "{}", second.err);
+    assert_eq!(second.code, 0, "{}", second.stderr);
     assert_eq!(mock.apps().len(), 3);
     let plan = run_with_input(&place, &mock, &["plan", "-f", "-", "--prune"], &one);
-    assert!(plan.out.contains("- space t"), "{}", plan.out);
+    assert!(plan.stdout.contains("- space t"), "{}", plan.stdout);
     let refused = apply(&one, &["--prune"]);
-    assert_eq!((refused.code, mock.apps().len()), (1, 3), "{}", refused.err);
+    assert_eq!(
+        (refused.code, mock.apps().len()),
+        (1, 3),
+        "{}",
+        refused.stderr
+    );
     let pruned = apply(&one, &["--prune", "--yes"]);
-    assert_eq!(pruned.code, 0, "{}", pruned.err);
+    assert_eq!(pruned.code, 0, "{}", pruned.stderr);
     let left: Vec<String> = mock
         .apps()
         .iter()
@@ -233,13 +249,13 @@ async fn an_entry_is_staged_once_for_all_spaces_that_a_count_makes() {
     let spec = spaces("{name: 's{i}', count: 3, apps: [{name: 'a-{space}', bundled: proxy}]}");
     let args = ["apply", "-f", "-", "--only", "a-2"];
     let only = run_with_input(&place, &mock, &args, &spec);
-    assert_eq!(only.code, 0, "{}", only.err);
+    assert_eq!(only.code, 0, "{}", only.stderr);
     // The first app is needed for its droplet.
     let mut names: Vec<String> = mock.apps().into_iter().map(|app| app.name).collect();
     names.sort();
     assert_eq!(names, ["a-0", "a-2"]);
     let all = run_with_input(&place, &mock, &["apply", "-f", "-"], &spec);
-    assert_eq!(all.code, 0, "{}", all.err);
+    assert_eq!(all.code, 0, "{}", all.stderr);
     assert!(mock.apps().iter().all(|app| app.running == 1));
     let requests = mock.requests();
     let builds = requests
@@ -256,13 +272,13 @@ async fn the_cedar_preset_is_applied() {
     let variable = format!("stress_app={}", stress_app.display());
     let apply = ["apply", "-f", "-", "--var", &variable, "--format", "json"];
     let first = run_with_input(&place, &mock, &apply, &text);
-    assert_eq!(first.code, 0, "{}", first.err);
+    assert_eq!(first.code, 0, "{}", first.stderr);
     let (started, stopped): (Vec<_>, Vec<_>) = mock.apps().into_iter().partition(|it| it.started);
     assert_eq!((started.len(), stopped.len()), (40, 1));
     let instances: u32 = started.iter().map(|app| app.running).sum();
     assert_eq!(instances, 50);
     let second = run_with_input(&place, &mock, &apply, &text);
-    assert_eq!(json_of(&second)["run"]["changed"], 0, "{}", second.err);
+    assert_eq!(json_of(&second)["run"]["changed"], 0, "{}", second.stderr);
 }
 
 #[test]
@@ -299,11 +315,11 @@ async fn a_configuration_with_many_spaces_is_converged() {
         "how_many_asgs_is_many": 2, "global_asgs": 1, "apps_per_space": 2, "asg_size": 3,
         "app_instances_per_app": 2, "rule_count_for_space_specific_asgs": 500}"#;
     let plan = place.on(&mock, config, &["plan"]);
-    assert_eq!(plan.code, 0, "{}", plan.err);
+    assert_eq!(plan.code, 0, "{}", plan.stderr);
     let rules = "security group rules that reach cells: 96\n";
-    assert!(plan.out.contains(rules), "{}", plan.out);
+    assert!(plan.stdout.contains(rules), "{}", plan.stdout);
     let first = place.on(&mock, config, &["converge", "--format", "json"]);
-    assert_eq!(first.code, 0, "{}", first.err);
+    assert_eq!(first.code, 0, "{}", first.stderr);
     let first = json_of(&first);
     assert_eq!(
         (&first["orgs"], &first["rules_on_cells"]),
@@ -325,7 +341,7 @@ async fn a_configuration_with_many_spaces_is_converged() {
     let again = json_of(&place.on(&mock, config, &["converge", "--format", "json"]));
     assert_eq!(again["run"]["changed"], 0);
     let destroy = place.on(&mock, config, &["destroy", "--yes"]);
-    assert_eq!(destroy.code, 0, "{}", destroy.err);
+    assert_eq!(destroy.code, 0, "{}", destroy.stderr);
     assert_eq!(mock.apps(), []);
 }
 
@@ -353,7 +369,7 @@ fn writes(fixture: &Fixture) -> Vec<String> {
 #[tokio::test]
 async fn the_spec_of_a_configuration_sends_the_same_requests() {
     let by_config = Fixture::new(Workflow::Manifest).await;
-    assert_eq!(by_config.converge_well(SMALL).await, 7);
+    assert_eq!(by_config.converge_up_to_date(SMALL).await, 7);
     let by_spec = Fixture::new(Workflow::Manifest).await;
     let (config, sources) = read(SMALL, None);
     let text = SpecFile::render(&desired(&config, &sources));
@@ -369,12 +385,12 @@ async fn a_printed_spec_is_applied_from_standard_input() {
     let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
     let config = place.file("scale-test.json", SMALL);
     let printed = run_alone(&place, &["spec", "--config", config.to_str().unwrap()]);
-    assert_eq!(printed.code, 0, "{}", printed.err);
-    let applied = run_with_input(&place, &mock, &["apply", "-f", "-"], &printed.out);
-    assert_eq!(applied.code, 0, "{}", applied.err);
+    assert_eq!(printed.code, 0, "{}", printed.stderr);
+    let applied = run_with_input(&place, &mock, &["apply", "-f", "-"], &printed.stdout);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
     // The configuration is up to date.
     let plan = place.on(&mock, SMALL, &["plan", "--detailed-exitcode"]);
-    assert_eq!(plan.code, 0, "{}", plan.out);
+    assert_eq!(plan.code, 0, "{}", plan.stdout);
 }
 
 #[test]
@@ -427,9 +443,12 @@ fn mistakes_in_a_spec_are_listed_before_anything_is_sent() {
         "plan --config config.json --var a=b",
     ] {
         let args: Vec<&str> = line.split_whitespace().collect();
-        let said = run_alone(&place, &args);
-        assert_eq!(said.code, 2, "{line}: {}", said.err);
-        shown.push(format!("$ cf-pusher {line}\n{}{}", said.out, said.err));
+        let output = run_alone(&place, &args);
+        assert_eq!(output.code, 2, "{line}: {}", output.stderr);
+        shown.push(format!(
+            "$ cf-pusher {line}\n{}{}",
+            output.stdout, output.stderr
+        ));
     }
     insta::assert_snapshot!("mistakes_in_a_spec", shown.join("\n"));
 }

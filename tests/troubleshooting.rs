@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::support::command::{Place, Said, cf_pusher, stable};
+use crate::support::command::{CommandOutput, Place, cf_pusher, stable};
 use crate::support::{SMALL, curl};
 use mock_capi::{Fault, MockCapi, MockCapiBuilder};
 use serde_json::{Value, json};
@@ -18,13 +18,13 @@ fn doc() -> PathBuf {
 }
 
 /// The error in the output, up to its end.
-fn error_of(said: &Said) -> String {
-    assert_ne!(said.code, 0, "{}", said.err);
-    let err = stable(&said.err).replace("DIR/", "");
+fn error_of(output: &CommandOutput) -> String {
+    assert_ne!(output.code, 0, "{}", output.stderr);
+    let err = stable(&output.stderr).replace("DIR/", "");
     let is_error = |line: &&str| line.starts_with("error: ") || line.starts_with("drift: ");
     let lines = err.lines().skip_while(|line| !is_error(line));
     let error = lines.collect::<Vec<_>>().join("\n");
-    assert!(!error.is_empty(), "{}", said.err);
+    assert!(!error.is_empty(), "{}", output.stderr);
     error.replace("http://api", "https://api.example.com")
 }
 
@@ -34,7 +34,7 @@ fn alone(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
     command.args(line.split_whitespace());
     command.current_dir(place.dir.path());
     command.envs(variables.iter().copied());
-    error_of(&place.said_alone(command))
+    error_of(&place.run_alone(command))
 }
 
 async fn on(mock: MockCapiBuilder, config: &str, line: &str) -> String {
@@ -217,7 +217,7 @@ async fn wrong_password(config: &str) -> String {
         "--api",
         &mock.uri(),
     ]);
-    error_of(&place.said(command, &mock))
+    error_of(&place.run(command, &mock))
 }
 
 async fn not_approved() -> String {
@@ -227,7 +227,7 @@ async fn not_approved() -> String {
     error_of(&place.on(&mock, &fewer, &["converge"]))
 }
 
-/// Somebody else's app in a space that is not declared any more.
+/// Someone else's app in a space that is not declared any more.
 async fn occupied() -> String {
     let (mock, place) = (mock().start().await.unwrap(), Place::new());
     let spec = "version: 1\nname: shop\norgs:\n- name: shop\n  spaces:\n  - name: production\n";
@@ -239,7 +239,7 @@ async fn occupied() -> String {
             .arg("-f")
             .arg(place.file("s.yml", text));
         command.args(flags).env("CF_API", mock.uri()).envs(login);
-        place.said(command, &mock)
+        place.run(command, &mock)
     };
     assert_eq!(apply(&format!("{spec}  - name: old\n"), &[]).code, 0);
     let spaces = curl(&mock, "GET", "/v3/spaces?names=old", Value::Null).await;
@@ -285,7 +285,7 @@ async fn no_space(flags: &str) -> String {
     command.current_dir(place.dir.path());
     let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")];
     command.env("CF_API", mock.uri()).envs(login);
-    error_of(&place.said(command, &mock))
+    error_of(&place.run(command, &mock))
 }
 
 /// The positions of the error texts in a document, which follow a comment with their

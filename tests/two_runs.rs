@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::world::{Census, World};
+use crate::support::world::{ResourceCounts, World};
 use crate::support::{SMALL, Workflow};
 use futures::{StreamExt, stream};
 use rstest::rstest;
@@ -41,7 +41,7 @@ async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workf
                 let outcomes = tokio::join!(world.run(&mock), later);
                 let context = format!("in world {seed}");
                 assert_eq!(outcomes, (Ok(()), Ok(())), "{context}");
-                let mut census = Census::of(&mock);
+                let mut census = ResourceCounts::of(&mock);
                 // Of two staged packages, that of the last droplet may have expired.
                 let packages = census.0.remove(PACKAGES).unwrap_or_default();
                 assert!(packages <= 3, "{packages} packages {context}");

@@ -40,7 +40,7 @@ fn in_space(name: &str, space: &str) -> Value {
 }
 
 /// Makes a resource with a desired name unmanaged.
-async fn give_away(fixture: &Fixture, what: &str) {
+async fn make_unmanaged(fixture: &Fixture, what: &str) {
     let patch = |list: &'static str, name: &'static str, body: Value| async move {
         let path = format!("/v3/{list}/{}", guid(fixture, list, name).await);
         fixture.curl("PATCH", &path, body).await;
@@ -65,7 +65,7 @@ async fn give_away(fixture: &Fixture, what: &str) {
             create(fixture, "security_groups", json!({"name": "scale-asg"})).await;
         }
         _ => {
-            fixture.converge_well(SMALL).await;
+            fixture.converge_up_to_date(SMALL).await;
         }
     }
     let unlabelled = json!({"metadata": {"labels": {"managed-by": null}}});
@@ -100,7 +100,7 @@ async fn unmanaged_resources_are_refused_by_name_and_adopted_only_on_request(
     #[values(Workflow::Manifest, Workflow::PerApp)] workflow: Workflow,
 ) {
     let fixture = Fixture::new(workflow).await;
-    give_away(&fixture, what).await;
+    make_unmanaged(&fixture, what).await;
     fixture.writes();
     let converger = converger(&fixture, workflow);
     let plan = converger.plan().await.unwrap();
@@ -120,14 +120,14 @@ async fn unmanaged_resources_are_refused_by_name_and_adopted_only_on_request(
     assert!(outcome.is_converged(), "{outcome:#?}");
     // Resources that can have labels are managed from then on.
     if ["org", "space", "app", "app of another prefix"].contains(&what) {
-        assert_eq!(fixture.converge_well(SMALL).await, 0);
+        assert_eq!(fixture.converge_up_to_date(SMALL).await, 0);
     }
 }
 
 #[tokio::test]
 async fn leftovers_of_a_killed_run_are_ours() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let space = guid(&fixture, "spaces", "scale-space").await;
     // A manifest creates an app before it labels it.
     for name in ["scale-tick-1", "scale-registry"] {
@@ -135,7 +135,7 @@ async fn leftovers_of_a_killed_run_are_ours() {
         fixture.curl("DELETE", &path, Value::Null).await;
         create(&fixture, "apps", in_space(name, &space)).await;
     }
-    assert_eq!(fixture.converge_well(SMALL).await, 2);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 2);
     // The last step applies resources that cannot have labels.
     let converger = converger(&fixture, Workflow::Manifest);
     let org = format!(
@@ -144,13 +144,13 @@ async fn leftovers_of_a_killed_run_are_ours() {
     );
     fixture.curl("DELETE", &org, Value::Null).await;
     assert_eq!(converger.plan().await.unwrap().unmanaged().count(), 0);
-    assert_eq!(fixture.converge_well(SMALL).await, 7);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 7);
 }
 
 #[tokio::test]
 async fn an_unlabelled_app_with_a_package_is_not_a_leftover() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let path = format!("/v3/apps/{}", fixture.app("scale-tick-1").await);
     fixture.curl("DELETE", &path, Value::Null).await;
     let space = guid(&fixture, "spaces", "scale-space").await;
@@ -165,7 +165,7 @@ async fn an_unlabelled_app_with_a_package_is_not_a_leftover() {
 #[tokio::test]
 async fn in_2017_an_app_without_our_variable_is_not_ours() {
     let fixture = Fixture::new(Workflow::Documented2017).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let app = fixture.app("scale-tick-1").await;
     let path = format!("/v2/apps/{app}");
     let env = json!({"environment_json": {"LISTEN_PORTS": "0"}});
@@ -178,7 +178,7 @@ async fn in_2017_an_app_without_our_variable_is_not_ours() {
     assert_eq!(names(&targets), ["app scale-tick-1"]);
     let outcome = converger.clone().adopt(true).converge(Approval::None).await;
     assert!(outcome.unwrap().is_converged());
-    assert_eq!(fixture.converge_well(SMALL).await, 0);
+    assert_eq!(fixture.converge_up_to_date(SMALL).await, 0);
 }
 
 #[rstest]
@@ -189,7 +189,7 @@ async fn an_org_with_others_apps_or_services_is_destroyed_only_if_forced(
     #[case] workflow: Workflow,
 ) {
     let fixture = Fixture::new(workflow).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let org = fixture.mock.state()["organizations"][0]["guid"].clone();
     let space = fixture.mock.state()["spaces"][0]["guid"].clone();
     match workflow {
@@ -235,7 +235,7 @@ async fn an_org_with_others_apps_or_services_is_destroyed_only_if_forced(
 #[tokio::test]
 async fn quotas_and_security_groups_of_others_are_kept() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let other = create(&fixture, "organizations", json!({"name": "other"})).await;
     let space = create(&fixture, "spaces", in_org("theirs", &other)).await;
     let quota = guid(&fixture, "organization_quotas", "scale-quota").await;
@@ -278,7 +278,7 @@ async fn a_user_who_cannot_see_the_org_gets_an_explanation() {
         Workflow::Manifest.foundation().add_user("dora", "secret"),
     )
     .await;
-    fixture.converge_well(SMALL).await;
+    fixture.converge_up_to_date(SMALL).await;
     let credentials = cf_pusher::Credentials::Password {
         username: "dora".to_owned(),
         password: "secret".into(),
@@ -300,9 +300,9 @@ async fn the_command_adopts_and_forces_only_by_flags() {
     let place = Place::new();
     let org = create(&fixture, "organizations", json!({"name": "scale-org"})).await;
     let space = create(&fixture, "spaces", in_org("scale-space", &org)).await;
-    let said = place.on(&fixture.mock, SMALL, &["converge"]);
-    assert_eq!(said.code, 1);
-    insta::assert_snapshot!(stable(&said.err), @r"
+    let output = place.on(&fixture.mock, SMALL, &["converge"]);
+    assert_eq!(output.code, 1);
+    insta::assert_snapshot!(stable(&output.stderr), @r"
     error: converging failed: 2 resources exist and are unmanaged
     - org scale-org
     - space scale-space
@@ -316,14 +316,14 @@ async fn the_command_adopts_and_forces_only_by_flags() {
     );
     assert_eq!(place.on(&fixture.mock, SMALL, &["converge"]).code, 0);
     create(&fixture, "apps", in_space("theirs", &space)).await;
-    let said = place.on(&fixture.mock, SMALL, &["destroy", "--yes"]);
-    assert_eq!(said.code, 1);
-    insta::assert_snapshot!(stable(&said.err), @r"
+    let output = place.on(&fixture.mock, SMALL, &["destroy", "--yes"]);
+    assert_eq!(output.code, 1);
+    insta::assert_snapshot!(stable(&output.stderr), @r"
     error: deleting the org scale-org failed: it has 1 app that cf-pusher does not manage
     - app theirs
     help: delete the org and everything in it with --force
     ");
     let forced = ["destroy", "--yes", "--force"];
-    let said = place.on(&fixture.mock, SMALL, &forced);
-    assert_eq!(said.code, 0, "{}", said.err);
+    let output = place.on(&fixture.mock, SMALL, &forced);
+    assert_eq!(output.code, 0, "{}", output.stderr);
 }

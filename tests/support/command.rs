@@ -34,10 +34,10 @@ pub(crate) struct Place {
     pub(crate) dir: tempfile::TempDir,
 }
 
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Place {
@@ -54,8 +54,8 @@ impl Place {
     }
 
     /// Runs on a foundation, as its admin.
-    pub(crate) fn on(&self, mock: &CloudController, config: &str, args: &[&str]) -> Said {
-        self.said(timed(self.process_on(mock, config, args)), mock)
+    pub(crate) fn on(&self, mock: &CloudController, config: &str, args: &[&str]) -> CommandOutput {
+        self.run(timed(self.process_on(mock, config, args)), mock)
     }
 
     /// The process of [`Place::on`].
@@ -77,27 +77,31 @@ impl Place {
         command
     }
 
-    pub(crate) fn said(&self, command: Command, mock: &CloudController) -> Said {
-        let Said { code, out, err } = self.said_alone(command);
-        let text = |text: String| text.replace(&mock.uri(), "http://api");
-        Said {
+    pub(crate) fn run(&self, command: Command, mock: &CloudController) -> CommandOutput {
+        let CommandOutput {
             code,
-            out: text(out),
-            err: text(err),
+            stdout,
+            stderr,
+        } = self.run_alone(command);
+        let text = |text: String| text.replace(&mock.uri(), "http://api");
+        CommandOutput {
+            code,
+            stdout: text(stdout),
+            stderr: text(stderr),
         }
     }
 
     /// The output of a command that needs no foundation.
-    pub(crate) fn said_alone(&self, mut command: Command) -> Said {
+    pub(crate) fn run_alone(&self, mut command: Command) -> CommandOutput {
         let output = command.output().unwrap();
         let text = |bytes: Vec<u8>| {
             let text = String::from_utf8(bytes).unwrap();
             text.replace(self.dir.path().to_str().unwrap(), "DIR")
         };
-        Said {
+        CommandOutput {
             code: output.status.code().unwrap(),
-            out: text(output.stdout),
-            err: text(output.stderr),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
         }
     }
 }

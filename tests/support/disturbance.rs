@@ -7,14 +7,14 @@ use mock_capi::wiremock::matchers::{method, path_regex};
 use mock_capi::wiremock::{Mock, Request, Respond, ResponseTemplate};
 use mock_capi::{CloudController, MockCapi};
 
-type Act = Box<dyn FnOnce(&Somebody<'_>) + Send>;
+type Action = Box<dyn FnOnce(&OtherUser<'_>) + Send>;
 
 /// Acts after the first matching request was processed, and before its response is sent.
 pub(crate) async fn after_first(
     mock: &MockCapi,
     of_method: &str,
     path: &str,
-    act: impl FnOnce(&Somebody<'_>) + Send + 'static,
+    act: impl FnOnce(&OtherUser<'_>) + Send + 'static,
 ) {
     let controller: &CloudController = mock;
     let disturbance = Disturbance {
@@ -32,7 +32,7 @@ pub(crate) async fn after_first(
 
 struct Disturbance {
     controller: CloudController,
-    act: Mutex<Option<Act>>,
+    act: Mutex<Option<Action>>,
 }
 
 impl Respond for Disturbance {
@@ -40,7 +40,7 @@ impl Respond for Disturbance {
         let response = self.controller.respond(request);
         let act = self.act.lock().unwrap().take();
         if let Some(act) = act {
-            act(&Somebody {
+            act(&OtherUser {
                 controller: &self.controller,
                 request,
             });
@@ -50,13 +50,13 @@ impl Respond for Disturbance {
 }
 
 /// Another user of the foundation.
-pub(crate) struct Somebody<'a> {
+pub(crate) struct OtherUser<'a> {
     controller: &'a CloudController,
     /// A request of the run, with the token and host to use.
     request: &'a Request,
 }
 
-impl Somebody<'_> {
+impl OtherUser<'_> {
     pub(crate) fn delete(&self, path: &str) {
         let mut request = self.request.clone();
         request.method = "DELETE".parse().unwrap();

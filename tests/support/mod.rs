@@ -107,7 +107,7 @@ impl Fixture {
     }
 
     /// Converges, checks that there is no drift, and returns the number of changed apps.
-    pub(crate) async fn converge_well(&self, config: &str) -> usize {
+    pub(crate) async fn converge_up_to_date(&self, config: &str) -> usize {
         let outcome = self.converge(config).await;
         assert!(outcome.is_converged(), "{outcome:#?}");
         assert_eq!(outcome.failed(), 0);

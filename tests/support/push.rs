@@ -3,7 +3,7 @@
 use mock_capi::{MockCapi, MockCapiBuilder};
 use serde_json::{Value, json};
 
-use super::command::{Place, Said, cf_pusher, stable};
+use super::command::{CommandOutput, Place, cf_pusher, stable};
 use super::curl;
 
 /// A manifest of one app.
@@ -70,11 +70,11 @@ impl Push {
     }
 
     /// Runs `push` with these flags in the manifest's folder.
-    pub(crate) fn push(&self, flags: &[&str]) -> Said {
+    pub(crate) fn push(&self, flags: &[&str]) -> CommandOutput {
         self.push_with(flags, &[])
     }
 
-    pub(crate) fn push_with(&self, flags: &[&str], environment: &[(&str, &str)]) -> Said {
+    pub(crate) fn push_with(&self, flags: &[&str], environment: &[(&str, &str)]) -> CommandOutput {
         let mut command = cf_pusher(self.place.dir.path());
         command
             .current_dir(self.place.dir.path())
@@ -85,14 +85,14 @@ impl Push {
             .env("CF_USERNAME", "admin")
             .env("CF_PASSWORD", "admin")
             .envs(environment.iter().copied());
-        self.place.said(command, &self.mock)
+        self.place.run(command, &self.mock)
     }
 
     /// Runs `push` and requires success.
-    pub(crate) fn push_well(&self, flags: &[&str]) -> Said {
-        let said = self.push(flags);
-        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-        said
+    pub(crate) fn push_successfully(&self, flags: &[&str]) -> CommandOutput {
+        let output = self.push(flags);
+        assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+        output
     }
 
     /// Method and path of each request, with GUIDs as `:guid`, without logins and logs.

@@ -65,16 +65,16 @@ impl World {
     }
 
     /// The census after an undisturbed run on a fresh foundation.
-    pub(crate) async fn undisturbed(&self) -> Census {
+    pub(crate) async fn undisturbed(&self) -> ResourceCounts {
         self.measured().await.0
     }
 
     /// The same, and the number of requests of the run.
-    pub(crate) async fn measured(&self) -> (Census, usize) {
+    pub(crate) async fn measured(&self) -> (ResourceCounts, usize) {
         let mock = self.foundation().start().await.unwrap();
         self.run(&mock).await.unwrap();
         let requests = usize::try_from(mock.stats().total).unwrap();
-        (Census::of(&mock), requests)
+        (ResourceCounts::of(&mock), requests)
     }
 
     /// Runs once, including the login, and returns the remaining drift as text.
@@ -117,9 +117,9 @@ impl World {
 
 /// The number of resources of each kind, by state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Census(pub(crate) BTreeMap<String, usize>);
+pub(crate) struct ResourceCounts(pub(crate) BTreeMap<String, usize>);
 
-impl Census {
+impl ResourceCounts {
     pub(crate) fn of(mock: &CloudController) -> Self {
         const KINDS: [&str; 14] = [
             "organizations",

@@ -140,7 +140,7 @@ impl<'n> Expander<'_, 'n> {
         }
         let mut orgs = self.orgs(&group_names, &mut domains);
         self.network_policies(&mut orgs);
-        self.resolve_likes(&mut orgs);
+        self.resolve_like(&mut orgs);
         share_droplets(&mut orgs);
         self.check_references(&orgs, &org_quotas);
         self.check_quotas(&orgs, &org_quotas);
