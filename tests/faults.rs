@@ -24,6 +24,27 @@ fn rate_limit() -> Fault {
     answer(429).retry_after(Duration::ZERO)
 }
 
+/// Each fault affects every fourth request, with an offset that differs between similar
+/// faults, so that each request is affected by some of them.
+#[rstest]
+#[case::answered_500(answer(500), 1)]
+#[case::answered_502(answer(502), 2)]
+#[case::answered_503(answer(503), 3)]
+#[case::rate_limited(rate_limit(), 4)]
+#[case::dropped_before(Fault::drop_before("*", "*"), 1)]
+#[case::dropped_after(Fault::drop_after("*", "*"), 2)]
+#[case::truncated(Fault::truncate("*", "*"), 3)]
+#[case::expired_token(Fault::expired_token("*", "*"), 4)]
+#[tokio::test]
+async fn a_run_by_manifests_survives_a_failure_of_any_request(
+    #[case] fault: Fault,
+    #[case] first: usize,
+) {
+    let world = World::new(Workflow::Manifest, FEW);
+    let befallen = inject_into_requests(&world, &fault, first, 4).await;
+    assert!(befallen >= 7, "only {befallen} requests");
+}
+
 #[rstest]
 #[case::answered_500(answer(500))]
 #[case::answered_502(answer(502))]
@@ -34,8 +55,12 @@ fn rate_limit() -> Fault {
 #[case::truncated(Fault::truncate("*", "*"))]
 #[case::expired_token(Fault::expired_token("*", "*"))]
 #[tokio::test]
-async fn a_run_by_manifests_survives_a_failure_of_any_request(#[case] fault: Fault) {
-    let befallen = inject_into_requests(&World::new(Workflow::Manifest, FEW), &fault, 1, 1).await;
+#[ignore = "takes minutes: .ci/full runs it"]
+async fn a_run_survives_each_failure_of_each_request(
+    #[case] fault: Fault,
+    #[values(Workflow::Manifest, Workflow::PerApp, Workflow::Documented2017)] workflow: Workflow,
+) {
+    let befallen = inject_into_requests(&World::new(workflow, FEW), &fault, 1, 1).await;
     assert!(befallen >= 30, "only {befallen} requests");
 }
 

@@ -45,40 +45,69 @@ fn once(workflow: Workflow) -> &'static [&'static str] {
 }
 
 #[rstest]
-#[case::manifest(Workflow::Manifest, 1, 30)]
-#[case::per_app(Workflow::PerApp, 4, 12)]
-#[case::documented_2017(Workflow::Documented2017, 4, 12)]
+#[case::manifest(Workflow::Manifest, 3, 10)]
+#[case::per_app(Workflow::PerApp, 5, 9)]
+#[case::documented_2017(Workflow::Documented2017, 5, 9)]
 #[tokio::test]
 async fn a_run_killed_at_any_request_is_finished_by_the_next(
     #[case] workflow: Workflow,
     #[case] step: usize,
     #[case] at_least: usize,
 ) {
+    let kills = kill_every(workflow, step).await;
+    assert!(kills >= at_least, "only {kills}");
+}
+
+#[rstest]
+#[tokio::test]
+#[ignore = "takes minutes: .ci/full runs it"]
+async fn a_run_killed_at_each_request_is_finished_by_the_next(
+    #[values(Workflow::Manifest, Workflow::PerApp, Workflow::Documented2017)] workflow: Workflow,
+) {
+    let kills = kill_every(workflow, 1).await;
+    assert!(kills >= 30, "only {kills}");
+}
+
+/// Kills a run at its first request, another one `step` requests later, and so on. Returns
+/// the number of killed runs.
+async fn kill_every(workflow: Workflow, step: usize) -> usize {
     let world = World::new(workflow, FEW);
     let mock = world.foundation().start().await.unwrap();
     world.run(&mock).await.unwrap();
     let requests = usize::try_from(mock.stats().total).unwrap();
     let expected = (ResourceCounts::of(&mock), done(workflow, &mock));
-    let kills = stream::iter((1..=requests).step_by(step))
+    stream::iter((1..=requests).step_by(step))
         .map(|nth| kill_at(&world, nth, &expected))
         .buffer_unordered(4)
         .filter(|killed| ready(*killed))
         .count()
-        .await;
-    assert!(kills >= at_least, "only {kills}");
+        .await
 }
 
 #[tokio::test]
 async fn a_run_with_supporting_resources_is_finished_by_the_next() {
+    let drops = drop_every(5).await;
+    assert!(drops >= 20, "only {drops}");
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: .ci/full runs it"]
+async fn a_run_with_supporting_resources_dropped_at_each_request_is_finished_by_the_next() {
+    let drops = drop_every(1).await;
+    assert!(drops >= 100, "only {drops}");
+}
+
+/// Drops a run at its first request, another one `step` requests later, and so on. Returns
+/// the number of dropped runs.
+async fn drop_every(step: usize) -> usize {
     let world = World::declared();
     let (expected, requests) = world.measured().await;
-    let kills = stream::iter(1..=requests)
+    stream::iter((1..=requests).step_by(step))
         .map(|nth| drop_at(&world, nth, &expected))
         .buffer_unordered(8)
-        .filter(|killed| ready(*killed))
+        .filter(|dropped| ready(*dropped))
         .count()
-        .await;
-    assert!(kills >= 100, "only {kills}");
+        .await
 }
 
 /// Drops a run when its nth request arrives, and runs again. Returns whether the run had
