@@ -268,10 +268,12 @@ fn adapters(report: &mut Report) {
 /// What a page costs at 10,000 apps, beside 1,000, for an administrator, an auditor who
 /// sees all apps too, and a developer who sees a hundred.
 fn pages(report: &mut Report) {
-    const PATHS: [&str; 3] = [
+    const PATHS: [&str; 5] = [
         "/v3/apps?per_page=1",
         "/v3/audit_events?per_page=1",
         "/v3/apps?per_page=1&order_by=-name",
+        "/v2/apps?results-per-page=1",
+        "/v2/events?results-per-page=1",
     ];
     const OWN: usize = 100;
     let mocks = [1_000, 10_000].map(|size| {

@@ -40,7 +40,7 @@ pub(crate) const MANAGE_ORG: Roles = Roles::of(&[OrgManager]);
 pub(super) const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
-pub(super) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
+pub(crate) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
 /// Roles in a space that may read its events. Auditors of the organization may, too.
 pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
 /// Roles that may read the brokers of a space.
@@ -153,7 +153,12 @@ impl Access {
 
     /// The keys of rows in the spaces that the caller sees, for [`Row::listed_by`].
     pub(super) fn keys_of_spaces(&self, world: &World) -> Vec<Key> {
-        let spaces = self.spaces(world, READ_SPACE).into_iter();
+        self.keys_in_spaces(world, READ_SPACE)
+    }
+
+    /// The keys of rows in the spaces in which the caller has one of the roles.
+    pub(crate) fn keys_in_spaces(&self, world: &World, roles: Roles) -> Vec<Key> {
+        let spaces = self.spaces(world, roles).into_iter();
         spaces.map(|space| Key::Guid(Field::Space, space)).collect()
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::model::CowStr;
-use super::{Access, Base, Destination, Field, Guid, Home, Key, Row, Selection, World};
+use super::{Access, Base, Destination, Field, Guid, Home, Key, Roles, Row, Selection, World};
 use crate::world::access::{AUDIT_ORG, READ_EVENTS};
 use crate::world::clock::Timestamp;
 use crate::world::ruby;
@@ -71,6 +71,31 @@ impl Event {
             Some(user) => user.to_string(),
             None => self.target.to_string(),
         }
+    }
+
+    /// The keys of the events whose targets have these GUIDs on the wire.
+    pub(crate) fn keys_of_targets(ids: &[String]) -> Vec<Key> {
+        let users = ids.iter().map(|id| Key::exact(Field::User, id.as_str()));
+        let guids = ids.iter().filter_map(|id| Guid::parse(id));
+        let others = guids.map(|guid| Key::Guid(Field::Target, guid));
+        users.chain(others).collect()
+    }
+
+    /// The keys of the events that a caller sees: those of organizations that the caller
+    /// audits, and of spaces in which the caller has one of the roles.
+    pub(crate) fn keys_for(world: &World, access: &Access, roles: Roles) -> Vec<Key> {
+        let audited = access.orgs(world, AUDIT_ORG);
+        let mut spaces = access.spaces(world, roles);
+        // Their events are those of an audited organization already.
+        spaces.retain(|space| {
+            let org = world.spaces.get(*space).map(|space| space.org);
+            org.is_none_or(|org| !audited.contains(&org))
+        });
+        let spaces = spaces
+            .into_iter()
+            .map(|space| Key::Guid(Field::Space, space));
+        let orgs = audited.into_iter().map(|org| Key::Guid(Field::Org, org));
+        spaces.chain(orgs).collect()
     }
 }
 
@@ -384,6 +409,9 @@ pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
 }
 
 impl Row for Event {
+    /// Crashes of instances are recorded when the instances start.
+    const IS_IN_ADVANCE: bool = true;
+
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let org = self.org.map_or(Home::Nowhere, Home::Org);
         access.allows(world, self.home(world), READ_EVENTS) || access.allows(world, org, AUDIT_ORG)
@@ -396,6 +424,8 @@ impl Row for Event {
         ];
         keys.extend(self.space.map(|space| Key::Guid(Field::Space, space)));
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
+        let user = self.user.as_deref();
+        keys.extend(user.map(|user| Key::exact(Field::User, user)));
         keys
     }
 
@@ -404,17 +434,6 @@ impl Row for Event {
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
-        let audited = access.orgs(world, AUDIT_ORG);
-        let mut spaces = access.spaces(world, READ_EVENTS);
-        // Their events are those of an audited organization already.
-        spaces.retain(|space| {
-            let org = world.spaces.get(*space).map(|space| space.org);
-            org.is_none_or(|org| !audited.contains(&org))
-        });
-        let spaces = spaces
-            .into_iter()
-            .map(|space| Key::Guid(Field::Space, space));
-        let orgs = audited.into_iter().map(|org| Key::Guid(Field::Org, org));
-        Some(spaces.chain(orgs).collect())
+        Some(Self::keys_for(world, access, READ_EVENTS))
     }
 }

@@ -63,8 +63,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{
-    ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, READ_V2_EVENTS,
-    READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
+    ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_ROUTES, READ_SECRETS,
+    READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
 };
 pub(crate) use apps::{DEFAULT_DISK_MB, InstanceState, MAX_APP_DISK_MB};
 pub(crate) use bits::{Bits, BitsWriter};
@@ -108,7 +108,7 @@ pub(crate) use route_policies::{RoutePolicy, RoutePolicySource};
 pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
 pub(crate) use services::NewBinding;
 pub(crate) use sidecars::NewSidecar;
-pub(crate) use table::{Base, Field, Key, Row, Selection, Table};
+pub(crate) use table::{Base, CREATED_AT, Field, Key, Row, Rows, Selection, Table};
 pub(crate) use tasks::NewTask;
 pub(crate) use uaa::{
     ADMIN_GROUP, Account, CF_CLIENT, Client, ClientDetails, Email, Group, Member, NewAccount,

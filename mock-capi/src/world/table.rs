@@ -5,6 +5,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::iter;
+use std::ops::Bound;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -96,6 +97,10 @@ pub(crate) trait Row: Registered {
 
     /// Whether the table also keeps the rows in the order of their names.
     const IS_ORDERED_BY_NAME: bool = false;
+
+    /// Whether rows may be inserted before the time at which they are created. Their
+    /// order is that of the times, and lists do not contain them before.
+    const IS_IN_ADVANCE: bool = false;
 
     /// The keys of the row, besides its GUID and labels.
     fn keys(&self) -> Vec<Key>;
@@ -195,6 +200,8 @@ pub(crate) struct Table<R> {
     by_guid: HashMap<Guid, Sequence>,
     by_key: HashMap<Key, Sequences>,
     by_name: BTreeSet<ByName>,
+    /// Only of tables whose rows may be inserted in advance.
+    by_time: BTreeSet<(Timestamp, Sequence)>,
     next: Sequence,
     /// The latest creation time of a row.
     latest: Option<Timestamp>,
@@ -209,6 +216,7 @@ impl<R> Default for Table<R> {
             by_guid: HashMap::new(),
             by_key: HashMap::new(),
             by_name: BTreeSet::new(),
+            by_time: BTreeSet::new(),
             next: 0,
             latest: None,
             is_chronological: true,
@@ -249,9 +257,12 @@ impl<R: Row> Table<R> {
             let name = row.order_text(NAME);
             self.by_name.insert(ByName::new(name, sequence));
         }
-        let created = Some(row.base().created);
-        self.is_chronological &= created >= self.latest;
-        self.latest = self.latest.max(created);
+        let created = row.base().created;
+        self.is_chronological &= Some(created) >= self.latest;
+        self.latest = self.latest.max(Some(created));
+        if R::IS_IN_ADVANCE {
+            self.by_time.insert((created, sequence));
+        }
         self.by_guid.insert(row.guid(), sequence);
         self.rows.insert(sequence, Box::new(row));
     }
@@ -294,6 +305,9 @@ impl<R: Row> Table<R> {
             let name = ByName::new(row.order_text(NAME), sequence);
             self.by_name.remove(&name);
         }
+        if R::IS_IN_ADVANCE {
+            self.by_time.remove(&(row.base().created, sequence));
+        }
         Some(*row)
     }
 
@@ -324,68 +338,113 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    /// Whether rows were inserted in the order of their creation times.
-    pub(crate) fn is_chronological(&self) -> bool {
-        self.is_chronological
-    }
-
-    /// The creation time of the newest row.
-    pub(crate) fn latest(&self) -> Option<Timestamp> {
-        self.latest
-    }
-
-    /// Rows in the order of a column, if the table keeps that order. The cost
-    /// depends on the rows that are taken and skipped, not on the size of the table.
-    pub(crate) fn ordered(
-        &self,
-        column: &str,
-        descending: bool,
-    ) -> Option<Box<dyn Iterator<Item = &R> + '_>> {
-        let rows = self.rows.values().map(Box::as_ref);
-        let named = self.by_name.iter();
-        let named = named.filter_map(|name| self.rows.get(&name.sequence).map(Box::as_ref));
-        match column {
-            "created_at" if self.is_chronological => Some(either_way(rows, descending)),
-            NAME if R::IS_ORDERED_BY_NAME => Some(either_way(named, descending)),
-            _ => None,
-        }
-    }
-
-    /// The number of rows with these keys, and the rows, oldest or newest first. The
-    /// cost depends on the keys and on the rows that are taken and skipped. `None` if
-    /// rows may have two of the keys.
-    pub(crate) fn of_any<'t>(
+    /// The number of rows up to `now` that have any of the keys, or of all rows without
+    /// keys, and these rows in the order of a column, or else of their insertion. The
+    /// cost depends on the keys and on the rows that are taken and skipped, not on the
+    /// size of the table. `None` if no index has that order.
+    pub(crate) fn in_order<'t>(
         &'t self,
-        keys: &[Key],
+        keys: Option<&[Key]>,
+        column: Option<&str>,
         descending: bool,
-    ) -> Option<(usize, impl Iterator<Item = &'t R> + use<'t, R>)> {
+        now: Timestamp,
+    ) -> Option<(usize, Rows<'t, R>)> {
+        let (total, rows) = match keys {
+            None => (
+                self.len() - self.later_than(now).count(),
+                self.ordered(column, descending)?,
+            ),
+            Some(keys) => {
+                let is_inserted_so = match column {
+                    None => !R::IS_IN_ADVANCE || self.is_chronological,
+                    Some(CREATED_AT) => self.is_chronological,
+                    Some(_) => false,
+                };
+                let total = self.count_any(keys, now)?;
+                let rows = is_inserted_so.then(|| self.of_any(keys, descending))?;
+                (total, Box::new(rows) as Rows<'t, R>)
+            }
+        };
+        let is_past = move |row: &&R| !R::IS_IN_ADVANCE || row.base().created <= now;
+        Some((total, Box::new(rows.filter(is_past))))
+    }
+
+    /// The number of rows up to `now` that have any of the keys. `None` if rows may
+    /// have two of them.
+    pub(crate) fn count_any(&self, keys: &[Key], now: Timestamp) -> Option<usize> {
         let shared = |key: &Key| key.field() == Field::SharedWith && self.count(key) > 0;
         if keys.iter().any(shared) {
             return None;
         }
+        let clause: HashSet<&Key> = keys.iter().collect();
+        let later = self.later_than(now).filter(|row| matches(*row, &clause));
+        Some(self.candidates(keys) - later.count())
+    }
+
+    /// The rows that were inserted in advance.
+    fn later_than(&self, now: Timestamp) -> impl Iterator<Item = &R> {
+        let after = (Bound::Excluded((now, Sequence::MAX)), Bound::Unbounded);
+        let later = self.by_time.range(after);
+        later.filter_map(move |(_, sequence)| self.row(*sequence))
+    }
+
+    fn row(&self, sequence: Sequence) -> Option<&R> {
+        self.rows.get(&sequence).map(Box::as_ref)
+    }
+
+    /// Rows in the order of a column, or else of their insertion, if the table keeps
+    /// that order.
+    fn ordered(&self, column: Option<&str>, descending: bool) -> Option<Rows<'_, R>> {
+        let rows = self.rows.values().map(Box::as_ref);
+        let named = self.by_name.iter();
+        let named = named.filter_map(move |name| self.row(name.sequence));
+        let timed = self.by_time.iter();
+        let timed = timed.filter_map(move |(_, sequence)| self.row(*sequence));
+        match column {
+            None | Some(CREATED_AT) if R::IS_IN_ADVANCE => Some(either_way(timed, descending)),
+            None => Some(either_way(rows, descending)),
+            Some(CREATED_AT) if self.is_chronological => Some(either_way(rows, descending)),
+            Some(NAME) if R::IS_ORDERED_BY_NAME => Some(either_way(named, descending)),
+            _ => None,
+        }
+    }
+
+    /// The rows with any of the keys, oldest or newest first.
+    fn of_any<'t>(
+        &'t self,
+        keys: &[Key],
+        descending: bool,
+    ) -> impl Iterator<Item = &'t R> + use<'t, R> {
         let sources = keys.iter().map(|key| self.sequences(key));
         let sources = sources.map(|sequences| either_way(sequences, descending));
         let merged = merge(sources.collect(), descending);
-        let rows = merged.filter_map(|sequence| self.rows.get(&sequence).map(Box::as_ref));
-        Some((self.candidates(keys), rows))
+        merged.filter_map(move |sequence| self.row(sequence))
+    }
+
+    /// The position of a row in the table's order.
+    fn position(&self, sequence: Sequence) -> (Option<Timestamp>, Sequence) {
+        let row = R::IS_IN_ADVANCE.then(|| self.row(sequence)).flatten();
+        (row.map(|row| row.base().created), sequence)
     }
 
     /// The matching rows, in insertion order.
     pub(crate) fn select(&self, selection: &Selection) -> Vec<&R> {
         let first = selection.after.and_then(|guid| self.by_guid.get(&guid));
-        let first = first.map_or(0, |sequence| sequence + 1);
+        let first = first.map(|sequence| self.position(*sequence));
+        let is_after =
+            |sequence: &Sequence| first.is_none_or(|first| self.position(*sequence) > first);
         let Some(narrowest) = selection
             .clauses
             .iter()
             .min_by_key(|clause| self.candidates(clause))
         else {
-            let rows = self.rows.range(first..);
+            let rows = self.rows.iter().filter(|(sequence, _)| is_after(sequence));
             return rows.map(|(_, row)| row.as_ref()).collect();
         };
         let mut sequences: Vec<Sequence> = narrowest
             .iter()
             .flat_map(|key| self.sequences(key))
-            .filter(|sequence| *sequence >= first)
+            .filter(is_after)
             .collect();
         sequences.sort_unstable();
         sequences.dedup();
@@ -397,7 +456,7 @@ impl<R: Row> Table<R> {
             .collect();
         sequences
             .iter()
-            .filter_map(|sequence| self.rows.get(sequence).map(Box::as_ref))
+            .filter_map(|sequence| self.row(*sequence))
             .filter(|row| others.iter().all(|clause| matches(*row, clause)))
             .collect()
     }
@@ -452,6 +511,12 @@ impl<R: Row> Table<R> {
 
 /// The column of names.
 const NAME: &str = "name";
+
+/// The column of creation times.
+pub(crate) const CREATED_AT: &str = "created_at";
+
+/// Rows of a table in some order.
+pub(crate) type Rows<'t, R> = Box<dyn Iterator<Item = &'t R> + 't>;
 
 fn either_way<'t, T>(
     items: impl DoubleEndedIterator<Item = T> + 't,
@@ -548,7 +613,7 @@ mod tests {
     fn rows_are_at_hand_in_the_order_of_their_names() {
         let (mut table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let ordered = |table: &Table<Space>, descending| {
-            let rows = table.ordered("name", descending).unwrap();
+            let rows = table.ordered(Some("name"), descending).unwrap();
             rows.map(|space| space.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(ordered(&table, false), ["Rex", "Tom", "tom"]);
@@ -557,7 +622,7 @@ mod tests {
         assert_eq!(ordered(&table, true), ["Zoe", "tom", "Tom"]);
         table.remove(rex);
         assert_eq!(ordered(&table, false), ["Tom", "tom"]);
-        assert!(table.ordered("updated_at", false).is_none());
+        assert!(table.ordered(Some("updated_at"), false).is_none());
     }
 
     #[test]
@@ -565,7 +630,8 @@ mod tests {
         let (table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let keys = [home, away].map(|org| Key::Guid(Field::Org, org));
         let merged = |keys: &[Key], descending| {
-            let (count, rows) = table.of_any(keys, descending).unwrap();
+            let now = Clock::new().now();
+            let (count, rows) = table.in_order(Some(keys), None, descending, now).unwrap();
             let names: Vec<&str> = rows.map(|space| space.name.as_str()).collect();
             assert_eq!(names.len(), count);
             names.join(" ")

@@ -284,6 +284,9 @@ impl World {
 }
 
 impl Row for AppUsageEvent {
+    /// The end of staging is recorded when it begins.
+    const IS_IN_ADVANCE: bool = true;
+
     fn keys(&self) -> Vec<Key> {
         Vec::new()
     }

@@ -144,6 +144,46 @@ async fn crashes_and_stagings_are_recorded_at_their_time() {
     );
 }
 
+/// The end of staging is recorded when it begins. Clients that read on from the last
+/// event nevertheless get every event, once it has happened.
+#[tokio::test]
+async fn usage_events_are_listed_when_they_happen() {
+    let cf = Session::start(MockCapi::builder().staging_time(TIME)).await;
+    let (_, space) = cf.space().await;
+    for name in ["first", "second"] {
+        let app = cf.create_app(&space, name).await;
+        let package = cf.package(&app, b"bits").await;
+        let build = json!({"package": {"guid": package}});
+        assert_eq!(cf.post("/v3/builds", build).await.status, 201);
+        cf.mock.advance(TIME / 2);
+    }
+    let started = cf.get("/v3/app_usage_events").await.json();
+    let states = |list: &Value| -> Vec<Value> {
+        let events = list["resources"].as_array().unwrap().iter();
+        let state = |event: &Value| match event.get("entity") {
+            Some(entity) => entity["state"].clone(),
+            None => event["state"]["current"].clone(),
+        };
+        events.map(state).collect()
+    };
+    let all = [
+        "STAGING_STARTED",
+        "STAGING_STARTED",
+        "STAGING_STOPPED",
+        "BUILDPACK_SET",
+    ];
+    assert_eq!(states(&started), all);
+    let second = started["resources"][1]["guid"].as_str().unwrap();
+    for list in ["/v3/app_usage_events", "/v2/app_usage_events"] {
+        let later = cf.get(&format!("{list}?after_guid={second}")).await.json();
+        assert_eq!(states(&later), all[2..], "{list}");
+    }
+    let newest = cf.get("/v3/app_usage_events?order_by=-created_at&per_page=1");
+    let newest = newest.await.json();
+    assert_eq!(newest["pagination"]["total_results"], 4);
+    assert_ne!(states(&newest), ["STAGING_STARTED"]);
+}
+
 #[tokio::test]
 async fn events_of_a_manifest_say_so() {
     let cf = Session::v3().await;

@@ -8,9 +8,7 @@ use super::{ListQuery, Order};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::world::{Row, Selection, World};
-
-const CREATED_AT: &str = "created_at";
+use crate::world::{CREATED_AT, Row, Selection, World};
 
 impl ListQuery {
     /// The rows of the requested page, where `keep` admits every row unless the
@@ -29,34 +27,23 @@ impl ListQuery {
     /// A page of all rows that the caller sees, if the table has them in the right
     /// order.
     fn page_of_all<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
-        if !self.access.is_everything() {
-            return self.page_of_visible(world);
-        }
         let table = R::table(world);
-        let rows = match &self.order {
-            None => Box::new(table.iter()) as Box<dyn Iterator<Item = &R>>,
-            Some(order) => table.ordered(&order.column, order.descending)?,
+        let column = self.order.as_ref().map(|order| order.column.as_str());
+        let descending = self.order.as_ref().is_some_and(|order| order.descending);
+        let now = world.now();
+        let keys = match self.access.is_everything() {
+            true => None,
+            false => Some(R::listed_by(world, &self.access)?),
         };
-        Some(self.page_out_of(rows, table.len()))
-    }
-
-    /// The same for a caller who does not see all rows.
-    fn page_of_visible<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
-        let table = R::table(world);
-        let keys = R::listed_by(world, &self.access)?;
-        let (column, descending) = match &self.order {
-            None => (CREATED_AT, false),
-            Some(order) => (order.column.as_str(), order.descending),
-        };
-        let (total, visible) = table.of_any(&keys, descending)?;
-        if self.order.is_none() || column == CREATED_AT && table.is_chronological() {
-            return Some(self.page_out_of(visible, total));
+        if let Some((total, rows)) = table.in_order(keys.as_deref(), column, descending, now) {
+            return Some(self.page_out_of(rows, total));
         }
         // So many rows of the whole table come before the end of the page if the
         // visible ones are spread evenly.
+        let total = table.count_any(&keys?, now)?;
         let (_, end) = self.bounds(total);
         let walked = end.saturating_mul(table.len()) / total.max(1);
-        let rows = table.ordered(column, descending)?;
+        let (_, rows) = table.in_order(None, column, descending, now)?;
         let rows = rows.filter(|row| row.is_listed(world, &self.access));
         (walked <= total).then(|| self.page_out_of(rows, total))
     }
@@ -107,6 +94,9 @@ impl ListQuery {
             column, descending, ..
         }) = &self.order
         else {
+            if R::IS_IN_ADVANCE {
+                rows.sort_by_key(|row| row.base().created);
+            }
             return;
         };
         match column.as_str() {

@@ -6,11 +6,12 @@ use super::collection::{self, Collection, Relation, by_guid, rows_by};
 use super::domains;
 use super::entity::Entity;
 use super::events::{EVENTS, of_app};
-use super::list::Filter;
+use super::list::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_app};
 use super::routes::{self, HTTP_ROUTES};
 use super::schema::Attribute;
 use super::services::{self, SERVICE_BINDINGS};
+use super::source::{Listing, Order, Source};
 use super::spaces::SPACES;
 use super::stacks::STACKS;
 use super::{association_not_empty, authorize, is_recursive, remove};
@@ -20,8 +21,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::lifecycle;
 use crate::world::{
-    App, Domain, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind, Process, READ_SECRETS,
-    READ_V2_SPACE, Row, Selection, ServiceBinding, Stack, WRITE_SPACE, World,
+    Access, App, Domain, Feature, Field, Guid, Home, Key, Kind, Lifecycle, PackageKind, Process,
+    READ_SECRETS, READ_V2_SPACE, Row, Selection, ServiceBinding, Stack, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -38,10 +39,9 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static APPS: Collection = Collection {
     path: "/v2/apps",
-    select: |world, selection| {
-        let apps = world.apps.select(selection).into_iter();
-        apps.filter_map(|app| web_app(world, app)).collect()
-    },
+    source: Source::scan(web_apps)
+        .in_order(web_apps_in_order)
+        .visible(keys_of_spaces),
     get: |world, guid| web_app(world, world.apps.get(guid)?),
     parse: by_guid,
     relations: &[
@@ -74,7 +74,8 @@ pub(super) static APPS: Collection = Collection {
                 org.map(|org| org.guid().to_string()).into_iter().collect()
             }
             _ => Vec::new(),
-        }),
+        })
+        .found_by(in_spaces_of),
         Filter::flag("diego", |_, app| match app {
             Entity::App(_, process) => vec![(!process.v2.on_dea).to_string()],
             _ => Vec::new(),
@@ -119,6 +120,27 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     Attribute::text("space_guid").required(),
     Attribute::text("stack_guid"),
 ];
+
+fn web_apps<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+    let apps = world.apps.select(selection).into_iter();
+    apps.filter_map(|app| web_app(world, app)).collect()
+}
+
+/// Every app has a web process from the start, so that the number is that of the apps.
+fn web_apps_in_order<'w>(
+    world: &'w World,
+    keys: Option<&[Key]>,
+    order: Order,
+) -> Option<Listing<'w>> {
+    let (total, apps) = order.rows(world, &world.apps, keys)?;
+    let apps = apps.filter_map(|app| web_app(world, app));
+    Some((total, Box::new(apps)))
+}
+
+/// The keys of rows in the spaces that the caller sees through v2.
+pub(super) fn keys_of_spaces(world: &World, access: &Access) -> Option<Vec<Key>> {
+    Some(access.keys_in_spaces(world, READ_V2_SPACE))
+}
 
 /// An app with its web process, without which v2 does not show it.
 pub(super) fn web_app<'w>(world: &'w World, app: &'w App) -> Option<Entity<'w>> {

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, by_guid, row, rows};
+use super::collection::{self, Collection, by_guid, row};
 use super::entity::Entity;
 use super::list::Filter;
 use super::schema::{self, Attribute};
+use super::source::Source;
 use super::{authorize, delete, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -23,7 +24,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static BUILDPACKS: Collection = Collection {
     path: "/v2/buildpacks",
-    select: rows::<Buildpack>,
+    source: Source::of::<Buildpack>(),
     get: row::<Buildpack>,
     parse: by_guid,
     relations: &[],

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::entity::{Entity, Presented};
 use super::list::{Filter, Inline, Query};
+use super::source::{Source, rows};
 use super::{COLLECTIONS, users};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -16,8 +17,7 @@ use crate::world::{Field, Guid, Selection, World};
 pub(super) struct Collection {
     /// The path, such as `/v2/apps`.
     pub(super) path: &'static str,
-    /// The resources that match a selection.
-    pub(super) select: for<'w> fn(&'w World, &Selection) -> Vec<Entity<'w>>,
+    pub(super) source: Source,
     /// The resource with a GUID of the world.
     pub(super) get: for<'w> fn(&'w World, Guid) -> Option<Entity<'w>>,
     /// The GUID of the world for a string in a path.
@@ -79,12 +79,6 @@ impl Relation {
         self.inlined = Some(find);
         self
     }
-}
-
-/// The rows that match a selection, as resources.
-pub(super) fn rows<'w, R: Presented>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
-    let rows = R::table(world).select(selection).into_iter();
-    rows.map(Entity::from).collect()
 }
 
 /// The row with a GUID, as a resource.
@@ -187,8 +181,7 @@ impl Collection {
 pub(super) fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let collection = Collection::of(context.request.path)?;
     let query = Query::read(context, collection, true)?;
-    let found = (collection.select)(context.world, &query.selection());
-    Ok(query.answer(context, collection, found, collection.path))
+    Ok(query.list(context, collection))
 }
 
 /// `GET` of a resource

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::entity::Entity;
 use super::list::Filter;
 use super::organizations::ORGANIZATIONS;
 use super::schema::{self, Attribute};
+use super::source::{Source, rows};
 use super::spaces::SPACES;
 use super::{
     association_not_empty, authorize, delete, is_recursive, known, post, put, related_row, remove,
@@ -60,7 +61,7 @@ fn owner_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
 
 pub(super) static DOMAINS: Collection = Collection {
     path: "/v2/domains",
-    select: rows::<Domain>,
+    source: Source::of::<Domain>(),
     get: row::<Domain>,
     parse: by_guid,
     relations: &[
@@ -77,7 +78,7 @@ pub(super) static DOMAINS: Collection = Collection {
 
 pub(super) static SHARED_DOMAINS: Collection = Collection {
     path: "/v2/shared_domains",
-    select: |world, selection| of_kind(world, selection, false),
+    source: Source::scan(|world, selection| of_kind(world, selection, false)),
     get: |world, guid| found(world, guid, false),
     parse: by_guid,
     relations: &[],
@@ -88,7 +89,7 @@ pub(super) static SHARED_DOMAINS: Collection = Collection {
 
 pub(super) static PRIVATE_DOMAINS: Collection = Collection {
     path: "/v2/private_domains",
-    select: |world, selection| of_kind(world, selection, true),
+    source: Source::scan(|world, selection| of_kind(world, selection, true)),
     get: |world, guid| found(world, guid, true),
     parse: by_guid,
     relations: &[

@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, by_guid, row, rows};
+use super::collection::{self, Collection, by_guid, row};
 use super::entity::Entity;
 use super::list::Filter;
+use super::source::{Source, rows};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{Event, Field, Guid, Selection, World};
+use crate::world::{Event, Field, Guid, Key, READ_V2_EVENTS, Selection, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/events", collection::index),
@@ -19,7 +20,9 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static EVENTS: Collection = Collection {
     path: "/v2/events",
-    select: |world, selection| so_far(world, rows::<Event>(world, selection)),
+    source: Source::of::<Event>()
+        .select(|world, selection| so_far(world, rows::<Event>(world, selection)))
+        .visible(|world, access| Some(Event::keys_for(world, access, READ_V2_EVENTS))),
     get: row::<Event>,
     parse: by_guid,
     relations: &[],
@@ -29,15 +32,19 @@ pub(super) static EVENTS: Collection = Collection {
         }),
         Filter::text("type", |_, event| {
             texts(event, |event| event.kind.to_string())
-        }),
-        Filter::text("actee", |_, event| texts(event, Event::target_id)),
+        })
+        .indexed(Field::Type),
+        Filter::text("actee", |_, event| texts(event, Event::target_id))
+            .found_by(|_, ids| Some(Event::keys_of_targets(ids))),
         Filter::text("space_guid", |_, event| {
             texts(event, |event| guid_text(event.space))
-        }),
+        })
+        .found_by(|_, guids| keys_of_places(Field::Space, guids)),
         Filter::text("organization_guid", |_, event| match event {
             Entity::Event(event) => event.org.iter().map(Guid::to_string).collect(),
             _ => Vec::new(),
-        }),
+        })
+        .found_by(|_, guids| keys_of_places(Field::Org, guids)),
     ],
     order_by: &["timestamp", "id"],
     not_found: (230_002, "CF-EventNotFound", "Event could not be found"),
@@ -45,7 +52,7 @@ pub(super) static EVENTS: Collection = Collection {
 
 pub(super) static APP_EVENTS: Collection = Collection {
     path: "/v2/app_events",
-    select: |_, _: &Selection| Vec::new(),
+    source: Source::scan(|_, _| Vec::new()),
     get: |_, _| None,
     parse: by_guid,
     relations: &[],
@@ -60,6 +67,16 @@ pub(super) static APP_EVENTS: Collection = Collection {
         "The app event could not be found",
     ),
 };
+
+/// The keys of places; an empty value is met by events without a place, which have
+/// none.
+fn keys_of_places(field: Field, guids: &[String]) -> Option<Vec<Key>> {
+    let keys = guids.iter().map(|guid| {
+        let guid = Guid::parse(guid)?;
+        Some(Key::Guid(field, guid))
+    });
+    keys.collect()
+}
 
 /// The GUID, or an empty string.
 fn guid_text(guid: Option<Guid>) -> String {

@@ -7,6 +7,7 @@ use url::form_urlencoded;
 
 use super::collection::{Collection, Presenter};
 use super::entity::Entity;
+use super::source::Order;
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -21,11 +22,20 @@ const MAX_DEPTH: i64 = 2;
 #[derive(Debug)]
 pub(super) struct Filter {
     name: &'static str,
-    /// The index for the values, if there is one.
-    index: Option<Field>,
+    index: Option<Index>,
     /// The values of a resource.
     values: for<'w> fn(&'w World, Entity<'w>) -> Vec<String>,
     kind: Kind,
+}
+
+/// How the resources with some values are found.
+#[derive(Clone, Copy, Debug)]
+enum Index {
+    /// By an indexed field with these values.
+    Field(Field),
+    /// By keys of which every such resource has one. `None` if there are none for these
+    /// values.
+    Keys(fn(&World, &[String]) -> Option<Vec<Key>>),
 }
 
 /// How values are compared.
@@ -84,19 +94,28 @@ impl Filter {
 
     /// The name of the resource, which is indexed.
     pub(super) const NAME: Self = Self {
-        index: Some(Field::Name),
+        index: Some(Index::Field(Field::Name)),
         ..Self::of("name", Kind::Name, |_, entity| vec![entity.name().into()])
     };
 
     /// The name of the resource, whose case matters.
     pub(super) const EXACT_NAME: Self = Self {
-        index: Some(Field::ExactName),
+        index: Some(Index::Field(Field::ExactName)),
         ..Self::text("name", |_, entity| vec![entity.name().into()])
     };
 
     /// Sets the index for the values.
     pub(super) const fn indexed(mut self, field: Field) -> Self {
-        self.index = Some(field);
+        self.index = Some(Index::Field(field));
+        self
+    }
+
+    /// Sets the keys by which resources with some values are found.
+    pub(super) const fn found_by(
+        mut self,
+        keys: fn(&World, &[String]) -> Option<Vec<Key>>,
+    ) -> Self {
+        self.index = Some(Index::Keys(keys));
         self
     }
 
@@ -105,6 +124,13 @@ impl Filter {
         self.kind = Kind::Name;
         self
     }
+}
+
+/// The keys of rows in the spaces of organizations.
+pub(super) fn in_spaces_of(world: &World, orgs: &[String]) -> Option<Vec<Key>> {
+    let orgs = orgs.iter().filter_map(|org| Guid::parse(org));
+    let spaces = world.spaces_of(orgs.collect()).into_iter();
+    Some(spaces.map(|space| Key::Guid(Field::Space, space)).collect())
 }
 
 /// A condition of `q`.
@@ -175,8 +201,7 @@ pub(super) struct Query {
     conditions: Vec<Condition>,
     page: i64,
     per_page: i64,
-    by_name: bool,
-    descending: bool,
+    order: Order,
     inline: Inline,
     orphans: bool,
 }
@@ -242,18 +267,20 @@ impl Query {
             conditions,
             page,
             per_page,
-            by_name: order_by == Some("name"),
-            descending,
+            order: Order {
+                by_name: order_by == Some("name"),
+                descending,
+            },
             inline,
             orphans,
         })
     }
 
     /// The conditions that indexes answer.
-    pub(super) fn selection(&self) -> Selection {
+    pub(super) fn selection(&self, world: &World) -> Selection {
         let conditions = self.conditions.iter();
         conditions.fold(Selection::all(), |selection, condition| {
-            match condition.keys() {
+            match condition.keys(world) {
                 Some(keys) => selection.any(keys),
                 None => selection,
             }
@@ -277,6 +304,40 @@ impl Query {
         Self::read_with(context, collection, false, Vec::new())
     }
 
+    /// Responds with the resources of a collection that match and that the caller sees.
+    /// Without conditions, the cost depends on the page if an index has the order.
+    pub(super) fn list(
+        &self,
+        context: &RequestContext<'_>,
+        collection: &'static Collection,
+    ) -> Response {
+        let (world, access) = (&*context.world, &context.access);
+        let source = &collection.source;
+        let sees_all = access.is_everything();
+        let keys = match sees_all || !self.conditions.is_empty() {
+            true => None,
+            false => (source.visible)(world, access),
+        };
+        let is_indexed = self.conditions.is_empty() && (sees_all || keys.is_some());
+        let listing = is_indexed.then(|| (source.in_order)(world, keys.as_deref(), self.order));
+        if let Some((total, entities)) = listing.flatten() {
+            return respond(self.page_out_of(
+                context,
+                collection,
+                entities,
+                total,
+                collection.path,
+            ));
+        }
+        let selection = self.selection(world);
+        let selection = match keys {
+            Some(keys) => selection.any(keys),
+            None => selection,
+        };
+        let found = (source.select)(world, &selection);
+        self.answer(context, collection, found, collection.path)
+    }
+
     /// Responds with the matching resources that the caller sees.
     pub(super) fn answer(
         &self,
@@ -285,9 +346,7 @@ impl Query {
         found: Vec<Entity<'_>>,
         path: &str,
     ) -> Response {
-        let page = self.page(context, collection, found, path);
-        let listed = page["resources"].as_array().map_or(0, Vec::len);
-        Response::ok(&page).listing(listed)
+        respond(self.page(context, collection, found, path))
     }
 
     /// The response as JSON.
@@ -304,20 +363,33 @@ impl Query {
             conditions.all(|condition| condition.holds(context.world, *entity))
                 && entity.is_visible(&view)
         });
-        if self.by_name {
-            found.sort_by_key(|entity| entity.name());
+        if self.order.by_name {
+            found.sort_by_cached_key(|entity| (entity.name().to_lowercase(), entity.name()));
         }
-        if self.descending {
+        if self.order.descending {
             found.reverse();
         }
-        let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
+        let total = found.len();
+        self.page_out_of(context, collection, found.into_iter(), total, path)
+    }
+
+    /// The response with the requested page of resources in order.
+    fn page_out_of<'w>(
+        &self,
+        context: &'w RequestContext<'_>,
+        collection: &'static Collection,
+        found: impl Iterator<Item = Entity<'w>>,
+        total: usize,
+        path: &str,
+    ) -> Value {
+        let view = context.view();
+        let total = i64::try_from(total).unwrap_or(i64::MAX);
         let skip = (self.page - 1).saturating_mul(self.per_page);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let take = usize::try_from(self.per_page).unwrap_or(usize::MAX);
         let mut presenter = Presenter::new(&view, &self.inline);
         presenter.orphans = self.orphans.then(serde_json::Map::new);
         let resources: Vec<Value> = found
-            .into_iter()
             .skip(skip)
             .take(take)
             .map(|entity| presenter.present(collection, entity))
@@ -351,7 +423,7 @@ impl Query {
             "q",
             "return_user_provided_service_instances",
         ];
-        let direction = if self.descending { "desc" } else { "asc" };
+        let direction = if self.order.descending { "desc" } else { "asc" };
         let mut parameters = vec![
             ("order-direction", direction.to_owned()),
             ("page", page.to_string()),
@@ -373,6 +445,11 @@ impl Query {
             .collect();
         format!("{path}?{}", parameters.join("&"))
     }
+}
+
+fn respond(page: Value) -> Response {
+    let listed = page["resources"].as_array().map_or(0, Vec::len);
+    Response::ok(&page).listing(listed)
 }
 
 fn cannot_order_by(order_by: &str) -> CcError {
@@ -450,16 +527,21 @@ fn read_condition(text: &str, collection: &'static Collection) -> Result<Conditi
 
 impl Condition {
     /// The keys of the rows that meet the condition, if an index has them.
-    fn keys(&self) -> Option<Vec<Key>> {
-        let field = self.filter.index?;
+    fn keys(&self, world: &World) -> Option<Vec<Key>> {
         let values = self.values.as_ref()?;
-        match self.filter.kind {
-            Kind::Guid => {
+        let is_guid = self.filter.kind == Kind::Guid;
+        if !is_guid && self.comparison != Comparison::Equal {
+            return None;
+        }
+        match self.filter.index? {
+            Index::Keys(keys) => keys(world, values),
+            Index::Field(field) if is_guid => {
                 let guids = values.iter().filter_map(|value| Guid::parse(value));
                 Some(guids.map(|guid| Key::Guid(field, guid)).collect())
             }
-            _ if self.comparison != Comparison::Equal => None,
-            _ => Some(values.iter().map(|value| Key::text(field, value)).collect()),
+            Index::Field(field) => {
+                Some(values.iter().map(|value| Key::text(field, value)).collect())
+            }
         }
     }
 

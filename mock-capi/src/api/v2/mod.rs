@@ -24,6 +24,7 @@ mod schema;
 mod security_groups;
 mod service_changes;
 mod services;
+mod source;
 mod space_quota_definitions;
 mod spaces;
 mod stacks;

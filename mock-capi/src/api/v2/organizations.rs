@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::domains::{DOMAINS, PRIVATE_DOMAINS};
 use super::entity::Entity;
 use super::events::APP_EVENTS;
 use super::list::Filter;
 use super::quota_definitions::QUOTA_DEFINITIONS;
 use super::schema::{self, Attribute};
+use super::source::Source;
 use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
 use super::spaces::SPACES;
 use super::users::{USERS, users_with};
@@ -69,7 +70,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static ORGANIZATIONS: Collection = Collection {
     path: "/v2/organizations",
-    select: rows::<Org>,
+    source: Source::of::<Org>(),
     get: row::<Org>,
     parse: by_guid,
     relations: &[

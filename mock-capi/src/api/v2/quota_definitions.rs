@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, by_guid, row, rows};
+use super::collection::{self, Collection, by_guid, row};
 use super::list::Filter;
 use super::schema::{self, Attribute};
+use super::source::Source;
 use super::{association_not_empty, authorize, delete, known, post, put, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
@@ -23,7 +24,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static QUOTA_DEFINITIONS: Collection = Collection {
     path: "/v2/quota_definitions",
-    select: rows::<Quota>,
+    source: Source::of::<Quota>(),
     get: row::<Quota>,
     parse: by_guid,
     relations: &[],

@@ -8,6 +8,7 @@ use super::entity::Entity;
 use super::list::Filter;
 use super::routes::HTTP_ROUTES;
 use super::schema::{self, Attribute};
+use super::source::Source;
 use super::{authorize, invalid_relation, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -34,7 +35,10 @@ const DEFAULT_PORT: u16 = 8080;
 
 pub(super) static ROUTE_MAPPINGS: Collection = Collection {
     path: "/v2/route_mappings",
-    select: |world, _| world.routes.iter().flat_map(mappings).collect(),
+    source: Source::scan(|world, selection| {
+        let routes = world.routes.select(selection).into_iter();
+        routes.flat_map(mappings).collect()
+    }),
     get: |world, guid| {
         let (route, destination) = find(world, guid)?;
         let is_web = destination.process == "web";
@@ -54,11 +58,13 @@ pub(super) static ROUTE_MAPPINGS: Collection = Collection {
         Filter::guid("app_guid", |_, mapping| match mapping {
             Entity::Mapping(_, destination) => vec![destination.app.to_string()],
             _ => Vec::new(),
-        }),
+        })
+        .indexed(Field::App),
         Filter::guid("route_guid", |_, mapping| match mapping {
             Entity::Mapping(route, _) => vec![route.guid().to_string()],
             _ => Vec::new(),
-        }),
+        })
+        .indexed(Field::Guid),
     ],
     order_by: &[],
     not_found: (

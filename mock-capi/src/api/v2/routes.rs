@@ -3,13 +3,14 @@
 use serde_json::{Map, Value, json};
 
 use super::apps::{APPS, web_app};
-use super::collection::{self, Collection, Relation, by_guid, row, rows};
+use super::collection::{self, Collection, Relation, by_guid, row};
 use super::domains::DOMAINS;
 use super::entity::Entity;
-use super::list::Filter;
+use super::list::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_route};
 use super::schema::{self, Attribute};
 use super::services::SERVICE_INSTANCES;
+use super::source::Source;
 use super::spaces::SPACES;
 use super::{authorize, delete, invalid_relation, known, post, put, related_row, remove};
 use crate::api::context::RequestContext;
@@ -19,8 +20,8 @@ use crate::api::message::Fields;
 use crate::api::router;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Domain, Field, Guid, Home, Kind, NewRoute, Route, RouteRefusal, Row, Space, WRITE_SPACE, World,
-    is_in_host,
+    Domain, Field, Guid, Home, Kind, NewRoute, READ_ROUTES, Route, RouteRefusal, Row, Space,
+    WRITE_SPACE, World, is_in_host,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -37,7 +38,8 @@ pub(crate) const ROUTES: &[router::Route] = &[
 
 pub(super) static HTTP_ROUTES: Collection = Collection {
     path: "/v2/routes",
-    select: rows::<Route>,
+    source: Source::of::<Route>()
+        .visible(|world, access| Some(access.keys_in_spaces(world, READ_ROUTES))),
     get: row::<Route>,
     parse: by_guid,
     relations: &[
@@ -68,7 +70,8 @@ pub(super) static HTTP_ROUTES: Collection = Collection {
                 org.map(|org| org.guid().to_string()).into_iter().collect()
             }
             _ => Vec::new(),
-        }),
+        })
+        .found_by(in_spaces_of),
         Filter::text("path", |_, route| text(route, |route| route.path.clone())).without_case(),
         Filter::number("port", |_, route| {
             text(route, |route| route.port.unwrap_or_default().to_string())

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, Relation, by_guid, row, rows};
+use super::collection::{self, Collection, Relation, by_guid, row};
 use super::entity::Entity;
 use super::list::Filter;
 use super::schema::{self, Attribute};
+use super::source::{Source, rows};
 use super::spaces::{SPACES, set_bound};
 use super::{authorize, delete, found_by_guid, known, post, put, remove};
 use crate::api::context::RequestContext;
@@ -58,7 +59,7 @@ static RELATIONS: [Relation; 2] = [
 
 pub(super) static SECURITY_GROUPS: Collection = Collection {
     path: "/v2/security_groups",
-    select: rows::<SecurityGroup>,
+    source: Source::of::<SecurityGroup>(),
     get: row::<SecurityGroup>,
     parse: by_guid,
     relations: &RELATIONS,
@@ -73,7 +74,9 @@ pub(super) static SECURITY_GROUPS: Collection = Collection {
 
 pub(super) static RUNNING_SECURITY_GROUPS: Collection = Collection {
     path: "/v2/config/running_security_groups",
-    select: |world, selection| defaults(world, selection, |group| group.running_default),
+    source: Source::scan(|world, selection| {
+        defaults(world, selection, |group| group.running_default)
+    }),
     get: row::<SecurityGroup>,
     parse: by_guid,
     relations: &[],
@@ -88,7 +91,9 @@ pub(super) static RUNNING_SECURITY_GROUPS: Collection = Collection {
 
 pub(super) static STAGING_SECURITY_GROUPS: Collection = Collection {
     path: "/v2/config/staging_security_groups",
-    select: |world, selection| defaults(world, selection, |group| group.staging_default),
+    source: Source::scan(|world, selection| {
+        defaults(world, selection, |group| group.staging_default)
+    }),
     get: row::<SecurityGroup>,
     parse: by_guid,
     relations: &[],

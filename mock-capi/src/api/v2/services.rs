@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::apps::{APPS, web_app};
-use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::apps::{APPS, keys_of_spaces, web_app};
+use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::entity::Entity;
-use super::list::Filter;
+use super::list::{Filter, in_spaces_of};
 use super::routes::HTTP_ROUTES;
 use super::schema::Attribute;
 use super::service_changes::{
     create_binding, create_instance, delete_binding, delete_binding_of_app, delete_instance,
     update_instance,
 };
+use super::source::{Listing, Order, Source, rows};
 use super::spaces::SPACES;
 use super::{known, post, put, remove};
 use crate::api::context::{RequestContext, View};
@@ -110,6 +111,30 @@ fn app_bindings<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> 
     bindings
 }
 
+/// User-provided instances, of which those without keys are indexed.
+fn provided_in_order<'w>(
+    world: &'w World,
+    keys: Option<&[Key]>,
+    order: Order,
+) -> Option<Listing<'w>> {
+    let provided = [Key::text(Field::Type, ServiceInstance::USER_PROVIDED)];
+    let keys = keys.is_none().then_some(&provided[..])?;
+    let (total, instances) = order.rows(world, &world.service_instances, Some(keys))?;
+    Some((total, Box::new(instances.map(Entity::from))))
+}
+
+/// Bindings of apps, of which those without keys are indexed.
+fn app_bindings_in_order<'w>(
+    world: &'w World,
+    keys: Option<&[Key]>,
+    order: Order,
+) -> Option<Listing<'w>> {
+    let of_apps = [Key::text(Field::Type, ServiceBinding::OF_APP)];
+    let keys = keys.is_none().then_some(&of_apps[..])?;
+    let (total, bindings) = order.rows(world, &world.service_bindings, Some(keys))?;
+    Some((total, Box::new(bindings.map(Entity::from))))
+}
+
 const SPACE_GUID: Filter = Filter::guid("space_guid", |_, instance| match instance {
     Entity::Instance(instance) => vec![instance.space.to_string()],
     _ => Vec::new(),
@@ -122,7 +147,8 @@ const ORGANIZATION_GUID: Filter =
             org.map(|org| org.guid().to_string()).into_iter().collect()
         }
         _ => Vec::new(),
-    });
+    })
+    .found_by(in_spaces_of);
 
 const INSTANCE_NOT_FOUND: (u32, &str, &str) = (
     60004,
@@ -135,7 +161,7 @@ macro_rules! of_brokers {
     ($($name:ident: $path:literal, [$($filter:literal),*], $code:literal, $title:literal, $text:literal;)*) => {
         $(pub(super) static $name: Collection = Collection {
             path: $path,
-            select: |_, _: &Selection| Vec::new(),
+            source: Source::scan(|_, _| Vec::new()),
             get: |_, _| None,
             parse: by_guid,
             relations: &[],
@@ -166,7 +192,7 @@ of_brokers! {
 
 pub(super) static SERVICE_INSTANCES: Collection = Collection {
     path: "/v2/service_instances",
-    select: rows::<ServiceInstance>,
+    source: Source::of::<ServiceInstance>().visible(keys_of_spaces),
     get: row::<ServiceInstance>,
     parse: by_guid,
     relations: &[
@@ -195,7 +221,10 @@ pub(super) static SERVICE_INSTANCES: Collection = Collection {
 
 pub(super) static USER_PROVIDED: Collection = Collection {
     path: "/v2/user_provided_service_instances",
-    select: provided,
+    source: Source::of::<ServiceInstance>()
+        .select(provided)
+        .in_order(provided_in_order)
+        .visible(|_, _| None),
     get: row::<ServiceInstance>,
     parse: by_guid,
     relations: &[
@@ -214,7 +243,9 @@ pub(super) static USER_PROVIDED: Collection = Collection {
 
 pub(super) static SERVICE_BINDINGS: Collection = Collection {
     path: "/v2/service_bindings",
-    select: app_bindings,
+    source: Source::of::<ServiceBinding>()
+        .select(app_bindings)
+        .in_order(app_bindings_in_order),
     get: row::<ServiceBinding>,
     parse: by_guid,
     relations: &[

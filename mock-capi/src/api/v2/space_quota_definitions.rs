@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::entity::Entity;
 use super::organizations::ORGANIZATIONS;
 use super::quota_definitions::{limit_errors, limits, read_limits};
 use super::schema::{self, Attribute};
+use super::source::Source;
 use super::spaces::SPACES;
 use super::{authorize, delete, found_by_guid, known, post, put, related_row, remove};
 use crate::api::context::RequestContext;
@@ -34,7 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static SPACE_QUOTA_DEFINITIONS: Collection = Collection {
     path: "/v2/space_quota_definitions",
-    select: rows::<SpaceQuota>,
+    source: Source::of::<SpaceQuota>(),
     get: row::<SpaceQuota>,
     parse: by_guid,
     relations: &[

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::apps::{self, APPS, web_app};
-use super::collection::{self, Collection, Relation, by_guid, row, rows, rows_by};
+use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::domains::DOMAINS;
 use super::entity::Entity;
 use super::events::{APP_EVENTS, EVENTS};
@@ -13,6 +13,7 @@ use super::routes::HTTP_ROUTES;
 use super::schema::{self, Attribute};
 use super::security_groups::SECURITY_GROUPS;
 use super::services::{self, SERVICE_INSTANCES};
+use super::source::Source;
 use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
 use super::users::{USERS, users_with};
 use super::{
@@ -66,7 +67,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static SPACES: Collection = Collection {
     path: "/v2/spaces",
-    select: rows::<Space>,
+    source: Source::of::<Space>(),
     get: row::<Space>,
     parse: by_guid,
     relations: &[

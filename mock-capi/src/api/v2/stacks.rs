@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, by_guid, row, rows};
+use super::collection::{self, Collection, by_guid, row};
 use super::list::Filter;
 use super::schema::{self, Attribute};
+use super::source::Source;
 use super::{association_not_empty, authorize, known, post, remove};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
@@ -21,7 +22,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 pub(super) static STACKS: Collection = Collection {
     path: "/v2/stacks",
-    select: rows::<Stack>,
+    source: Source::of::<Stack>(),
     get: row::<Stack>,
     parse: by_guid,
     relations: &[],

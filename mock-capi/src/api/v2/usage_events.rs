@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::collection::{self, Collection, by_guid, row, rows};
+use super::collection::{self, Collection, by_guid, row};
 use super::entity::Entity;
 use super::list::{Filter, Query};
+use super::source::Source;
 use super::{authorize, post};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
@@ -31,13 +32,13 @@ const NOT_FOUND: (u32, &str, &str) = (230_002, "CF-EventNotFound", "Event could 
 
 pub(super) static APP_USAGE_EVENTS: Collection = Collection {
     path: "/v2/app_usage_events",
-    select: |world, selection| {
+    source: Source::of::<AppUsageEvent>().select(|world, selection| {
         let events = world.app_usage_events.select(selection).into_iter();
         let happened = events.filter(|event| event.base.created <= world.now());
         let mut happened: Vec<&AppUsageEvent> = happened.collect();
         happened.sort_by_key(|event| event.base.created);
         happened.into_iter().map(Entity::from).collect()
-    },
+    }),
     get: row::<AppUsageEvent>,
     parse: by_guid,
     relations: &[],
@@ -48,7 +49,7 @@ pub(super) static APP_USAGE_EVENTS: Collection = Collection {
 
 pub(super) static SERVICE_USAGE_EVENTS: Collection = Collection {
     path: "/v2/service_usage_events",
-    select: rows::<ServiceUsageEvent>,
+    source: Source::of::<ServiceUsageEvent>(),
     get: row::<ServiceUsageEvent>,
     parse: by_guid,
     relations: &[],
@@ -145,13 +146,14 @@ fn index(
     collection: &'static Collection,
     query: &Query,
 ) -> Result<Response, CcError> {
-    let mut found = (collection.select)(context.world, &query.selection());
-    if let Some(after) = context.request.query("after_guid") {
-        let guid = Guid::parse(after);
-        let known = found.iter().position(|event| Some(event.guid()) == guid);
-        let known = known.ok_or_else(|| CcError::bad_query(after))?;
-        found.drain(..=known);
-    }
+    let Some(after) = context.request.query("after_guid") else {
+        return Ok(query.list(context, collection));
+    };
+    let world = &*context.world;
+    let guid = Guid::parse(after).filter(|guid| (collection.get)(world, *guid).is_some());
+    let guid = guid.ok_or_else(|| CcError::bad_query(after))?;
+    let later = query.selection(world).after(Some(guid));
+    let found = (collection.source.select)(world, &later);
     Ok(query.answer(context, collection, found, collection.path))
 }
 

@@ -8,6 +8,7 @@ use super::list::Filter;
 use super::organizations::ORGANIZATIONS;
 use super::quota_definitions;
 use super::schema::{self, Attribute};
+use super::source::{Source, rows};
 use super::spaces::SPACES;
 use super::{authorize, delete, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
@@ -52,7 +53,7 @@ pub(super) const PLACES: [(&str, RoleType); 7] = [
 
 pub(super) static USERS: Collection = Collection {
     path: "/v2/users",
-    select: collection::rows::<User>,
+    source: Source::of::<User>(),
     get: collection::row::<User>,
     parse: |world, id| world.find_user(id).map(Row::guid),
     relations: &[
@@ -127,8 +128,8 @@ fn places<'w>(world: &'w World, user: Guid, kind: RoleType) -> Vec<Entity<'w>> {
     let guids = roles.map(|role| role.space.unwrap_or(role.org));
     let named = Selection::all().any_guid(Field::Guid, guids);
     match kind.is_of_space() {
-        true => collection::rows::<Space>(world, &named),
-        false => collection::rows::<Org>(world, &named),
+        true => rows::<Space>(world, &named),
+        false => rows::<Org>(world, &named),
     }
 }
 
@@ -147,7 +148,7 @@ pub(super) fn users_with<'w>(world: &'w World, kind: RoleType, place: Guid) -> V
     let roles = world.roles.select(&Selection::by(field, place));
     let users = roles.iter().filter(|role| role.kind == kind);
     let users = users.map(|role| role.user);
-    collection::rows::<User>(world, &Selection::all().any_guid(Field::Guid, users))
+    rows::<User>(world, &Selection::all().any_guid(Field::Guid, users))
 }
 
 /// The name of a user in UAA.

@@ -134,12 +134,7 @@ fn index_of_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     let selection = selection.after(after::<AppUsageEvent>(context, &query)?);
     let now = context.world.now();
     let keep = |event: &AppUsageEvent| event.base.created <= now;
-    // The end of staging is recorded in advance.
-    let all_happened = context.world.app_usage_events.latest() <= Some(now);
-    match all_happened {
-        true => query.respond_by_query(context, &selection, keep, present_of_app),
-        false => query.respond(context, &selection, keep, present_of_app),
-    }
+    query.respond_by_query(context, &selection, keep, present_of_app)
 }
 
 fn index_of_services(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -29,6 +29,9 @@ pub(crate) struct ServiceInstance {
 }
 
 impl ServiceInstance {
+    /// The type of instances that no broker provides.
+    pub(crate) const USER_PROVIDED: &str = "user-provided";
+
     /// The plan of a managed instance.
     pub(crate) fn plan(&self) -> Option<Guid> {
         self.managed.as_ref().map(|managed| managed.plan)
@@ -60,6 +63,8 @@ impl Row for ServiceInstance {
             Key::text(Self::NAME, &self.name),
             Key::Guid(Field::Space, self.space),
         ];
+        let is_provided = self.managed.is_none();
+        keys.extend(is_provided.then(|| Key::text(Field::Type, Self::USER_PROVIDED)));
         keys.extend(self.plan().map(|plan| Key::Guid(Field::Plan, plan)));
         let shared_with = self.shared_with.iter();
         keys.extend(shared_with.map(|space| Key::Guid(Field::SharedWith, *space)));
@@ -105,12 +110,20 @@ pub(crate) struct ServiceBinding {
     pub(crate) volume_mounts: Option<Value>,
 }
 
+impl ServiceBinding {
+    /// The type of bindings that are no keys.
+    pub(crate) const OF_APP: &str = "app";
+}
+
 impl Row for ServiceBinding {
     const NAME: Field = Field::ExactName;
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
-        keys.extend(self.app.map(|app| Key::Guid(Field::App, app)));
+        if let Some(app) = self.app {
+            keys.push(Key::Guid(Field::App, app));
+            keys.push(Key::text(Field::Type, Self::OF_APP));
+        }
         let name = self.name.as_deref();
         keys.extend(name.map(|name| Key::text(Self::NAME, name)));
         keys

@@ -1,0 +1,99 @@
+//! Where the resources of a collection come from: a selection, or an index that has
+//! all of them in order.
+
+use super::entity::{Entity, Presented};
+use crate::world::{Access, Key, Row, Rows, Selection, Table, World};
+
+/// The order of a list: by name or by creation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Order {
+    pub(super) by_name: bool,
+    pub(super) descending: bool,
+}
+
+impl Order {
+    /// The rows of a table that have any of the keys, or all rows without keys, and
+    /// their number. `None` if no index has that order.
+    pub(super) fn rows<'w, R: Row>(
+        self,
+        world: &World,
+        table: &'w Table<R>,
+        keys: Option<&[Key]>,
+    ) -> Option<(usize, Rows<'w, R>)> {
+        let column = self.by_name.then_some("name");
+        table.in_order(keys, column, self.descending, world.now())
+    }
+}
+
+/// The number of resources, and the resources in order.
+pub(super) type Listing<'w> = (usize, Box<dyn Iterator<Item = Entity<'w>> + 'w>);
+
+type Select = for<'w> fn(&'w World, &Selection) -> Vec<Entity<'w>>;
+type InOrder = for<'w> fn(&'w World, Option<&[Key]>, Order) -> Option<Listing<'w>>;
+type Visible = fn(&World, &Access) -> Option<Vec<Key>>;
+
+/// The resources of a collection.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// The resources that match a selection.
+    pub(super) select: Select,
+    /// The resources with any of the keys, or all without keys. `None` if no index has
+    /// that order.
+    pub(super) in_order: InOrder,
+    /// Keys of which every resource that the caller sees has one, and no other
+    /// resource; `None` if there are no such keys.
+    pub(super) visible: Visible,
+}
+
+impl Source {
+    /// The rows of a table.
+    pub(super) const fn of<R: Presented>() -> Self {
+        Self {
+            select: rows::<R>,
+            in_order: in_order::<R>,
+            visible: R::listed_by,
+        }
+    }
+
+    /// Resources that are not indexed.
+    pub(super) const fn scan(select: Select) -> Self {
+        Self {
+            select,
+            in_order: |_, _, _| None,
+            visible: |_, _| None,
+        }
+    }
+
+    /// Sets how resources are found in order.
+    pub(super) const fn in_order(mut self, in_order: InOrder) -> Self {
+        self.in_order = in_order;
+        self
+    }
+
+    /// Sets the keys of the resources that callers see, if they differ from v3's.
+    pub(super) const fn visible(mut self, visible: Visible) -> Self {
+        self.visible = visible;
+        self
+    }
+
+    /// Sets how resources are selected.
+    pub(super) const fn select(mut self, select: Select) -> Self {
+        self.select = select;
+        self
+    }
+}
+
+/// The rows that match a selection, as resources.
+pub(super) fn rows<'w, R: Presented>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+    let rows = R::table(world).select(selection).into_iter();
+    rows.map(Entity::from).collect()
+}
+
+fn in_order<'w, R: Presented>(
+    world: &'w World,
+    keys: Option<&[Key]>,
+    order: Order,
+) -> Option<Listing<'w>> {
+    let (total, rows) = order.rows(world, R::table(world), keys)?;
+    Some((total, Box::new(rows.map(Entity::from))))
+}
