@@ -46,6 +46,8 @@ const FURTHER_GROUPS: &[&str] = &[
     "clients.secret",
     "clients.write",
     "scim.create",
+    "scim.userids",
+    "tokens.revoke",
     "uaa.admin",
     "uaa.resource",
 ];

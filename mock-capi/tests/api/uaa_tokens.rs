@@ -282,3 +282,180 @@ async fn a_token_has_only_the_requested_scopes() {
     let refused = cf.token(&form("no.such")).await;
     assert_eq!(refused.json()["error"], "invalid_scope");
 }
+
+/// The claims of a token.
+fn claims(token: &Value) -> Value {
+    let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_passcode_logs_in_once() {
+    let cf = Session::v3().await;
+    let prompts = cf.get("/uaa/login").await.json()["prompts"].clone();
+    let url = format!("{}/uaa/passcode", cf.mock.uri());
+    let prompt = prompts["passcode"][1].as_str().unwrap();
+    assert!(prompt.contains(&url), "{prompts}");
+    let asked = send(cf.http.get(&url)).await;
+    let asks = (asked.status.as_u16(), asked.header("www-authenticate"));
+    assert_eq!(asks, (401, "Basic realm=\"UAA\""));
+    let page = cf.http.get(&url).header("accept", "text/html");
+    let page = send(page.basic_auth("admin", Some("admin"))).await;
+    assert!(page.text.contains("<code>"), "{page:?}");
+
+    let code = cf.get("/uaa/passcode").await.json();
+    let form = [
+        ("grant_type", "password"),
+        ("passcode", code.as_str().unwrap()),
+    ];
+    let token = cf.token(&form).await;
+    assert_eq!(token.status, 200, "{token:?}");
+    assert_eq!(claims(&token.json()["access_token"])["user_name"], "admin");
+    let again = cf.token(&form).await;
+    assert_eq!(again.status, 401);
+    assert_eq!(again.json()["error_description"], "Invalid passcode");
+}
+
+#[tokio::test]
+async fn the_origin_of_a_login_must_be_known() {
+    let cf = Session::v3().await;
+    for (hint, status) in [(r#"{"origin":"uaa"}"#, 200), (r#"{"origin":"ldap"}"#, 401)] {
+        let form = [
+            ("grant_type", "password"),
+            ("username", "admin"),
+            ("password", "admin"),
+            ("login_hint", hint),
+        ];
+        assert_eq!(cf.token(&form).await.status, status, "{hint}");
+    }
+}
+
+#[tokio::test]
+async fn a_refreshed_token_has_no_more_scopes_than_before() {
+    let cf = Session::v3().await;
+    let login = [
+        ("grant_type", "password"),
+        ("username", "admin"),
+        ("password", "admin"),
+        ("scope", "cloud_controller.read openid"),
+    ];
+    let first = cf.token(&login).await.json();
+    cf.mock.advance(std::time::Duration::from_secs(60));
+    let refresh = first["refresh_token"].as_str().unwrap();
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+    let second = cf.token(&form).await.json();
+    assert_eq!(second["scope"], "cloud_controller.read openid");
+    assert_eq!(second["refresh_token"], refresh);
+    let [before, after] = [&first, &second].map(|tokens| claims(&tokens["access_token"]));
+    for claim in ["grant_type", "auth_time", "user_id", "scope", "aud"] {
+        assert_eq!(after[claim], before[claim], "{claim}");
+    }
+    assert_ne!(after["iat"], before["iat"]);
+    // The ID token is for the client, not for the API.
+    assert_eq!(claims(&second["id_token"])["aud"], json!(["cf"]));
+    let apps = cf.http.get(format!("{}/v3/apps", cf.mock.uri()));
+    let id_token = second["id_token"].as_str().unwrap();
+    assert_eq!(send(apps.bearer_auth(id_token)).await.status, 401);
+}
+
+#[tokio::test]
+async fn revoked_tokens_cannot_be_refreshed() {
+    let cf = operator().await;
+    let log_in = async || cf.log_in("admin", "admin").await.json();
+    let refresh = async |tokens: &Value| {
+        let token = tokens["refresh_token"].as_str().unwrap();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        cf.token(&form).await.status.as_u16()
+    };
+    let user = claims(&log_in().await["access_token"])["user_id"].clone();
+    let user = user.as_str().unwrap();
+    for path in [
+        format!("user/{user}"),
+        "client/cf".into(),
+        format!("user/{user}/client/cf"),
+    ] {
+        let before = log_in().await;
+        assert_eq!(refresh(&before).await, 200);
+        let revoked = cf.get(&format!("/uaa/oauth/token/revoke/{path}")).await;
+        assert_eq!(revoked.status, 200, "{revoked:?}");
+        assert_eq!(refresh(&before).await, 401, "{path}");
+        let info = cf.http.get(format!("{}/uaa/userinfo", cf.mock.uri()));
+        let token = before["access_token"].as_str().unwrap();
+        assert_eq!(send(info.bearer_auth(token)).await.status, 401, "{path}");
+        // The Cloud Controller does not ask UAA.
+        let apps = cf.http.get(format!("{}/v3/apps", cf.mock.uri()));
+        assert_eq!(send(apps.bearer_auth(token)).await.status, 200, "{path}");
+        assert_eq!(refresh(&log_in().await).await, 200, "{path}");
+    }
+    let tokens = log_in().await;
+    let id = claims(&tokens["refresh_token"])["jti"].clone();
+    let path = format!("/uaa/oauth/token/revoke/{}", id.as_str().unwrap());
+    assert_eq!(cf.delete(&path).await.status, 200);
+    assert_eq!(refresh(&tokens).await, 401);
+    for path in ["x", "user/x", "client/x"] {
+        let missing = cf.delete(&format!("/uaa/oauth/token/revoke/{path}")).await;
+        assert_eq!(missing.status, 404, "{path}");
+        assert_eq!(missing.json()["error"], "invalid_token", "{path}");
+    }
+    let own = log_in().await;
+    let refused = cf.http.get(format!(
+        "{}/uaa/oauth/token/revoke/client/operator",
+        cf.mock.uri()
+    ));
+    let token = own["access_token"].as_str().unwrap();
+    assert_eq!(send(refused.bearer_auth(token)).await.status, 403);
+}
+
+#[tokio::test]
+async fn resource_servers_check_tokens_and_look_up_users() {
+    let cf = operator().await;
+    assert_eq!(
+        claims(&json!(cf.token))["authorities"],
+        claims(&json!(cf.token))["scope"]
+    );
+    let admin = cf.mock.token("admin").unwrap();
+    let ask = async |path: &str, form: &[(&str, &str)]| {
+        let url = format!("{}/uaa/{path}", cf.mock.uri());
+        let request = cf.http.post(url).basic_auth("operator", Some("oil"));
+        send(request.form(form)).await
+    };
+    let token = ("token", admin.as_str());
+    let has = [token, ("scopes", "openid,cloud_controller.admin")];
+    assert_eq!(ask("check_token", &has).await.status, 200);
+    let lacks = ask("check_token", &[token, ("scopes", "openid,no.such")]).await;
+    assert_eq!(lacks.status, 400);
+    assert_eq!(
+        lacks.json()["error_description"],
+        "Some requested scopes are missing: no.such"
+    );
+    let active = ask("introspect", &[token]).await.json();
+    assert_eq!(
+        (&active["active"], &active["user_name"]),
+        (&json!(true), &json!("admin"))
+    );
+    let inactive = ask("introspect", &[("token", "x")]).await;
+    assert_eq!(inactive.json(), json!({"active": false}));
+
+    let found = async |filter: &str| {
+        let request = cf.request(reqwest::Method::GET, "/uaa/ids/Users");
+        send(request.query(&[("filter", filter)])).await
+    };
+    let user = found(r#"userName eq "admin" and (origin eq "uaa" or origin eq "ldap")"#).await;
+    let user = user.json()["resources"][0].clone();
+    assert_eq!(
+        (&user["userName"], user.as_object().unwrap().len()),
+        (&json!("admin"), 3)
+    );
+    for (filter, part) in [
+        ("", "'filter' parameter is required"),
+        (r#"userName sw "a""#, "Wildcards are not allowed"),
+        (r#"email eq "a""#, "Invalid filter expression"),
+    ] {
+        let refused = found(filter).await;
+        assert_eq!(refused.status, 400, "{filter}");
+        let reason = refused.json()["error_description"].to_string();
+        assert!(reason.contains(part), "{reason}");
+    }
+    let page = cf.get("/uaa/Users?count=many").await;
+    assert_eq!(page.json()["error"], "scim", "{page:?}");
+}

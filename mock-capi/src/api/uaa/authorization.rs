@@ -13,12 +13,18 @@ pub(crate) fn bearer(header: &str) -> Option<&str> {
 /// The client and its secret in an `Authorization: Basic ...` header. UAA's clients
 /// escape both as in a form.
 pub(super) fn basic(header: &str) -> Option<(String, String)> {
+    let (id, secret) = name_and_password(header)?;
+    // In a form, a plus sign is a space.
+    let decode = |text: String| percent_decode(&text.replace('+', " "));
+    Some((decode(id), decode(secret)))
+}
+
+/// The user and the password in an `Authorization: Basic ...` header of a browser.
+pub(super) fn name_and_password(header: &str) -> Option<(String, String)> {
     let decoded = STANDARD.decode(credentials(header, "basic")?).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    // In a form, a plus sign is a space.
-    let decode = |text: &str| percent_decode(&text.replace('+', " "));
-    Some((decode(id), decode(secret)))
+    let (name, password) = text.split_once(':')?;
+    Some((name.to_owned(), password.to_owned()))
 }
 
 fn credentials<'h>(header: &'h str, scheme: &str) -> Option<&'h str> {

@@ -1,17 +1,39 @@
-//! SCIM filters, such as `userName eq "ada" and origin sw "ld"`.
+//! SCIM filters, such as `userName eq "ada" and (origin sw "ld" or verified eq false)`.
+
+use std::iter::Peekable;
+use std::vec;
 
 /// The attributes by which resources can be filtered and sorted: names in lower
 /// case, and their values.
 pub(super) type Attributes<R> = &'static [(&'static str, fn(&R) -> Vec<String>)];
 
-/// A filter in disjunctive form: it matches if all comparisons of one of the
-/// lists hold.
-pub(super) struct Filter<R: 'static>(Vec<Vec<Comparison<R>>>);
+/// The maximum depth of parentheses.
+const MAX_DEPTH: usize = 32;
 
-struct Comparison<R: 'static> {
+/// A filter.
+pub(super) enum Filter<R: 'static> {
+    Any(Vec<Self>),
+    All(Vec<Self>),
+    Comparison(Comparison<R>),
+}
+
+/// A comparison of an attribute with a value.
+pub(super) struct Comparison<R: 'static> {
     read: fn(&R) -> Vec<String>,
-    matches: fn(&str, &str) -> bool,
+    operator: Operator,
     value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    Contains,
+    StartsWith,
+    IsPresent,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
 }
 
 /// The values of an attribute, by its name in any case.
@@ -27,55 +49,105 @@ pub(super) fn find_attribute<R>(
 impl<R> Filter<R> {
     /// Reads a filter; `None` if it is not valid or names another attribute.
     pub(super) fn parse(text: &str, attributes: Attributes<R>) -> Option<Self> {
-        let mut words = words(text)?.into_iter();
-        let mut any = vec![Vec::new()];
-        loop {
-            let comparison = Comparison::read(&mut words, attributes)?;
-            any.last_mut()?.push(comparison);
-            match words.next().map(|word| word.to_lowercase()).as_deref() {
-                None => return Some(Self(any)),
-                Some("and") => {}
-                Some("or") => any.push(Vec::new()),
-                Some(_) => return None,
-            }
+        let mut words = words(text)?.into_iter().peekable();
+        let filter = Self::read_any(&mut words, attributes, 0)?;
+        words.next().is_none().then_some(filter)
+    }
+
+    fn read_any(words: &mut Words, attributes: Attributes<R>, depth: usize) -> Option<Self> {
+        let mut any = vec![Self::read_all(words, attributes, depth)?];
+        while words.next_if(|word| is(word, "or")).is_some() {
+            any.push(Self::read_all(words, attributes, depth)?);
         }
+        Some(Self::Any(any))
+    }
+
+    fn read_all(words: &mut Words, attributes: Attributes<R>, depth: usize) -> Option<Self> {
+        let mut all = vec![Self::read_one(words, attributes, depth)?];
+        while words.next_if(|word| is(word, "and")).is_some() {
+            all.push(Self::read_one(words, attributes, depth)?);
+        }
+        Some(Self::All(all))
+    }
+
+    fn read_one(words: &mut Words, attributes: Attributes<R>, depth: usize) -> Option<Self> {
+        if words.next_if(|word| *word == Word::Open).is_none() {
+            return Comparison::read(words, attributes).map(Self::Comparison);
+        }
+        if depth == MAX_DEPTH {
+            return None;
+        }
+        let inner = Self::read_any(words, attributes, depth + 1)?;
+        (words.next()? == Word::Close).then_some(inner)
     }
 
     pub(super) fn matches(&self, row: &R) -> bool {
-        let all = |comparisons: &Vec<Comparison<R>>| comparisons.iter().all(|c| c.holds(row));
-        self.0.iter().any(all)
+        match self {
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches(row)),
+            Self::All(filters) => filters.iter().all(|filter| filter.matches(row)),
+            Self::Comparison(comparison) => comparison.holds(row),
+        }
+    }
+
+    /// Whether all comparisons are for equality.
+    pub(super) fn is_exact(&self) -> bool {
+        match self {
+            Self::Any(filters) | Self::All(filters) => filters.iter().all(Self::is_exact),
+            Self::Comparison(comparison) => comparison.operator == Operator::Equal,
+        }
+    }
+}
+
+impl Operator {
+    fn read(text: &str) -> Option<Self> {
+        Some(match text.to_lowercase().as_str() {
+            "eq" => Self::Equal,
+            "co" => Self::Contains,
+            "sw" => Self::StartsWith,
+            "pr" => Self::IsPresent,
+            "gt" => Self::Greater,
+            "ge" => Self::GreaterOrEqual,
+            "lt" => Self::Less,
+            "le" => Self::LessOrEqual,
+            _ => return None,
+        })
+    }
+
+    fn holds(self, actual: &str, value: &str) -> bool {
+        match self {
+            Self::Equal => actual == value,
+            Self::Contains => actual.contains(value),
+            Self::StartsWith => actual.starts_with(value),
+            Self::IsPresent => true,
+            Self::Greater => actual > value,
+            Self::GreaterOrEqual => actual >= value,
+            Self::Less => actual < value,
+            Self::LessOrEqual => actual <= value,
+        }
     }
 }
 
 impl<R> Comparison<R> {
-    fn read(words: &mut impl Iterator<Item = String>, attributes: Attributes<R>) -> Option<Self> {
-        let read = find_attribute(attributes, &words.next()?)?;
-        let matches: fn(&str, &str) -> bool = match words.next()?.to_lowercase().as_str() {
-            "eq" => |text, value| text == value,
-            "co" => |text, value| text.contains(value),
-            "sw" => |text, value| text.starts_with(value),
-            // The attribute is present.
-            "pr" => {
-                return Some(Self {
-                    read,
-                    matches: |_, _| true,
-                    value: String::new(),
-                });
-            }
-            _ => return None,
+    fn read(words: &mut Words, attributes: Attributes<R>) -> Option<Self> {
+        let Word::Plain(name) = words.next()? else {
+            return None;
         };
-        let word = words.next()?;
-        let quoted = word
-            .strip_prefix('"')
-            .and_then(|word| word.strip_suffix('"'));
-        let value = match quoted {
-            Some(value) => value,
-            None if ["true", "false"].contains(&word.as_str()) => &word,
-            None => return None,
+        let read = find_attribute(attributes, &name)?;
+        let Word::Plain(operator) = words.next()? else {
+            return None;
+        };
+        let operator = Operator::read(&operator)?;
+        let value = match operator {
+            Operator::IsPresent => String::new(),
+            _ => match words.next()? {
+                Word::Quoted(value) => value,
+                Word::Plain(value) if ["true", "false"].contains(&value.as_str()) => value,
+                _ => return None,
+            },
         };
         Some(Self {
             read,
-            matches,
+            operator,
             value: value.to_lowercase(),
         })
     }
@@ -83,23 +155,111 @@ impl<R> Comparison<R> {
     fn holds(&self, row: &R) -> bool {
         let values = (self.read)(row);
         let mut values = values.iter().map(|value| value.to_lowercase());
-        values.any(|value| (self.matches)(&value, &self.value))
+        values.any(|value| self.operator.holds(&value, &self.value))
     }
 }
 
-/// Splits a filter into words and quoted strings with their quotes. `None` if a
-/// quote is not closed.
-fn words(text: &str) -> Option<Vec<String>> {
+/// A part of a filter.
+#[derive(Debug, PartialEq, Eq)]
+enum Word {
+    Open,
+    Close,
+    Plain(String),
+    /// The text between quotes.
+    Quoted(String),
+}
+
+type Words = Peekable<vec::IntoIter<Word>>;
+
+fn is(word: &Word, keyword: &str) -> bool {
+    matches!(word, Word::Plain(text) if text.eq_ignore_ascii_case(keyword))
+}
+
+/// Splits a filter. `None` if a quote is not closed.
+fn words(text: &str) -> Option<Vec<Word>> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();
-    while !rest.is_empty() {
-        let end = match rest.strip_prefix('"') {
-            Some(quoted) => quoted.find('"')? + 2,
-            None => rest.find(char::is_whitespace).unwrap_or(rest.len()),
+    while let Some(first) = rest.chars().next() {
+        let end = match first {
+            '(' | ')' => 1,
+            '"' => end_of_quoted(rest)?,
+            _ => {
+                let ends = |c: char| c.is_whitespace() || "()\"".contains(c);
+                rest.find(ends).unwrap_or(rest.len())
+            }
         };
         let (word, others) = rest.split_at(end);
-        words.push(word.to_owned());
+        words.push(match first {
+            '(' => Word::Open,
+            ')' => Word::Close,
+            // Strings are those of JSON.
+            '"' => Word::Quoted(serde_json::from_str(word).ok()?),
+            _ => Word::Plain(word.to_owned()),
+        });
         rest = others.trim_start();
     }
     Some(words)
+}
+
+/// The length of a quoted string at the start, with its quotes.
+fn end_of_quoted(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let is_end = *c == '"' && !is_escaped;
+        is_escaped = *c == '\\' && !is_escaped;
+        is_end
+    });
+    end.map(|(at, _)| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ATTRIBUTES: Attributes<&str> = &[
+        ("name", |row| vec![(*row).to_owned()]),
+        ("size", |row| vec![row.len().to_string()]),
+        ("nothing", |_| Vec::new()),
+    ];
+
+    #[test]
+    fn filters_are_read_with_their_precedence() {
+        for (filter, expected) in [
+            (r#"name eq "ADA""#, "ada"),
+            (r#"Name EQ "ada" OR name Sw "b""#, "ada bob bo"),
+            (r#"name sw "b" and size eq "2" or name co "d""#, "ada bo"),
+            (r#"name sw "b" and (size eq "2" or name co "d")"#, "bo"),
+            (r#"(name pr)and(size ge "3")"#, "ada bob"),
+            (r#"nothing pr"#, ""),
+            (r#"name gt "bo" and name le "bob""#, "bob"),
+            (r#"name eq "a\"b""#, ""),
+        ] {
+            let read = Filter::parse(filter, ATTRIBUTES).unwrap();
+            let rows = ["ada", "bob", "bo"].into_iter();
+            let found: Vec<&str> = rows.filter(|row| read.matches(row)).collect();
+            assert_eq!(found.join(" "), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn invalid_filters_are_refused() {
+        let deep = format!("{}name pr{}", "(".repeat(10_000), ")".repeat(10_000));
+        for filter in [
+            "",
+            "name",
+            "name eq",
+            "name eq ada",
+            r#"name eq "ada"#,
+            r#"name is "ada""#,
+            r#"shoe eq "ada""#,
+            r#"name eq "ada" and"#,
+            r#"name eq "ada" name eq "bob""#,
+            r#"(name eq "ada""#,
+            r#"name eq "ada")"#,
+            "()",
+            &deep,
+        ] {
+            assert!(Filter::parse(filter, ATTRIBUTES).is_none(), "{filter}");
+        }
+    }
 }

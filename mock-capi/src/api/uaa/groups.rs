@@ -44,6 +44,10 @@ const ATTRIBUTES: Attributes<Group> = &[
     ("description", |group| {
         group.description.iter().cloned().collect()
     }),
+    ("meta.created", |group| vec![group.base.created.to_string()]),
+    ("meta.lastmodified", |group| {
+        vec![group.base.updated.to_string()]
+    }),
 ];
 
 fn present_member(member: Member) -> Value {

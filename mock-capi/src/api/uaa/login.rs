@@ -14,7 +14,7 @@ use super::authorization::basic;
 use super::clients::GRANT_TYPES;
 use super::refusal::Refusal;
 use super::scim::{caller, require_scope};
-use super::token::{AuthorizationCode, Challenge, Holder, TokenKind};
+use super::token::{AuthorizationCode, Caller, Challenge, Holder, TokenKind};
 use crate::api::context::RequestContext;
 use crate::api::http::Response;
 use crate::api::router::Route;
@@ -26,6 +26,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::get("/oauth/authorize", uaa_handler!(authorize)).open(),
     Route::get("/uaa/oauth/authorize", uaa_handler!(authorize)).open(),
     Route::post("/uaa/check_token", uaa_handler!(check_token)).open(),
+    Route::post("/uaa/introspect", uaa_handler!(introspect)).open(),
 ];
 
 /// The fields of a form: those of the body, then those of the query.
@@ -66,7 +67,12 @@ fn issue_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     let form = Form::read(context);
     let mut holder = grant(context, &form)?;
     restrict(&mut holder, form.text("scope"))?;
-    let tokens = issue(context, &holder)?;
+    // A refresh token is valid until it expires.
+    let refresh = match form.text("grant_type") {
+        "refresh_token" => form.get("refresh_token"),
+        _ => None,
+    };
+    let tokens = issue(context, &holder, refresh)?;
     Ok(Response::ok(&tokens).with_header("Cache-Control", "no-store"))
 }
 
@@ -87,9 +93,8 @@ fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<Holder, Refusa
     match *known {
         "client_credentials" => Ok(Holder::client(client)),
         "password" => {
-            let user = find_user(context, form.text("username"), form.text("password"));
-            let user = user.ok_or_else(Refusal::bad_credentials)?;
-            Ok(Holder::user(context.world, client, user, "password"))
+            let client = client.id.clone();
+            check_password(context, &client, form)
         }
         "refresh_token" => {
             let client = client.id.clone();
@@ -111,7 +116,42 @@ fn require_grant_type(client: &Client, grant_type: &str) -> Result<(), Refusal> 
     Err(Refusal::new(401, "unauthorized_client", description))
 }
 
-fn find_user<'w>(
+/// The user of a name and a password, or of a passcode.
+fn check_password(
+    context: &mut RequestContext<'_>,
+    client: &str,
+    form: &Form,
+) -> Result<Holder, Refusal> {
+    let unauthorized = |description: &str| Refusal::new(401, "unauthorized", description);
+    let hint: Option<Value> = form
+        .get("login_hint")
+        .and_then(|hint| serde_json::from_str(hint).ok());
+    let origin = hint.as_ref().and_then(|hint| hint["origin"].as_str());
+    if origin.is_some_and(|origin| origin != UAA_ORIGIN) {
+        return Err(unauthorized(
+            "The origin provided in the login_hint does not match an active Identity Provider, \
+             that supports password grant.",
+        ));
+    }
+    let now = context.world.now();
+    let user = match form.get("passcode") {
+        Some(passcode) => {
+            let user = context.tokens.take_passcode(passcode, now);
+            let user = user.and_then(|user| context.world.accounts.get(user));
+            user.ok_or_else(|| unauthorized("Invalid passcode"))?
+        }
+        None => {
+            let user = find_user(context, form.text("username"), form.text("password"));
+            user.ok_or_else(Refusal::bad_credentials)?
+        }
+    };
+    let client = context.world.client(client);
+    let client = client.ok_or_else(Refusal::bad_credentials)?;
+    Ok(Holder::user(context.world, client, user, "password"))
+}
+
+/// The user with a name and a password.
+pub(super) fn find_user<'w>(
     context: &'w RequestContext<'_>,
     name: &str,
     password: &str,
@@ -133,6 +173,7 @@ fn refresh(context: &mut RequestContext<'_>, client: &str, token: &str) -> Resul
     };
     let now = context.world.now();
     let caller = context.tokens.caller(token, TokenKind::Refresh, now);
+    let caller = caller.filter(|caller| !context.tokens.is_revoked(caller.claims()));
     let caller = caller.ok_or_else(refuse)?;
     if caller.claims().client_id != client {
         let owner = &caller.claims().client_id;
@@ -143,7 +184,12 @@ fn refresh(context: &mut RequestContext<'_>, client: &str, token: &str) -> Resul
     let user = user.filter(|user| user.profile.active).ok_or_else(refuse)?;
     let client = context.world.client(client);
     let client = client.ok_or_else(Refusal::bad_credentials)?;
-    Ok(Holder::user(context.world, client, user, "refresh_token"))
+    Ok(Holder::refreshed(
+        context.world,
+        client,
+        user,
+        caller.claims(),
+    ))
 }
 
 fn exchange_code(
@@ -229,12 +275,16 @@ fn restrict(holder: &mut Holder, wanted: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn issue(context: &mut RequestContext<'_>, holder: &Holder) -> Result<Value, Refusal> {
+/// Issues tokens, with this refresh token or a new one.
+fn issue(
+    context: &mut RequestContext<'_>,
+    holder: &Holder,
+    refresh: Option<&str>,
+) -> Result<Value, Refusal> {
     let now = context.world.now();
     let usual = context.settings.token_lifetime.as_secs();
-    let access = context
-        .tokens
-        .issue(holder, TokenKind::Access, now, usual, &context.base)?;
+    let (tokens, base) = (&mut *context.tokens, &context.base);
+    let access = tokens.issue(holder, TokenKind::Access, now, usual, base)?;
     let mut body = json!({
         "access_token": access.text,
         "token_type": "bearer",
@@ -243,11 +293,17 @@ fn issue(context: &mut RequestContext<'_>, holder: &Holder) -> Result<Value, Ref
         "jti": access.id,
     });
     if holder.is_user() {
-        let refresh =
-            context
-                .tokens
-                .issue(holder, TokenKind::Refresh, now, usual, &context.base)?;
-        body["refresh_token"] = json!(refresh.text);
+        body["refresh_token"] = match refresh {
+            Some(refresh) => json!(refresh),
+            None => {
+                let refresh = tokens.issue(holder, TokenKind::Refresh, now, usual, base)?;
+                json!(refresh.text)
+            }
+        };
+        if holder.scopes().iter().any(|scope| scope == "openid") {
+            let id = tokens.issue(holder, TokenKind::Id, now, usual, base)?;
+            body["id_token"] = json!(id.text);
+        }
     }
     Ok(body)
 }
@@ -333,8 +389,8 @@ fn redirect_to(client: &Client, wanted: Option<&str>) -> Result<Url, Refusal> {
     })
 }
 
-/// `POST /check_token`: the claims of a token, for resource servers.
-fn check_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+/// The form of a resource server, and the caller of its token if that is valid.
+fn read_token(context: &mut RequestContext<'_>) -> Result<(Form, Option<Caller>), Refusal> {
     let form = Form::read(context);
     let client = form.client(context)?;
     let mut authorities = client.details.authorities.iter();
@@ -342,11 +398,33 @@ fn check_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
         return Err(Refusal::new(403, "access_denied", "Access is denied"));
     }
     let now = context.world.now();
-    let caller = context
-        .tokens
-        .caller(form.text("token"), TokenKind::Access, now);
-    match caller {
-        Some(caller) => Ok(Response::ok(&json!(caller.claims()))),
-        None => Err(Refusal::new(400, "invalid_token", "Token is invalid")),
+    let token = form.text("token");
+    let caller = context.tokens.caller(token, TokenKind::Access, now);
+    let caller = caller.filter(|caller| !context.tokens.is_revoked(caller.claims()));
+    Ok((form, caller))
+}
+
+/// `POST /check_token`: the claims of a token, for resource servers.
+fn check_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    let (form, caller) = read_token(context)?;
+    let invalid = || Refusal::new(400, "invalid_token", "Token is invalid");
+    let caller = caller.ok_or_else(invalid)?;
+    let scopes = form.text("scopes").split(',');
+    let missing: Vec<&str> = scopes
+        .filter(|scope| !scope.is_empty() && !caller.has_scope(scope))
+        .collect();
+    if !missing.is_empty() {
+        let missing = missing.join(",");
+        let description = format!("Some requested scopes are missing: {missing}");
+        return Err(Refusal::new(400, "invalid_scope", description));
     }
+    Ok(Response::ok(&json!(caller.claims())))
+}
+
+/// `POST /introspect`: the same, where an invalid token is not an error.
+fn introspect(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    let (_, caller) = read_token(context)?;
+    let mut claims = caller.as_ref().map_or(json!({}), |it| json!(it.claims()));
+    claims["active"] = json!(caller.is_some());
+    Ok(Response::ok(&claims))
 }

@@ -14,7 +14,9 @@ mod filter;
 mod groups;
 mod keys;
 mod login;
+mod passcode;
 mod refusal;
+mod revocation;
 mod scim;
 pub(crate) mod token;
 mod users;
@@ -32,9 +34,31 @@ use refusal::Refusal;
 pub(crate) const ROUTES: &[&[Route]] = &[
     SERVER,
     login::ROUTES,
+    passcode::ROUTES,
+    revocation::ROUTES,
     users::ROUTES,
     groups::ROUTES,
     clients::ROUTES,
+    UNIMPLEMENTED,
+];
+
+/// Operations that are not implemented.
+const UNIMPLEMENTED: &[Route] = &[
+    Route::unimplemented("POST", "/uaa/oauth/authorize"),
+    Route::unimplemented("POST", "/uaa/autologin"),
+    Route::unimplemented("GET", "/uaa/oauth/token/list"),
+    Route::unimplemented("GET", "/uaa/oauth/clients/meta"),
+    Route::unimplemented("POST", "/uaa/oauth/clients/tx"),
+    Route::unimplemented("PUT", "/uaa/oauth/clients/tx"),
+    Route::unimplemented("PATCH", "/uaa/Users/:guid/status"),
+    Route::unimplemented("GET", "/uaa/Users/:guid/verify-link"),
+    Route::unimplemented("POST", "/uaa/invite_users"),
+    Route::unimplemented("GET", "/uaa/Groups/External"),
+    Route::unimplemented("POST", "/uaa/Groups/External"),
+    Route::unimplemented("GET", "/uaa/identity-providers"),
+    Route::unimplemented("POST", "/uaa/identity-providers"),
+    Route::unimplemented("GET", "/uaa/identity-zones"),
+    Route::unimplemented("POST", "/uaa/identity-zones"),
 ];
 
 /// Operations about the server, with and without the prefix.
@@ -80,6 +104,10 @@ fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "prompts": {
             "username": ["text", "Email"],
             "password": ["password", "Password"],
+            "passcode": [
+                "password",
+                format!("Temporary Authentication Code ( Get one at {uaa}/passcode )"),
+            ],
         },
         "timestamp": context.world.now().to_string(),
         "zone_name": "uaa",

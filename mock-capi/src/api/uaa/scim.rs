@@ -13,6 +13,7 @@ pub(super) const SCHEMAS: [&str; 1] = ["urn:scim:schemas:core:1.0"];
 /// The caller of a request that needs a token.
 pub(super) fn caller<'c>(context: &'c RequestContext<'_>) -> Result<&'c Caller, Refusal> {
     let caller = context.caller.as_ref();
+    let caller = caller.filter(|caller| !context.tokens.is_revoked(caller.claims()));
     caller.ok_or_else(|| match context.request.header("authorization") {
         None => Refusal::new(
             401,
@@ -80,12 +81,15 @@ pub(super) fn list<'w, R>(
     if query("sortOrder").is_some_and(|order| !order.eq_ignore_ascii_case("ascending")) {
         found.reverse();
     }
-    let number = |name: &str, default: usize| {
-        let text = query(name);
-        text.and_then(|text| text.parse().ok()).unwrap_or(default)
+    let number = |name: &str, default: usize| match query(name) {
+        None => Ok(default),
+        Some(text) => text.parse().map_err(|_| {
+            let description = format!("Invalid {name}: [{text}] is not a positive integer");
+            Refusal::scim(400, "scim", description)
+        }),
     };
-    let start = number("startIndex", 1).max(1);
-    let count = number("count", PER_PAGE).min(MOST);
+    let start = number("startIndex", 1)?.max(1);
+    let count = number("count", PER_PAGE)?.min(MOST);
     let page = found.iter().skip(start - 1).take(count);
     let resources = page.map(|row| select(present(row), query("attributes")));
     Ok(Response::ok(&json!({

@@ -14,7 +14,7 @@ use crate::world::{ADMIN_GROUP, Account, Client, Guid, World};
 /// The lifetime of refresh tokens in seconds, as UAA has it for the cf client.
 const REFRESH_LIFETIME: u64 = 30 * 24 * 3600;
 
-/// The lifetime of authorization codes in seconds.
+/// The lifetime of authorization codes and passcodes in seconds.
 const CODE_LIFETIME: u64 = 5 * 60;
 
 /// The number of remembered tokens above which expired ones are dropped.
@@ -25,6 +25,9 @@ const REMEMBERED: usize = 1_000;
 pub(crate) struct Claims {
     pub(crate) jti: String,
     pub(crate) sub: String,
+    /// Only tokens of clients themselves have this; it equals the scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authorities: Option<Vec<String>>,
     pub(crate) scope: Vec<String>,
     pub(crate) client_id: String,
     pub(crate) cid: String,
@@ -91,7 +94,7 @@ pub(crate) struct Holder {
     client_id: String,
     access_lifetime: Option<u64>,
     refresh_lifetime: u64,
-    grant_type: &'static str,
+    grant_type: String,
     scopes: Vec<String>,
     user: Option<UserClaims>,
 }
@@ -103,7 +106,7 @@ impl Holder {
             client_id: client.id.clone(),
             access_lifetime: client.details.access_token_validity,
             refresh_lifetime: REFRESH_LIFETIME,
-            grant_type: "client_credentials",
+            grant_type: "client_credentials".into(),
             scopes: client.details.authorities.clone(),
             user: None,
         }
@@ -111,18 +114,13 @@ impl Holder {
 
     /// A user who logs in with a client. The scopes are the groups of the user
     /// that the client may use.
-    pub(crate) fn user(
-        world: &World,
-        client: &Client,
-        user: &Account,
-        grant_type: &'static str,
-    ) -> Self {
+    pub(crate) fn user(world: &World, client: &Client, user: &Account, grant_type: &str) -> Self {
         let allowed = &client.details.scope;
         let mut scopes = world.scopes_of(user);
         scopes.retain(|scope| allowed.contains(scope));
         let refresh_lifetime = client.details.refresh_token_validity;
         Self {
-            grant_type,
+            grant_type: grant_type.to_owned(),
             scopes,
             refresh_lifetime: refresh_lifetime.unwrap_or(REFRESH_LIFETIME),
             user: Some(UserClaims {
@@ -134,6 +132,21 @@ impl Holder {
             }),
             ..Self::client(client)
         }
+    }
+
+    /// The user of a refresh token, who gets at most the scopes of that token.
+    pub(crate) fn refreshed(
+        world: &World,
+        client: &Client,
+        user: &Account,
+        token: &Claims,
+    ) -> Self {
+        let mut holder = Self::user(world, client, user, &token.grant_type);
+        holder.scopes.retain(|scope| token.scope.contains(scope));
+        if let (Some(claims), Some(first)) = (&mut holder.user, &token.user) {
+            claims.auth_time = first.auth_time;
+        }
+        holder
     }
 
     pub(crate) fn scopes(&self) -> &[String] {
@@ -154,6 +167,47 @@ impl Holder {
 pub(crate) enum TokenKind {
     Access,
     Refresh,
+    /// An ID token of OpenID Connect, which describes the user to the client.
+    Id,
+}
+
+impl TokenKind {
+    /// The end of the token's ID.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Access | Self::Id => "",
+            Self::Refresh => "-r",
+        }
+    }
+}
+
+/// Tokens that UAA accepts no longer, although they have not expired: those that were
+/// issued to a user, to a client or to both, or a single one.
+#[derive(Debug, Serialize, Deserialize)]
+struct Revocation {
+    user: Option<String>,
+    client: Option<String>,
+    token: Option<String>,
+    /// The number of the last token that it concerns.
+    last: u64,
+}
+
+impl Revocation {
+    fn concerns(&self, claims: &Claims) -> bool {
+        let is = |wanted: &Option<String>, actual: Option<&str>| {
+            wanted.is_none() || wanted.as_deref() == actual
+        };
+        let user = claims.user.as_ref().map(|user| user.user_id.as_str());
+        is(&self.user, user)
+            && is(&self.client, Some(&claims.client_id))
+            && is(&self.token, Some(&claims.jti))
+            && number_of(&claims.jti).is_some_and(|number| number <= self.last)
+    }
+}
+
+/// The number in the ID of a token.
+fn number_of(id: &str) -> Option<u64> {
+    u64::from_str_radix(id.get(16..32)?, 16).ok()
 }
 
 /// A token, and its description in the response of the token endpoint.
@@ -190,11 +244,16 @@ pub(crate) struct Tokens {
     /// Access tokens of earlier revisions are revoked.
     revision: u64,
     issued: u64,
+    #[serde(default)]
+    revocations: Vec<Revocation>,
     /// `None` until a token is needed.
     key: Option<Arc<SigningKey>>,
     /// The codes, with the second at which they expire.
     #[serde(skip)]
     codes: HashMap<String, (u64, AuthorizationCode)>,
+    /// Users by passcode, with the second at which the passcode expires.
+    #[serde(skip)]
+    passcodes: HashMap<String, (u64, Guid)>,
     #[serde(skip)]
     verified: HashMap<String, Arc<Claims>>,
 }
@@ -205,8 +264,10 @@ impl Default for Tokens {
             world: fastrand::u64(..),
             revision: 0,
             issued: 0,
+            revocations: Vec::new(),
             key: None,
             codes: HashMap::new(),
+            passcodes: HashMap::new(),
             verified: HashMap::new(),
         }
     }
@@ -237,32 +298,33 @@ impl Tokens {
         base: &str,
     ) -> Result<IssuedToken, KeyError> {
         let lifetime = match kind {
-            TokenKind::Access => holder.access_lifetime.unwrap_or(usual_lifetime),
+            TokenKind::Access | TokenKind::Id => holder.access_lifetime.unwrap_or(usual_lifetime),
             TokenKind::Refresh => holder.refresh_lifetime,
         };
         self.issued += 1;
-        let suffix = match kind {
-            TokenKind::Access => "",
-            TokenKind::Refresh => "-r",
-        };
-        let id = format!("{:016x}{:016x}{suffix}", self.world, self.issued);
+        let id = format!("{:016x}{:016x}{}", self.world, self.issued, kind.suffix());
         let client_id = &holder.client_id;
         let subject = holder.user.as_ref().map(|user| &user.user_id);
+        let (scope, aud) = match kind {
+            TokenKind::Id => (vec!["openid".to_owned()], vec![client_id.clone()]),
+            _ => (holder.scopes.clone(), audience(client_id, &holder.scopes)),
+        };
         let claims = Claims {
             jti: id.clone(),
             sub: subject.unwrap_or(client_id).clone(),
-            scope: holder.scopes.clone(),
+            authorities: holder.user.is_none().then(|| scope.clone()),
+            scope,
             client_id: client_id.clone(),
             cid: client_id.clone(),
             azp: client_id.clone(),
-            grant_type: holder.grant_type.into(),
+            grant_type: holder.grant_type.clone(),
             user: holder.user.clone(),
             rev_sig: self.revision_signature(kind),
             iat: now.unix_seconds(),
             exp: now.unix_seconds().saturating_add(lifetime),
             iss: format!("{base}{}", uaa::TOKEN_PATH),
             zid: "uaa".into(),
-            aud: audience(client_id, &holder.scopes),
+            aud,
         };
         let keys_url = format!("{base}{}/token_keys", uaa::PATH);
         let text = self.key()?.sign(&claims, keys_url)?;
@@ -280,6 +342,36 @@ impl Tokens {
         let unexpired = now.unix_seconds() < claims.exp;
         let valid = unexpired && claims.rev_sig == self.revision_signature(kind);
         valid.then_some(Caller(claims))
+    }
+
+    /// Whether UAA does not accept a token any more.
+    pub(crate) fn is_revoked(&self, claims: &Claims) -> bool {
+        self.revocations.iter().any(|it| it.concerns(claims))
+    }
+
+    /// Revokes the tokens that a user, a client, or a user got with a client.
+    pub(crate) fn revoke(&mut self, user: Option<String>, client: Option<String>) {
+        self.revocations.push(Revocation {
+            user,
+            client,
+            token: None,
+            last: self.issued,
+        });
+    }
+
+    /// Revokes a token by its ID; whether there is such a token.
+    pub(crate) fn revoke_one(&mut self, id: &str) -> bool {
+        let number = number_of(id).filter(|number| (1..=self.issued).contains(number));
+        let Some(last) = number.filter(|_| id.starts_with(&format!("{:016x}", self.world))) else {
+            return false;
+        };
+        self.revocations.push(Revocation {
+            user: None,
+            client: None,
+            token: Some(id.to_owned()),
+            last,
+        });
+        true
     }
 
     /// The subject of a token that was issued here, even if it has expired.
@@ -312,6 +404,7 @@ impl Tokens {
         match kind {
             TokenKind::Access => format!("{:016x}{:x}", self.world, self.revision),
             TokenKind::Refresh => format!("{:016x}-r", self.world),
+            TokenKind::Id => format!("{:016x}-i", self.world),
         }
     }
 
@@ -321,6 +414,20 @@ impl Tokens {
         self.codes.retain(|_, (expires, _)| now < *expires);
         let expires = now.saturating_add(CODE_LIFETIME);
         self.codes.insert(text, (expires, code));
+    }
+
+    /// Stores a new passcode of a user.
+    pub(crate) fn add_passcode(&mut self, text: String, user: Guid, now: Timestamp) {
+        let now = now.unix_seconds();
+        self.passcodes.retain(|_, (expires, _)| now < *expires);
+        let expires = now.saturating_add(CODE_LIFETIME);
+        self.passcodes.insert(text, (expires, user));
+    }
+
+    /// Takes the user of a passcode, which can be used once.
+    pub(crate) fn take_passcode(&mut self, text: &str, now: Timestamp) -> Option<Guid> {
+        let (expires, user) = self.passcodes.remove(text)?;
+        (now.unix_seconds() < expires).then_some(user)
     }
 
     /// Takes the meaning of an authorization code, which can be exchanged once.

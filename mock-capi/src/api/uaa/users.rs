@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::filter::Attributes;
+use super::filter::{Attributes, Filter};
 use super::refusal::Refusal;
 use super::scim::{
     self, SCHEMAS, caller, check_version, require_scope, require_self_or_scope, with_version,
@@ -24,7 +24,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::patch("/uaa/Users/:guid", uaa_handler!(patch)).open(),
     Route::delete("/uaa/Users/:guid", uaa_handler!(delete)).open(),
     Route::put("/uaa/Users/:guid/password", uaa_handler!(set_password)).open(),
+    Route::get("/uaa/Users/:guid/verify", uaa_handler!(verify)).open(),
     Route::get("/uaa/userinfo", uaa_handler!(user_info)).open(),
+    Route::post("/uaa/userinfo", uaa_handler!(user_info)).open(),
+    Route::get("/uaa/ids/Users", uaa_handler!(find_ids)).open(),
 ];
 
 const READ: &str = "uaa.admin scim.read";
@@ -45,6 +48,17 @@ const ATTRIBUTES: Attributes<Account> = &[
     ("externalid", |user| list(&user.profile.external_id)),
     ("active", |user| vec![user.profile.active.to_string()]),
     ("verified", |user| vec![user.profile.verified.to_string()]),
+    ("meta.created", |user| vec![user.base.created.to_string()]),
+    ("meta.lastmodified", |user| {
+        vec![user.base.updated.to_string()]
+    }),
+];
+
+/// The attributes by which `/ids/Users` finds users.
+const IDS: Attributes<Account> = &[
+    ("id", |user| vec![user.base.guid.to_string()]),
+    ("username", |user| vec![user.name.clone()]),
+    ("origin", |user| vec![user.origin.clone()]),
 ];
 
 fn emails(user: &Account) -> Vec<String> {
@@ -277,6 +291,27 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     })
 }
 
+/// Converts names to GUIDs and back, for clients that may not see other attributes.
+fn find_ids(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_scope(context, "scim.userids")?;
+    let refuse = |description: &str| Refusal::scim(400, "scim", description);
+    let text = context.request.query("filter").unwrap_or_default();
+    if text.trim().is_empty() {
+        return Err(refuse("a 'filter' parameter is required"));
+    }
+    if Filter::parse(text, IDS).is_some_and(|filter| !filter.is_exact()) {
+        return Err(refuse("Wildcards are not allowed in filter."));
+    }
+    let users = context.world.accounts.iter();
+    scim::list(
+        context,
+        users,
+        IDS,
+        &SCHEMAS,
+        |user| json!({"id": user.base.guid, "userName": user.name, "origin": user.origin}),
+    )
+}
+
 fn create(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     require_scope(context, CREATE)?;
     let mut message = UserMessage::read(context)?;
@@ -352,6 +387,20 @@ fn update(context: &mut RequestContext<'_>, message: UserMessage) -> Result<Resp
         user.name = name;
         user.profile = profile;
         user.version += 1;
+    });
+    answer(context, guid, 200)
+}
+
+/// Marks the user's email address as verified.
+fn verify(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    require_scope(context, WRITE)?;
+    let user = find(context)?;
+    let (guid, version) = (user.base.guid, user.version);
+    if context.request.header("if-match").is_some() {
+        check_version(context, &format!("a user ({guid})"), version)?;
+    }
+    context.world.touch(guid, |user: &mut Account| {
+        user.profile.verified = true;
     });
     answer(context, guid, 200)
 }
