@@ -1,30 +1,22 @@
 //! Reads JSON that tests and clients write by hand, and says in their words what is
 //! wrong with it.
 
-use serde::Deserialize;
-use serde::de::Error as _;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// Reads a JSON object. Serde alone would also accept a list of the fields in their
-/// order.
-pub(crate) fn read_object<'de, T: Deserialize<'de>>(
-    json: &'de [u8],
-) -> Result<T, serde_json::Error> {
+/// order. Errors name the field.
+pub(crate) fn read_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     match kind_of(json) {
-        Some(kind) if kind != OBJECT => {
-            let error = format!("expected {OBJECT}, not {kind}");
-            Err(serde_json::Error::custom(error))
-        }
-        _ => serde_json::from_slice(json),
+        Some(kind) if kind != OBJECT => Err(format!("expected {OBJECT}, not {kind}")),
+        _ => serde_json::from_slice(json).map_err(|error| explain::<T>(json, &error)),
     }
 }
 
 /// Reads a JSON list of objects; `item` is what errors call one of them, with its
 /// index.
-pub(crate) fn read_list<'de, T: Deserialize<'de>>(
-    json: &'de [u8],
-    item: &str,
-) -> Result<Vec<T>, String> {
+pub(crate) fn read_list<T: DeserializeOwned>(json: &[u8], item: &str) -> Result<Vec<T>, String> {
     if let Some(kind) = kind_of(json).filter(|kind| *kind != LIST) {
         return Err(format!("expected {LIST}, not {kind}"));
     }
@@ -33,6 +25,45 @@ pub(crate) fn read_list<'de, T: Deserialize<'de>>(
         read_object(object.get().as_bytes()).map_err(|error| format!("{item} {index}: {error}"))
     });
     items.collect()
+}
+
+/// An error in the words of someone who does not know Rust, with the field whose value
+/// is wrong.
+fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> String {
+    let problem = describe(error);
+    let names_field = problem.contains("` field") || problem.contains("field `");
+    if !error.is_data() || names_field {
+        return problem;
+    }
+    // The field that alone leads to the same error.
+    let fields: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
+    let field = fields.into_iter().find(|(name, value)| {
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        let read = serde_json::from_value::<T>(Value::Object(alone));
+        read.is_err_and(|error| describe(&error) == problem)
+    });
+    match field {
+        Some((name, _)) => format!("{name}: {problem}"),
+        None => problem,
+    }
+}
+
+/// What is wrong. Only for text that is no JSON, the place says more than the words.
+fn describe(error: &serde_json::Error) -> String {
+    const NUMBERS: [&str; 5] = ["u8", "u16", "u32", "u64", "usize"];
+    let text = error.to_string();
+    if !error.is_data() {
+        return text;
+    }
+    let text = text.split(" at line ").next().unwrap_or(&text);
+    let number = NUMBERS.iter().find_map(|number| {
+        let start = text.strip_suffix(number)?;
+        start.strip_suffix("expected ")
+    });
+    match number {
+        Some(start) => format!("{start}expected a whole number from 0 on"),
+        None => text.to_owned(),
+    }
 }
 
 const OBJECT: &str = "an object";
@@ -49,5 +80,52 @@ fn kind_of(json: &[u8]) -> Option<&'static str> {
         Some(b't' | b'f') => Some("a boolean"),
         Some(b'n') => Some("null"),
         Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only its errors matter")]
+    struct Shoe {
+        size: u16,
+        #[serde(default)]
+        color: String,
+    }
+
+    #[test]
+    fn errors_name_the_field_and_no_types_of_rust() {
+        for (json, expected) in [
+            (
+                r#"{"color": "red", "size": "x"}"#,
+                r#"size: invalid type: string "x", expected a whole number from 0 on"#,
+            ),
+            (
+                r#"{"size": -1}"#,
+                "size: invalid value: integer `-1`, expected a whole number from 0 on",
+            ),
+            (
+                r#"{"size": 1, "color": []}"#,
+                "color: invalid type: sequence, expected a string",
+            ),
+            (r#"{"color": "red"}"#, "missing field `size`"),
+            (
+                r#"{"sise": 1}"#,
+                "unknown field `sise`, expected `size` or `color`",
+            ),
+            ("{", "EOF while parsing an object at line 1 column 1"),
+            ("", "expected an object, not an empty body"),
+            ("[]", "expected an object, not a list"),
+        ] {
+            let error = read_object::<Shoe>(json.as_bytes()).unwrap_err();
+            assert_eq!(error, expected, "{json}");
+        }
+        let error = read_list::<Shoe>(br#"[{"size": 1}, 2]"#, "shoe").unwrap_err();
+        assert_eq!(error, "shoe 1: expected an object, not a number");
     }
 }

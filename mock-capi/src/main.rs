@@ -1,5 +1,6 @@
 //! The `mock-capi` command: runs a fake Cloud Controller until it is interrupted.
 
+use std::ffi::OsStr;
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
@@ -8,10 +9,11 @@ use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
-use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, CommandFactory, Parser};
 use mock_capi::{AnsweredRequest, Dialect, Fault, Front, MockCapi, MockCapiBuilder, Profile};
 use tempfile::NamedTempFile;
 
@@ -47,7 +49,7 @@ const EXAMPLES: &str = r#"Examples:
 
 /// Run a fake Cloud Controller: fast, stateful and faithful to the v3 API
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, after_help = EXAMPLES, allow_negative_numbers = true)]
 struct Arguments {
     /// Address to listen on, such as localhost:8181; port 0 selects a free port
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8181", value_parser = resolve, env = "MOCK_CAPI_LISTEN")]
@@ -119,13 +121,13 @@ struct Arguments {
     profile: Option<PathBuf>,
     /// Maximum number of requests that are served at once; others queue [default: no
     /// limit]
-    #[arg(long, value_name = "COUNT", env = "MOCK_CAPI_WORKERS")]
+    #[arg(long, value_name = "COUNT", value_parser = read_count::<NonZeroUsize>, env = "MOCK_CAPI_WORKERS")]
     workers: Option<NonZeroUsize>,
     /// Lifetime of access tokens
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, env = "MOCK_CAPI_TOKEN_LIFETIME")]
     token_lifetime: Duration,
     /// Seed for GUIDs, jitter, random routes and faults, so that runs can be repeated
-    #[arg(long, value_name = "NUMBER", env = "MOCK_CAPI_SEED")]
+    #[arg(long, value_name = "NUMBER", value_parser = read_count::<u64>, env = "MOCK_CAPI_SEED")]
     seed: Option<u64>,
     /// Maximum number of requests of a user in a period, such as 2000/1h
     #[arg(long, value_name = "REQUESTS/TIME", value_parser = read_rate_limit, env = "MOCK_CAPI_RATE_LIMIT")]
@@ -135,6 +137,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "REQUESTS",
+        value_parser = read_count::<u64>,
         requires = "rate_limit",
         env = "MOCK_CAPI_ADMIN_RATE_LIMIT"
     )]
@@ -149,6 +152,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "NUMBER",
+        value_parser = read_count::<usize>,
         default_value_t = 200_000,
         env = "MOCK_CAPI_KEEP_EVENTS"
     )]
@@ -157,6 +161,7 @@ struct Arguments {
     #[arg(
         long,
         value_name = "NUMBER",
+        value_parser = read_count::<usize>,
         default_value_t = 1000,
         env = "MOCK_CAPI_KEEP_REQUESTS"
     )]
@@ -219,6 +224,10 @@ struct Arguments {
 
 /// The first address of a host name, preferably IPv4.
 fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+    if !matches!(port, Some(Ok(_))) {
+        return Err("must be a host and a port up to 65535, such as localhost:8181".into());
+    }
     let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     let addresses: Vec<SocketAddr> = addresses.collect();
     let preferred = addresses.iter().find(|address| address.is_ipv4());
@@ -262,14 +271,44 @@ fn read_rate_limit(text: &str) -> Result<(u64, Duration), String> {
     limit.ok_or_else(|| "must be a number of requests and a period, such as 2000/1h".into())
 }
 
+fn read_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
+    let is_number = text.parse::<u128>().is_ok();
+    text.parse().map_err(|_| match is_number {
+        true => "the number is out of range",
+        false => "must be a whole number",
+    })
+}
+
 fn read_share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok();
     let share = share.filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
+/// Variables that are not flags: test programs find the command by the first, and
+/// Kubernetes sets the others for a service with the name of the command.
+const OTHER_VARIABLES: [&str; 3] = ["MOCK_CAPI_BIN", "MOCK_CAPI_PORT", "MOCK_CAPI_SERVICE_"];
+
+/// Warns of variables that look like flags and are none, such as one with a typing error.
+fn warn_of_unknown_variables() {
+    let command = Arguments::command();
+    let flags: Vec<&OsStr> = command.get_arguments().filter_map(Arg::get_env).collect();
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_other = OTHER_VARIABLES.iter().any(|other| text.starts_with(other));
+        if text.starts_with("MOCK_CAPI_") && !is_other && !flags.contains(&name.as_os_str()) {
+            // Nobody may be reading it.
+            let _ = writeln!(
+                io::stderr(),
+                "mock-capi: warning: {text} is not the variable of a flag: see --help"
+            );
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    warn_of_unknown_variables();
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

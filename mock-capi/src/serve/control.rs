@@ -24,15 +24,169 @@ use crate::world::clock::{Clock, Timestamp};
 use crate::world::durations;
 use crate::world::settings::TimingsPatch;
 
+/// An endpoint below `/_mock/`.
+struct Endpoint {
+    method: &'static str,
+    name: &'static str,
+    /// The query parameters; all others are refused.
+    query: &'static [&'static str],
+    takes_body: bool,
+    answer: fn(&Core, &Request<'_>, &str) -> Response,
+}
+
+impl Endpoint {
+    const fn new(
+        method: &'static str,
+        name: &'static str,
+        answer: fn(&Core, &Request<'_>, &str) -> Response,
+    ) -> Self {
+        Self {
+            method,
+            name,
+            query: &[],
+            takes_body: false,
+            answer,
+        }
+    }
+
+    const fn with_query(mut self, query: &'static [&'static str]) -> Self {
+        self.query = query;
+        self
+    }
+
+    const fn with_body(mut self) -> Self {
+        self.takes_body = true;
+        self
+    }
+
+    /// What a request has that the endpoint does not take.
+    fn complaint(&self, request: &Request<'_>) -> Option<CcError> {
+        let mut names = request.query.iter().map(|(name, _)| name.as_str());
+        if let Some(unknown) = names.find(|name| !self.query.contains(name)) {
+            let complaint = match self.query {
+                [] => format!("'{unknown}' is unknown, {} takes none", self.name),
+                known => format!(
+                    "'{unknown}' is unknown, must be one of {}",
+                    known.join(", ")
+                ),
+            };
+            return Some(CcError::bad_query(complaint));
+        }
+        let body = request.body.trim_ascii();
+        let is_empty = body.is_empty() || body == b"{}";
+        (!self.takes_body && !is_empty).then(|| {
+            let Self { method, name, .. } = self;
+            CcError::bad_request(&format!("{name}: {method} /_mock/{name} takes no body"))
+        })
+    }
+}
+
+const ENDPOINTS: &[Endpoint] = &[
+    Endpoint::new("GET", "", |_, _, _| page::answer()),
+    Endpoint::new("GET", "stats", |core, _, _| {
+        let mut stats = json!(core.stats());
+        stats["forgotten"] = core.forgotten();
+        stats["app_requests"] = json!(core.app_requests());
+        stats["queue"] = core.queue();
+        Response::ok(&stats)
+    }),
+    Endpoint::new("GET", "state", |core, _, base| {
+        Response::ok(&core.state(base))
+    }),
+    Endpoint::new("GET", "overview", |core, request, _| {
+        seen(core.read(|world| overview::of_world(world, request)))
+    })
+    .with_query(&["filter", "state", "limit"]),
+    Endpoint::new("GET", "overview/apps", |core, request, _| {
+        seen(core.read(|world| overview::of_space(world, request)))
+    })
+    .with_query(&["space", "filter", "state", "limit"]),
+    Endpoint::new("POST", "reset", |core, _, _| {
+        core.reset();
+        Response::empty(204)
+    }),
+    Endpoint::new("GET", "faults", |core, _, _| Response::ok(&core.faults())),
+    Endpoint::new("PUT", "faults", |core, request, _| {
+        change(set_faults(core, request), |()| {})
+    })
+    .with_body(),
+    Endpoint::new("GET", "apps", |core, _, _| {
+        Response::ok(&core.app_behaviours())
+    }),
+    Endpoint::new("PUT", "apps", |core, request, _| {
+        change(set_apps(core, request), |()| {})
+    })
+    .with_body(),
+    Endpoint::new("GET", "times", |core, _, _| Response::ok(&core.times())),
+    Endpoint::new("PUT", "times", |core, request, _| {
+        change(read_times(core, request), |times| core.set_times(times))
+    })
+    .with_body(),
+    Endpoint::new("GET", "profile", |core, _, _| Response::ok(&core.profile())),
+    Endpoint::new("POST", "advance", |core, request, _| {
+        change(read_advance(core, request), |by| core.advance(by))
+    })
+    .with_body(),
+    Endpoint::new("POST", "expire_tokens", |core, _, _| {
+        core.expire_tokens();
+        Response::empty(204)
+    }),
+    Endpoint::new("GET", "health", |_, _, base| {
+        Response::ok(&json!({"status": "ok", "uri": base}))
+    }),
+    Endpoint::new("GET", "requests", |core, request, _| {
+        seen(read_log(core, request))
+    })
+    .with_query(&[
+        "after", "number", "method", "path", "user", "status", "short",
+    ]),
+    Endpoint::new("DELETE", "requests", |core, _, _| {
+        core.forget_log();
+        Response::empty(204)
+    }),
+    Endpoint::new("POST", "verify", |core, request, _| verify(core, request)).with_body(),
+    Endpoint::new("GET", "stubs", |core, _, _| Response::ok(&core.stubs())),
+    Endpoint::new("PUT", "stubs", |core, request, _| {
+        let stubs = Stub::list_from_json(request.body);
+        change(stubs.map_err(|error| format!("stubs: {error}")), |stubs| {
+            core.set_stubs(stubs);
+        })
+    })
+    .with_body(),
+    Endpoint::new("GET", "snapshot", |core, _, _| match core.snapshot() {
+        Ok(snapshot) => Response::json_text(200, snapshot),
+        Err(error) => refuse(&error.to_string()),
+    }),
+    Endpoint::new("PUT", "snapshot", |core, request, _| {
+        let restored = core.restore(request.body);
+        change(restored.map_err(|error| error.to_string()), |()| {})
+    })
+    .with_body(),
+    Endpoint::new("GET", "clock", |core, _, _| {
+        Response::ok(&present_clock(core))
+    }),
+    Endpoint::new("PUT", "clock", |core, request, _| {
+        change(set_clock(core, request), |()| {})
+    })
+    .with_body(),
+    Endpoint::new("POST", "worlds", |core, _, base| add_world(core, base)),
+    Endpoint::new("DELETE", "worlds", |core, _, _| {
+        // The lock is not needed to end the worlds.
+        let ended = core.worlds().as_mut().map(Worlds::take_all);
+        drop(ended);
+        Response::empty(204)
+    }),
+];
+
 /// Answers a request to `/_mock/`. `None` for other paths.
 pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<Response> {
     if request.path == "/_mock" {
         return Some(Response::empty(308).with_header("Location", "/_mock/"));
     }
-    let endpoint = request.path.strip_prefix("/_mock/")?;
+    let name = request.path.strip_prefix("/_mock/")?;
     if !is_own_host(core, request) {
         let host = request.header("host").unwrap_or_default();
-        let detail = format!("{host} is not a name of this mock: --allow-host adds one");
+        let detail = format!("'{host}' is not a name of this mock: --allow-host adds one");
         return Some(Response::json(403, &CcError::bad_request(&detail).body()));
     }
     if !request.is_read()
@@ -40,72 +194,39 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     {
         return Some(Response::json(403, &CcError::foreign(origin).body()));
     }
-    let method = if request.is_read() {
-        "GET"
-    } else {
-        request.method
+    let method = match request.is_read() {
+        true => "GET",
+        false => request.method,
     };
-    Some(match (method, endpoint) {
-        ("GET", "") => page::answer(),
-        ("GET", "stats") => {
-            let mut stats = json!(core.stats());
-            stats["forgotten"] = core.forgotten();
-            stats["app_requests"] = json!(core.app_requests());
-            stats["queue"] = core.queue();
-            Response::ok(&stats)
-        }
-        ("GET", "state") => Response::ok(&core.state(base)),
-        ("GET", "overview") => seen(core.read(|world| overview::of_world(world, request))),
-        ("GET", "overview/apps") => seen(core.read(|world| overview::of_space(world, request))),
-        ("POST", "reset") => {
-            core.reset();
-            Response::empty(204)
-        }
-        ("GET", "faults") => Response::ok(&core.faults()),
-        ("PUT", "faults") => change(set_faults(core, request), |()| {}),
-        ("GET", "apps") => Response::ok(&core.app_behaviours()),
-        ("PUT", "apps") => change(set_apps(core, request), |()| {}),
-        ("GET", "times") => Response::ok(&core.times()),
-        ("PUT", "times") => change(read_times(core, request), |times| core.set_times(times)),
-        ("GET", "profile") => Response::ok(&core.profile()),
-        ("POST", "advance") => change(read_advance(request), |by| core.advance(by)),
-        ("POST", "expire_tokens") => {
-            core.expire_tokens();
-            Response::empty(204)
-        }
-        ("GET", "health") => Response::ok(&json!({"status": "ok", "uri": base})),
-        ("GET", "requests") => seen(read_log(core, request)),
-        ("DELETE", "requests") => {
-            core.forget_log();
-            Response::empty(204)
-        }
-        ("POST", "verify") => verify(core, request),
-        ("GET", "stubs") => Response::ok(&core.stubs()),
-        ("PUT", "stubs") => {
-            let stubs = Stub::list_from_json(request.body);
-            change(stubs.map_err(|error| format!("stubs: {error}")), |stubs| {
-                core.set_stubs(stubs);
-            })
-        }
-        ("GET", "snapshot") => match core.snapshot() {
-            Ok(snapshot) => Response::json_text(200, snapshot),
-            Err(error) => refuse(&error.to_string()),
-        },
-        ("PUT", "snapshot") => {
-            let restored = core.restore(request.body);
-            change(restored.map_err(|error| error.to_string()), |()| {})
-        }
-        ("GET", "clock") => Response::ok(&present_clock(core)),
-        ("PUT", "clock") => change(set_clock(core, request), |()| {}),
-        ("POST", "worlds") => add_world(core, base),
-        ("DELETE", "worlds") => {
-            // The lock is not needed to end the worlds.
-            let ended = core.worlds().as_mut().map(Worlds::take_all);
-            drop(ended);
-            Response::empty(204)
-        }
-        _ => Response::json(404, &CcError::unknown_request().body()),
+    let mut endpoints = ENDPOINTS.iter();
+    let found = endpoints.find(|endpoint| endpoint.method == method && endpoint.name == name);
+    let Some(endpoint) = found else {
+        return Some(unknown(method, name));
+    };
+    Some(match endpoint.complaint(request) {
+        Some(error) => Response::json(error.status, &error.body()),
+        None => (endpoint.answer)(core, request, base),
     })
+}
+
+/// Responds that there is no such endpoint, or not with that method.
+fn unknown(method: &str, name: &str) -> Response {
+    let of_name = ENDPOINTS.iter().filter(|endpoint| endpoint.name == name);
+    let methods: Vec<&str> = of_name.map(|endpoint| endpoint.method).collect();
+    if !methods.is_empty() {
+        let methods = methods.join(", ");
+        let detail = format!("/_mock/{name} takes {methods}, not {method}");
+        let error = CcError::new(405, 10000, "MockCapi-MethodNotAllowed", detail);
+        return Response::json(405, &error.body()).with_header("Allow", methods);
+    }
+    let mut names: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.name).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    let names = names.join(", ");
+    let detail = format!("there is no /_mock/{name}, only: {names}");
+    let error = CcError::new(404, 10000, "CF-NotFound", detail);
+    Response::json(404, &error.body())
 }
 
 /// Whether a request names this mock as its host. A page elsewhere can let its own name
@@ -126,16 +247,6 @@ fn refuse(complaint: &str) -> Response {
 /// request with that number; `number`, `method`, `path`, `user` and `status` filter them,
 /// and `?short=true` leaves out headers and bodies.
 fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
-    const KNOWN: [&str; 7] = [
-        "after", "number", "method", "path", "user", "status", "short",
-    ];
-    let mut names = request.query.iter().map(|(name, _)| name.as_str());
-    if let Some(unknown) = names.find(|name| !KNOWN.contains(name)) {
-        let known = KNOWN.join(", ");
-        return Err(CcError::bad_query(format!(
-            "'{unknown}' is unknown, must be one of {known}"
-        )));
-    }
     let text = |name: &str| request.query(name).map(str::to_owned);
     let filter = RequestFilter {
         number: request.number("number")?,
@@ -164,13 +275,12 @@ fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
 /// Responds with 200 if the requests were sent as expected, otherwise with 409. The body
 /// contains the requests that were found.
 fn verify(core: &Core, request: &Request<'_>) -> Response {
-    let read = read_object(request.body).map_err(|error| error.to_string());
-    let verification = read.and_then(
-        |verification: Verification| match verification.complaint() {
+    let verification = read_object(request.body).and_then(|verification: Verification| {
+        match verification.complaint() {
             Some(complaint) => Err(complaint.to_owned()),
             None => Ok(verification),
-        },
-    );
+        }
+    });
     match verification {
         Ok(verification) => {
             let verified = core.verify(&verification);
@@ -194,6 +304,9 @@ fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
         frozen: Option<bool>,
     }
     let setting: Setting = read_object(request.body).map_err(|error| format!("clock: {error}"))?;
+    if setting.at.is_none() && setting.frozen.is_none() {
+        return Err("clock: 'at', 'frozen' or both are needed".into());
+    }
     let clock = core.clock();
     if let Some(at) = setting.at {
         let now = clock.now();
@@ -266,9 +379,9 @@ fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
 }
 
 fn set_faults(core: &Core, request: &Request<'_>) -> Result<(), String> {
-    let text = str::from_utf8(request.body).map_err(|error| format!("invalid faults: {error}"))?;
+    let text = str::from_utf8(request.body).map_err(|error| format!("faults: {error}"))?;
     let set = Fault::list_from_json(text).and_then(|faults| core.set_faults(faults));
-    set.map_err(|error| format!("invalid faults: {error}"))
+    set.map_err(|error| format!("faults: {error}"))
 }
 
 fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
@@ -280,8 +393,7 @@ fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
 /// The current times with the changes of a request.
 fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
     let refuse = |complaint: String| format!("times: {complaint}");
-    let mut said: Map<String, Value> =
-        read_object(request.body).map_err(|error| refuse(error.to_string()))?;
+    let mut said: Map<String, Value> = read_object(request.body).map_err(refuse)?;
     let profile = match said.remove("profile") {
         None => None,
         Some(Value::String(name)) if name == "none" => Some(None),
@@ -305,13 +417,9 @@ fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
     if let Some(Some(profile)) = &profile {
         profile.set_times(&mut timings).map_err(refuse)?;
     }
-    // One by one, so that errors name the time.
-    for (name, value) in said {
-        let one = Value::Object(Map::from_iter([(name.clone(), value)]));
-        let patch: TimingsPatch =
-            serde_json::from_value(one).map_err(|error| refuse(format!("{name}: {error}")))?;
-        timings.change(&patch).map_err(refuse)?;
-    }
+    let rest = Value::Object(said).to_string();
+    let patch: TimingsPatch = read_object(rest.as_bytes()).map_err(refuse)?;
+    timings.change(&patch).map_err(refuse)?;
     Ok(Times {
         timings,
         profile,
@@ -320,7 +428,7 @@ fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
 }
 
 /// A body such as `{"by": "10s"}`.
-fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
+fn read_advance(core: &Core, request: &Request<'_>) -> Result<Duration, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Advance {
@@ -329,5 +437,9 @@ fn read_advance(request: &Request<'_>) -> Result<Duration, String> {
     }
     let advance: Advance =
         read_object(request.body).map_err(|error| format!("advance: {error}"))?;
-    advance.by.ok_or_else(|| "advance: 'by' is missing".into())
+    let by = advance.by.ok_or("advance: 'by' is missing")?;
+    if core.clock().now().plus(by) > Clock::LAST {
+        return Err(format!("advance: time ends at {}", Clock::LAST));
+    }
+    Ok(by)
 }

@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use crate::api::uaa::token::Tokens;
@@ -56,7 +57,10 @@ pub enum StateError {
         source: serde_json::Error,
     },
     /// Another version wrote the file.
-    #[error("the state in {} has the format {found}, and this mock-capi reads {FORMAT}", path.display())]
+    #[error(
+        "the state in {} has the format {found}, and this mock-capi reads {FORMAT}; use another file",
+        path.display()
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -181,18 +185,19 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
         let path = path.to_owned();
         return Err(StateError::Read { path, source });
     }
-    let invalid = |source| StateError::Invalid {
+    let invalid = |problem: String| StateError::Invalid {
         path: path.to_owned(),
-        source,
+        source: serde_json::Error::custom(problem),
     };
-    let head: Head = serde_json::from_slice(&text).map_err(invalid)?;
-    if head.mock_capi_state != FORMAT {
-        return Err(StateError::Format {
-            path: path.to_owned(),
-            found: head.mock_capi_state,
-        });
+    if text.trim_ascii().is_empty() {
+        return Err(invalid("the file is empty".into()));
     }
-    let state: LoadedState = serde_json::from_slice(&text).map_err(invalid)?;
+    let head: Head = read_object(&text).map_err(invalid)?;
+    if let Some(found) = head.mock_capi_state.filter(|format| *format != FORMAT) {
+        let path = path.to_owned();
+        return Err(StateError::Format { path, found });
+    }
+    let state: LoadedState = read_object(&text).map_err(invalid)?;
     if state.dialect != dialect.to_string() {
         return Err(StateError::Dialect {
             path: path.to_owned(),
@@ -205,7 +210,7 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
 /// What states of all versions have. All else may differ.
 #[derive(Deserialize)]
 struct Head {
-    mock_capi_state: u32,
+    mock_capi_state: Option<u32>,
 }
 
 impl<'s> SavedState<&'s World, &'s Tokens> {
@@ -230,13 +235,22 @@ pub(crate) fn snapshot(
 
 /// Reads the output of [`snapshot`].
 pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState, String> {
-    let Head { mock_capi_state } = read_object(json).map_err(|error| error.to_string())?;
-    if mock_capi_state != FORMAT {
-        return Err(format!("it has the format {mock_capi_state}, not {FORMAT}"));
+    let Head { mock_capi_state } = read_object(json)?;
+    let format = mock_capi_state.ok_or(
+        "it is not a snapshot, which begins with 'mock_capi_state': send what \
+         GET /_mock/snapshot returned",
+    )?;
+    if format != FORMAT {
+        return Err(format!(
+            "it has the format {format}, and this mock-capi reads {FORMAT}: make a new one"
+        ));
     }
-    let state: LoadedState = read_object(json).map_err(|error| error.to_string())?;
+    let state: LoadedState = read_object(json)?;
     if state.dialect != dialect.to_string() {
-        return Err(format!("it is of the dialect {}", state.dialect));
+        return Err(format!(
+            "it is from a mock with the dialect {}, and this one has {dialect}",
+            state.dialect
+        ));
     }
     Ok(state)
 }

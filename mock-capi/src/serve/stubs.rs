@@ -82,6 +82,11 @@ impl Stub {
         if let Some(complaint) = path_complaint(&self.path).or(method) {
             return Some(complaint.into());
         }
+        if self.path.starts_with("/_mock") {
+            return Some(
+                "'path' must not be below /_mock/, whose endpoints cannot be stubbed".into(),
+            );
+        }
         if !(200..=599).contains(&self.status) {
             return Some("'status' must be from 200 to 599".into());
         }

@@ -160,7 +160,18 @@ fn usage_errors_name_the_flag() {
             ["--dialect", "v4"],
             "unknown dialect 'v4': use 'v3' or '2017'",
         ),
-        (["--listen", "nowhere"], "--listen"),
+        (
+            ["--listen", "nowhere"],
+            "'--listen <HOST:PORT>': must be a host and a port up to 65535",
+        ),
+        (
+            ["--workers", "-1"],
+            "'--workers <COUNT>': must be a whole number",
+        ),
+        (
+            ["--workers", "0"],
+            "'--workers <COUNT>': the number is out of range",
+        ),
         (["--latency", "soon"], "--latency"),
         (["--color", "red"], "--color"),
     ] {
@@ -168,6 +179,20 @@ fn usage_errors_name_the_flag() {
         assert_eq!(code, Some(2), "{arguments:?}");
         assert!(error.contains(named), "{error}");
     }
+}
+
+#[test]
+fn variables_that_are_not_of_a_flag_are_named() {
+    let environment = [
+        ("MOCK_CAPI_LISTNE", "127.0.0.1:1"),
+        ("MOCK_CAPI_PORT", "tcp://10.0.0.1:8181"),
+    ];
+    let mut mock = Running::start_with(&["--listen", "127.0.0.1:0"], &environment);
+    mock.uri();
+    assert_eq!(
+        mock.log_to_the_end(),
+        "mock-capi: warning: MOCK_CAPI_LISTNE is not the variable of a flag: see --help\n"
+    );
 }
 
 #[test]

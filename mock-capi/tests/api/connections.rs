@@ -162,7 +162,7 @@ async fn faults_are_set_over_http_and_count_their_events() {
         wrong.error(),
         (
             1004,
-            "Bad request: invalid faults: fault 0: answer, and only answer, needs a 'status'"
+            "Bad request: faults: fault 0: answer, and only answer, needs a 'status'"
                 .into()
         )
     );

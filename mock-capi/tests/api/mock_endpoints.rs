@@ -687,14 +687,59 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
             "times: staging: invalid type: map",
         ),
         (
+            "PUT times",
+            r#"{"nap": "1s"}"#,
+            "times: unknown field `nap`",
+        ),
+        (
             "PUT clock",
             r#"{"at": "soon"}"#,
-            "clock: 'soon' is not a time such as '2030-01-01T00:00:00Z'",
+            "clock: at: 'soon' is not a time such as '2030-01-01T00:00:00Z'",
         ),
         (
             "PUT clock",
             r#"{"at": "9999-12-31T23:59:59Z"}"#,
             "clock: time ends at 2500-01-01T00:00:00Z",
+        ),
+        (
+            "PUT clock",
+            "{}",
+            "clock: 'at', 'frozen' or both are needed",
+        ),
+        (
+            "POST advance",
+            r#"{"by": "10"}"#,
+            "advance: by: '10' is not a duration such as '1m 30s'",
+        ),
+        (
+            "POST advance",
+            r#"{"by": "9999y"}"#,
+            "advance: time ends at 2500-01-01T00:00:00Z",
+        ),
+        (
+            "POST reset",
+            r#"{"seed": "seed.yml"}"#,
+            "reset: POST /_mock/reset takes no body",
+        ),
+        (
+            "GET stats?short=true",
+            "",
+            "'short' is unknown, stats takes none",
+        ),
+        (
+            "GET overview?per_page=5",
+            "",
+            "'per_page' is unknown, must be one of filter, state, limit",
+        ),
+        (
+            "PUT stubs",
+            r#"[{"path": "/_mock/state"}]"#,
+            "stubs: stub 0: 'path' must not be below /_mock/",
+        ),
+        (
+            "PUT faults",
+            r#"[{"fault": "answer", "status": "x"}]"#,
+            r#"fault 0: status: invalid type: string "x", expected a whole number from 0 on"#,
         ),
         (
             "PUT snapshot",
@@ -704,8 +749,9 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
         (
             "PUT snapshot",
             r#"{"mock_capi_state": 99}"#,
-            "snapshot: it has the format 99, not 2",
+            "snapshot: it has the format 99, and this mock-capi reads 2",
         ),
+        ("PUT snapshot", "{}", "snapshot: it is not a snapshot"),
         (
             "PUT apps",
             "[7]",
@@ -734,5 +780,33 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
         assert_eq!(answer.status, 400, "{request} {body}");
         let error = answer.error().1;
         assert!(error.contains(complaint), "{request} {body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_endpoints_and_methods_are_named() {
+    let cf = Session::v3().await;
+    for (request, status, allowed, part) in [
+        ("GET reset", 405, "POST", "/_mock/reset takes POST, not GET"),
+        (
+            "POST requests",
+            405,
+            "GET, DELETE",
+            "/_mock/requests takes GET, DELETE, not POST",
+        ),
+        (
+            "GET fault",
+            404,
+            "",
+            "there is no /_mock/fault, only: advance",
+        ),
+    ] {
+        let (method, endpoint) = request.split_once(' ').unwrap();
+        let url = format!("{}/_mock/{endpoint}", cf.mock.uri());
+        let answer = send(cf.http.request(method.parse().unwrap(), url)).await;
+        assert_eq!(answer.status, status, "{request}");
+        assert_eq!(answer.header("allow"), allowed, "{request}");
+        let error = answer.error().1;
+        assert!(error.contains(part), "{request}: {error}");
     }
 }

@@ -195,9 +195,12 @@ async fn an_invalid_state_file_is_refused_with_the_reason() {
     let cases = [
         (
             String::new(),
-            format!("{path} is not a state of mock-capi: EOF"),
+            format!("{path} is not a state of mock-capi: the file is empty"),
         ),
-        ("[]".into(), format!("{path} is not a state of mock-capi: ")),
+        (
+            "[]".into(),
+            format!("{path} is not a state of mock-capi: expected an object, not a list"),
+        ),
         (
             whole[..whole.len() / 2].to_owned(),
             format!("{path} is not a state of mock-capi: EOF"),

@@ -156,7 +156,7 @@ fn or_none(list: Vec<String>) -> Vec<String> {
 
 impl ClientMessage {
     fn read(context: &RequestContext<'_>) -> Result<Self, Refusal> {
-        read_object(context.request.body).map_err(|error| invalid(error.to_string()))
+        read_object(context.request.body).map_err(invalid)
     }
 
     /// The permissions and limits of the client, if they are valid.
@@ -322,8 +322,7 @@ fn set_secret(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     }
     let own = caller(context)?.id() == context.capture("client");
     require_scope(context, SECRET)?;
-    let message: SecretMessage =
-        read_object(context.request.body).map_err(|error| invalid(error.to_string()))?;
+    let message: SecretMessage = read_object(context.request.body).map_err(invalid)?;
     let client = find(context)?;
     let is_admin = require_scope(context, "clients.admin uaa.admin").is_ok();
     let knows_old = own && message.old_secret == client.secret;

@@ -129,7 +129,7 @@ struct MemberMessage {
 
 impl GroupMessage {
     fn read(context: &RequestContext<'_>) -> Result<Self, Refusal> {
-        read_object(context.request.body).map_err(|error| Refusal::unreadable(&error))
+        read_object(context.request.body).map_err(Refusal::unreadable)
     }
 
     fn name(&self) -> Result<String, Refusal> {
@@ -275,8 +275,7 @@ fn list_members(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
 
 fn add_member(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     require_scope(context, WRITE)?;
-    let message: MemberMessage =
-        read_object(context.request.body).map_err(|error| Refusal::unreadable(&error))?;
+    let message: MemberMessage = read_object(context.request.body).map_err(Refusal::unreadable)?;
     let group = find(context)?;
     let refuse = |description: String| Refusal::scim(409, "member_already_exists", description);
     if group.is_default() {

@@ -41,8 +41,8 @@ impl Refusal {
     }
 
     /// The error for a body that is not the expected JSON.
-    pub(super) fn unreadable(error: &serde_json::Error) -> Self {
-        Self::scim(400, "invalid_scim_resource", error.to_string())
+    pub(super) fn unreadable(error: String) -> Self {
+        Self::scim(400, "invalid_scim_resource", error)
     }
 
     pub(super) fn answer(self) -> Response {

@@ -192,7 +192,7 @@ pub(super) struct MetaMessage {
 impl UserMessage {
     fn read(context: &RequestContext<'_>) -> Result<Self, Refusal> {
         let read = read_object(context.request.body);
-        let mut message: Self = read.map_err(|error| Refusal::unreadable(&error))?;
+        let mut message: Self = read.map_err(Refusal::unreadable)?;
         message.origin = message.origin.filter(|origin| !origin.is_empty());
         Ok(message)
     }
@@ -430,7 +430,7 @@ fn set_password(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
         require_scope(context, WRITE)?;
     }
     let message: PasswordMessage =
-        read_object(context.request.body).map_err(|error| Refusal::unreadable(&error))?;
+        read_object(context.request.body).map_err(Refusal::unreadable)?;
     let account = find(context)?;
     let guid = account.base.guid;
     if own && message.old_password != account.password {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::api::router::{Found, Router};
+use crate::serve::seed_file::plain;
 use crate::world::durations;
 use crate::world::settings::{Dialect, Timings, TimingsPatch};
 
@@ -108,8 +109,8 @@ impl Profile {
     /// [`InvalidProfile`] if the text is not YAML, has an unknown key, type or operation,
     /// or a time that is not valid.
     pub fn from_yaml(text: &str) -> Result<Self, InvalidProfile> {
-        let said: ProfileFile =
-            serde_saphyr::from_str(text).map_err(|error| InvalidProfile(error.to_string()))?;
+        let said: ProfileFile = serde_saphyr::from_str(text)
+            .map_err(|error| InvalidProfile(plain(&error.to_string())))?;
         said.check()?;
         let name = "file".into();
         Ok(Self { name, said })

@@ -58,11 +58,7 @@ impl SeedFile {
         };
         let seed: Seed = match (located, read) {
             (Ok(_), Ok(seed)) => seed,
-            (Ok(_), Err(error)) => {
-                return Err(format!(
-                    "{error}: a text that looks like a number or a boolean needs quotes"
-                ));
-            }
+            (Ok(_), Err(error)) => return Err(explain_quotes(text, &error)),
             (Err(error), Ok(_)) => return Err(error),
             (Err(located), Err(read)) => return Err(explain(&located, &read.to_string())),
         };
@@ -77,8 +73,8 @@ impl SeedFile {
 }
 
 /// The message of a reader without its advice to programmers, and in the words of YAML.
-fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 4] = [
+pub(super) fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 8] = [
         ("Bad request: Manifest does", "the file does"),
         (
             "multiple YAML documents detected",
@@ -86,6 +82,19 @@ fn plain(message: &str) -> String {
         ),
         ("expected mapping start", "expected keys with values"),
         ("expected sequence start", "expected a list"),
+        ("invalid u64", "expected a whole number"),
+        (
+            "cannot deserialize null into string; use Option<String>",
+            "the value is missing",
+        ),
+        (
+            "recursive references require weak recursion types",
+            "the file does not support Anchors and Aliases",
+        ),
+        (
+            "data did not match any variant of untagged enum UserEntry",
+            "a user is a name, or 'name' with 'password' and 'admin'",
+        ),
     ];
     let line = message.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
@@ -95,6 +104,20 @@ fn plain(message: &str) -> String {
     let line = &line[..end.unwrap_or(line.len())];
     let words = WORDS.iter();
     words.fold(line.to_owned(), |line, (from, to)| line.replace(from, to))
+}
+
+/// Which value has to be quoted, because only the reader that knows the lines takes it
+/// for a string.
+fn explain_quotes(text: &str, error: &serde_json::Error) -> String {
+    let strict = serde_saphyr::options! { no_schema: true };
+    let read = serde_saphyr::from_str_with_options::<Seed>(text, strict);
+    let place = read.err().and_then(|error| {
+        let error = plain(&error.to_string());
+        let (place, _) = error.split_once(": ")?;
+        Some(format!("{place}: "))
+    });
+    let place = place.unwrap_or_default();
+    format!("{place}{error}: a text that looks like a number or a boolean needs quotes")
 }
 
 /// What is wrong, in the words of both readers: one knows the line, the other the keys
@@ -193,10 +216,20 @@ mod tests {
                 "orgs: &a []\nusers: *a",
                 "the file does not support Anchors and Aliases",
             ),
+            ("orgs: [{name: }]", "line 1 column 13: the value is missing"),
+            ("version: x", "line 1 column 10: expected a whole number"),
+            (
+                "users: [{name: u, roles: x}]",
+                "line 1 column 9: a user is a name, or 'name' with",
+            ),
+            (
+                "orgs: &a\n- name: o\n  spaces: *a\n",
+                "line 3 column 11: the file does not support Anchors and Aliases",
+            ),
             (
                 "orgs: [{name: 5}]",
-                "invalid type: integer `5`, expected a string: a text that looks like a \
-                 number or a boolean needs quotes",
+                "line 1 column 15: invalid type: integer `5`, expected a string: a text that \
+                 looks like a number or a boolean needs quotes",
             ),
         ] {
             let refused = refused(text);
