@@ -245,12 +245,14 @@ async fn the_report_is_readable_in_light_and_dark() {
     );
     assert_eq!(output.code, 0, "{}", output.stderr);
     browser::on_url(&format!("file://{}", file.display()), async |page| {
-        page.see("summary", "td", &mock.stats().total.to_string())
+        page.wait_for_text("summary", "td", &mock.stats().total.to_string())
             .await?;
-        page.see("summary", "p", "The run came to its end.").await?;
-        page.see("apps", "th", "scale-tick-1").await?;
-        page.see("endpoints", "th", "POST /v3/deployments").await?;
-        page.see("failures", "td", "503").await?;
+        page.wait_for_text("summary", "p", "The run came to its end.")
+            .await?;
+        page.wait_for_text("apps", "th", "scale-tick-1").await?;
+        page.wait_for_text("endpoints", "th", "POST /v3/deployments")
+            .await?;
+        page.wait_for_text("failures", "td", "503").await?;
         let drawn = "[...document.querySelectorAll('svg')].map((it) => it.ariaLabel !== '' \
             && it.querySelectorAll('path, rect').length > 0)";
         assert_eq!(page.ask(drawn).await?, json!(vec![true; 5]));

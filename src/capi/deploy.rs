@@ -12,7 +12,7 @@ use super::poll::Progress;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeploymentResult {
     /// It is finished, or its first instance runs.
-    Done,
+    Finished,
     /// A canary runs and waits to be continued.
     Paused,
 }

@@ -39,7 +39,7 @@ use outcome::Outcome;
 use plan::{Plan, Workflow};
 pub use protect::ProtectedTarget;
 use run::Run;
-use saved::SavedPlan;
+use saved_plan::SavedPlan;
 use selection::Selection;
 use target::Target;
 use verify::Drift;

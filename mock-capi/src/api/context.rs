@@ -14,8 +14,8 @@ use crate::world::failures::Failures;
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
 use crate::world::{
-    ADMINS, Access, FeatureFlag, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS, Roles,
-    Row, Step, World,
+    ADMINS, Access, AccessScope, FeatureFlag, Guid, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS,
+    Roles, Row, Step, World,
 };
 
 /// A request, the world that it acts on, and the route that handles it.
@@ -46,31 +46,31 @@ impl RequestContext<'_> {
 
     /// Refuses callers that are not administrators.
     pub(crate) fn require_admin(&self) -> Result<(), CcError> {
-        self.require(ADMINS, Home::Nowhere)
+        self.require(ADMINS, AccessScope::Deleted)
     }
 
     /// Refuses callers without any of the roles in a place, and changes in suspended
     /// organizations and spaces.
-    pub(crate) fn require(&self, roles: Roles, home: Home) -> Result<(), CcError> {
-        if !self.access.allows(self.world, home, roles) {
+    pub(crate) fn require(&self, roles: Roles, access_scope: AccessScope) -> Result<(), CcError> {
+        if !self.access.allows(self.world, access_scope, roles) {
             return Err(CcError::not_authorized());
         }
         if self.access.is_everything() || self.request.is_read() {
             return Ok(());
         }
-        let space = match home {
-            Home::Space(space) => self.world.spaces.get(space),
+        let space = match access_scope {
+            AccessScope::Space(space) => self.world.spaces.get(space),
             _ => None,
         };
-        let org = match home {
-            Home::Org(org) => Some(org),
+        let org = match access_scope {
+            AccessScope::Org(org) => Some(org),
             _ => space.map(|space| space.org),
         };
         if org.is_some_and(|org| self.world.is_suspended(org)) {
             return Err(CcError::org_suspended());
         }
         // Managers of the organization may still change a suspended space.
-        let manager = self.access.allows(self.world, home, MANAGE_ORG);
+        let manager = self.access.allows(self.world, access_scope, MANAGE_ORG);
         if space.is_some_and(|space| space.suspended) && !manager {
             return Err(CcError::space_suspended());
         }
@@ -81,7 +81,7 @@ impl RequestContext<'_> {
     /// most of them.
     pub(crate) fn require_flag(&self, name: &str) -> Result<(), CcError> {
         let flag = self.world.named::<FeatureFlag>(name);
-        if flag.is_some_and(FeatureFlag::spares_admins) && self.access.is_everything() {
+        if flag.is_some_and(FeatureFlag::allows_admins) && self.access.is_everything() {
             return Ok(());
         }
         self.require_flag_of_all(name)
@@ -100,10 +100,10 @@ impl RequestContext<'_> {
     }
 
     /// Refuses callers who may not carry out the operation in a place.
-    pub(crate) fn authorize(&self, home: Home) -> Result<(), CcError> {
+    pub(crate) fn authorize(&self, access_scope: AccessScope) -> Result<(), CcError> {
         match self.allowed {
             Allowed::Anyone => Ok(()),
-            Allowed::Holders(roles) => self.require(roles, home),
+            Allowed::Holders(roles) => self.require(roles, access_scope),
         }
     }
 
@@ -117,7 +117,7 @@ impl RequestContext<'_> {
     /// The error is 404 if the caller does not see the row, else 403.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Result<&R, CcError> {
         let row: &R = self.row_of(self.capture(name))?;
-        self.authorize(row.home(self.world))?;
+        self.authorize(row.access_scope(self.world))?;
         Ok(row)
     }
 
@@ -142,7 +142,7 @@ impl RequestContext<'_> {
     ) -> Result<&R, CcError> {
         let row: Option<&R> = guid.and_then(|guid| self.visible(guid));
         let row = row.ok_or_else(|| CcError::unprocessable(missing))?;
-        self.authorize(row.home(self.world))?;
+        self.authorize(row.access_scope(self.world))?;
         Ok(row)
     }
 
@@ -155,12 +155,12 @@ impl RequestContext<'_> {
     ) -> Result<&R, CcError> {
         let row: Option<&R> = guid.and_then(|guid| self.visible(guid));
         let allowed = |row: &&R| {
-            let home = row.home(self.world);
-            self.access.allows(self.world, home, MANAGE_APPS)
+            let access_scope = row.access_scope(self.world);
+            self.access.allows(self.world, access_scope, MANAGE_APPS)
         };
         let row = row.filter(allowed);
         let row = row.ok_or_else(|| CcError::unprocessable(missing))?;
-        self.require(MANAGE_APPS, row.home(self.world))?;
+        self.require(MANAGE_APPS, row.access_scope(self.world))?;
         Ok(row)
     }
 
@@ -202,8 +202,8 @@ impl RequestContext<'_> {
     /// may not read them.
     pub(crate) fn view_of<R: Row>(&self, row: &R) -> View<'_> {
         let mut view = self.view();
-        let home = row.home(self.world);
-        if !self.access.allows(self.world, home, READ_SECRETS) {
+        let access_scope = row.access_scope(self.world);
+        if !self.access.allows(self.world, access_scope, READ_SECRETS) {
             view.hidden = Some(HIDDEN);
         }
         view
@@ -255,7 +255,7 @@ impl RequestContext<'_> {
         present: impl FnOnce(&R, &View<'_>) -> Value,
     ) -> Result<Response, CcError> {
         self.world
-            .touch(guid, |row: &mut R| row.base_mut().metadata.apply(patch));
+            .update_row(guid, |row: &mut R| row.base_mut().metadata.apply(patch));
         self.ok(guid, present)
     }
 
@@ -420,7 +420,7 @@ impl<'w> View<'w> {
         spaces: impl IntoIterator<Item = Guid>,
     ) -> impl Iterator<Item = Guid> {
         let spaces = spaces.into_iter();
-        spaces.filter(|space| self.access.sees(self.world, Home::Space(*space)))
+        spaces.filter(|space| self.access.sees(self.world, AccessScope::Space(*space)))
     }
 
     /// Those of the organizations that the caller sees.
@@ -429,7 +429,7 @@ impl<'w> View<'w> {
         orgs: impl IntoIterator<Item = Guid>,
     ) -> impl Iterator<Item = Guid> {
         let orgs = orgs.into_iter();
-        orgs.filter(|org| self.access.sees(self.world, Home::Org(*org)))
+        orgs.filter(|org| self.access.sees(self.world, AccessScope::Org(*org)))
     }
 
     /// The resources to which those of a list belong, without duplicates, oldest

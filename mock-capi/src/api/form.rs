@@ -46,9 +46,9 @@ enum Content {
 
 /// Where bits are hashed and written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Worker {
+pub(crate) enum HashingThread {
     /// On the thread that reads the form.
-    Inline,
+    Current,
     /// On another thread, while this one handles other requests.
     Pool,
 }
@@ -100,7 +100,7 @@ impl Form {
     pub(crate) async fn read<S, E>(
         content_type: &str,
         body: S,
-        worker: Worker,
+        worker: HashingThread,
     ) -> Result<Self, FormError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send,
@@ -130,7 +130,7 @@ impl Form {
         const PIECE: usize = 64 * 1024;
         let pieces = body.chunks(PIECE).map(Bytes::copy_from_slice);
         let pieces = stream::iter(pieces.map(Ok::<_, io::Error>));
-        let mut reading = pin!(Self::read(content_type, pieces, Worker::Inline));
+        let mut reading = pin!(Self::read(content_type, pieces, HashingThread::Current));
         // The future never waits.
         let mut context = Context::from_waker(Waker::noop());
         loop {
@@ -162,7 +162,7 @@ impl From<io::Error> for PartError {
     }
 }
 
-async fn read_part(mut field: Field<'_>, worker: Worker) -> Result<Part, PartError> {
+async fn read_part(mut field: Field<'_>, worker: HashingThread) -> Result<Part, PartError> {
     let name = field.name().ok_or(PartError::Malformed)?.to_owned();
     let file_name = field.file_name().map(str::to_owned);
     let content = if name == TEXT_FIELD {
@@ -188,7 +188,7 @@ async fn read_text(field: &mut Field<'_>) -> Result<Vec<u8>, PartError> {
     Ok(text)
 }
 
-async fn read_bits(field: &mut Field<'_>, worker: Worker) -> Result<Bits, PartError> {
+async fn read_bits(field: &mut Field<'_>, worker: HashingThread) -> Result<Bits, PartError> {
     let mut writer = BitsWriter::new();
     let mut batch = Vec::new();
     let mut is_whole = false;
@@ -211,13 +211,13 @@ async fn read_bits(field: &mut Field<'_>, worker: Worker) -> Result<Bits, PartEr
     Ok(worker.run(move || writer.finish()).await?)
 }
 
-impl Worker {
+impl HashingThread {
     async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         match self {
-            Self::Inline => work(),
+            Self::Current => work(),
             Self::Pool => tokio::task::spawn_blocking(work)
                 .await
                 .map_err(io::Error::other)?,

@@ -8,7 +8,8 @@ use http::HeaderMap;
 use url::Url;
 
 use super::{
-    Action, AppFault, AppRequest, Instance, Outcome, Reply, ReplyBody, RequestBody, Scene, go,
+    Action, AppFault, AppRequest, DataPlaneContext, Instance, Outcome, Reply, ReplyBody,
+    RequestBody, go,
 };
 use crate::world::{HostLookup, InstanceAddress, ROUTER, is_usual};
 
@@ -108,7 +109,7 @@ fn wrong_escape(text: &str) -> Option<&str> {
     })
 }
 
-impl<'s> Scene<'s> {
+impl<'s> DataPlaneContext<'s> {
     /// The response of a proxy to a request to fetch `http://{destination}`.
     pub(super) fn fetch(&mut self, proxy: &Instance<'s>, destination: &str) -> Outcome {
         let mut url = format!("http://{destination}");

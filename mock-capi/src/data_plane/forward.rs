@@ -7,7 +7,9 @@ use http::header::{
 };
 use url::Url;
 
-use super::{Action, AppRequest, Instance, Outcome, Reply, RequestBody, Scene, go, router};
+use super::{
+    Action, AppRequest, DataPlaneContext, Instance, Outcome, Reply, RequestBody, go, router,
+};
 use crate::world::InstanceAddress;
 
 /// The header with the IDs of the mocks that forwarded a request.
@@ -55,7 +57,7 @@ pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name) || OTHERS.contains(&name.as_str())
 }
 
-impl Scene<'_> {
+impl DataPlaneContext<'_> {
     /// Forwards a request for an instance to the server at a URL.
     pub(super) fn forward(
         &mut self,
@@ -114,7 +116,7 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
     all
 }
 
-impl super::Plane {
+impl super::DataPlane {
     /// Whether this mock has forwarded a request that it receives again.
     pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
         let forwarders = headers.get_all(FORWARDED_BY).iter();

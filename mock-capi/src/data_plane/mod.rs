@@ -81,7 +81,7 @@ pub(crate) struct Outcome {
 #[derive(Debug)]
 pub(crate) enum Action {
     Reply(Reply),
-    /// The server reads the beginning of the body and calls [`Scene::answer`] again.
+    /// The server reads the beginning of the body and calls [`DataPlaneContext::answer`] again.
     ReadBody,
     /// The server reads the body and responds with its length.
     CountBody,
@@ -129,7 +129,7 @@ pub(crate) trait AppFaults: fmt::Debug {
 
 /// The state of the data plane besides the world.
 #[derive(Debug)]
-pub(crate) struct Plane {
+pub(crate) struct DataPlane {
     settings: settings::Settings,
     /// The number of requests per route, for the round robin among its instances.
     turns: HashMap<Guid, usize>,
@@ -147,7 +147,7 @@ pub(crate) struct Plane {
 /// dropped.
 const REMEMBERED: usize = 1000;
 
-impl Plane {
+impl DataPlane {
     pub(crate) fn new(random: Random) -> Self {
         let mut guids = GuidSource::new(random);
         Self {
@@ -203,18 +203,18 @@ impl Plane {
 
 /// The state that a request for an app is answered from.
 #[derive(Debug)]
-pub(crate) struct Scene<'s> {
+pub(crate) struct DataPlaneContext<'s> {
     pub(crate) world: &'s World,
-    pub(crate) plane: &'s mut Plane,
+    pub(crate) plane: &'s mut DataPlane,
     pub(crate) faults: &'s mut dyn AppFaults,
     /// The length of the current chain of connections.
     depth: u32,
 }
 
-impl<'s> Scene<'s> {
+impl<'s> DataPlaneContext<'s> {
     pub(crate) fn new(
         world: &'s World,
-        plane: &'s mut Plane,
+        plane: &'s mut DataPlane,
         faults: &'s mut dyn AppFaults,
     ) -> Self {
         Self {

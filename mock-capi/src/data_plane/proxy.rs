@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    Action, AppRequest, Instance, Outcome, PORT, Reply, ReplyBody, RequestBody, Scene, go,
+    Action, AppRequest, DataPlaneContext, Instance, Outcome, PORT, Reply, ReplyBody, RequestBody,
+    go,
 };
 
 const MOST_LATENCIES: usize = 10_000;
@@ -28,7 +29,7 @@ pub(super) fn counted(bytes: u64) -> Reply {
     go::text(format!("{bytes} bytes received and read"))
 }
 
-impl<'s> Scene<'s> {
+impl<'s> DataPlaneContext<'s> {
     pub(super) fn serve_proxy(
         &mut self,
         instance: &Instance<'s>,
@@ -81,7 +82,7 @@ impl<'s> Scene<'s> {
     }
 }
 
-impl super::Plane {
+impl super::DataPlane {
     /// Records the latency of a request that a proxy sent.
     pub(crate) fn record_latency(
         &mut self,

@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::behaviour::Behaviour;
 use super::presence::Presence;
 use super::tick::Registration;
-use super::{AppFault, AppRequest, Instance, PORT, READ_BODY, Reply, RequestBody, Scene, go};
+use super::{
+    AppFault, AppRequest, DataPlaneContext, Instance, PORT, READ_BODY, Reply, RequestBody, go,
+};
 use crate::world::clock::Timestamp;
 use crate::world::{App, EndedInstances, Guid, HostLookup, InstanceAddress, without_port};
 
@@ -26,14 +28,14 @@ const MOST_TTL: i64 = 86_400;
 /// The requests of clients that an instance of the registry remembers.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    registered: BTreeMap<String, Registered>,
+    registered: BTreeMap<String, StoredRegistration>,
     /// The time of the deregistration by ID.
     removed: HashMap<String, Timestamp>,
 }
 
 /// A registration.
 #[derive(Clone, Debug)]
-struct Registered {
+struct StoredRegistration {
     said: NewRegistration,
     id: String,
     renewed: Timestamp,
@@ -61,7 +63,7 @@ struct Endpoint {
 
 /// A registration as it is listed.
 #[derive(Serialize)]
-struct Listed<'r> {
+struct ListedRegistration<'r> {
     id: &'r str,
     service_name: &'r str,
     endpoint: &'r Endpoint,
@@ -74,7 +76,7 @@ struct Listed<'r> {
     last_heartbeat: String,
 }
 
-impl Registered {
+impl StoredRegistration {
     fn new(mut said: NewRegistration, now: Timestamp) -> Self {
         said.ttl = match said.ttl {
             0 => DEFAULT_TTL,
@@ -112,8 +114,8 @@ impl Registered {
         now.since(self.renewed) > Duration::from_secs(ttl)
     }
 
-    fn present(&self) -> Listed<'_> {
-        Listed {
+    fn present(&self) -> ListedRegistration<'_> {
+        ListedRegistration {
             id: &self.id,
             service_name: &self.said.service_name,
             endpoint: &self.said.endpoint,
@@ -126,7 +128,7 @@ impl Registered {
     }
 }
 
-impl<'s> Scene<'s> {
+impl<'s> DataPlaneContext<'s> {
     pub(super) fn serve_registry(
         &mut self,
         instance: &Instance<'s>,
@@ -157,7 +159,7 @@ impl<'s> Scene<'s> {
             }
             ("GET", INSTANCES, _) => {
                 let all = self.registered(instance, request);
-                let listed: Vec<_> = all.iter().map(Registered::present).collect();
+                let listed: Vec<_> = all.iter().map(StoredRegistration::present).collect();
                 go::json(200, &BTreeMap::from([("instances", listed)]))
             }
             ("POST", INSTANCES, _) => self.register(instance, request),
@@ -171,7 +173,11 @@ impl<'s> Scene<'s> {
     }
 
     /// The current registrations, ordered by name and address.
-    fn registered(&mut self, instance: &Instance<'s>, request: &AppRequest<'_>) -> Vec<Registered> {
+    fn registered(
+        &mut self,
+        instance: &Instance<'s>,
+        request: &AppRequest<'_>,
+    ) -> Vec<StoredRegistration> {
         let now = self.now();
         let mut all = self.ticks(instance, request);
         all.extend(self.departed_ticks(instance));
@@ -193,7 +199,11 @@ impl<'s> Scene<'s> {
     }
 
     /// The registrations of running ticks.
-    fn ticks(&mut self, registry: &Instance<'s>, request: &AppRequest<'_>) -> Vec<Registered> {
+    fn ticks(
+        &mut self,
+        registry: &Instance<'s>,
+        request: &AppRequest<'_>,
+    ) -> Vec<StoredRegistration> {
         let (world, now) = (self.world, self.now());
         let Some(presence) = self.presence(registry) else {
             return Vec::new();
@@ -245,7 +255,7 @@ impl<'s> Scene<'s> {
         presence: &Presence,
         request: &AppRequest<'_>,
         now: Timestamp,
-    ) -> Option<Registered> {
+    ) -> Option<StoredRegistration> {
         let since = self.world.running_since(process, index)?;
         let address = self.world.address_of(process, index)?;
         let renewed = presence.last_registration(since, ttl, now)?;
@@ -255,11 +265,13 @@ impl<'s> Scene<'s> {
         if unregistered.is_some() {
             return None;
         }
-        Some(Registered::of_tick(&app.name, address, ttl, renewed))
+        Some(StoredRegistration::of_tick(
+            &app.name, address, ttl, renewed,
+        ))
     }
 
     /// The registrations of ticks that stopped less than their TTL ago.
-    fn departed_ticks(&self, registry: &Instance<'s>) -> Vec<Registered> {
+    fn departed_ticks(&self, registry: &Instance<'s>) -> Vec<StoredRegistration> {
         let (world, now) = (self.world, self.now());
         let Some(presence) = self.presence(registry) else {
             return Vec::new();
@@ -297,7 +309,8 @@ impl<'s> Scene<'s> {
             }
             let addresses = (0..departure.count).map(|count| departure.address.plus(count));
             all.extend(
-                addresses.map(|address| Registered::of_tick(name, address, ttl, departure.at)),
+                addresses
+                    .map(|address| StoredRegistration::of_tick(name, address, ttl, departure.at)),
             );
         }
         all
@@ -352,7 +365,7 @@ impl<'s> Scene<'s> {
             let text = "service_name, endpoint.type and endpoint.value are required";
             return failure(400, text);
         }
-        let registered = Registered::new(said, self.now());
+        let registered = StoredRegistration::new(said, self.now());
         let scheme = request.headers.get("x-forwarded-proto");
         let scheme = scheme.and_then(|scheme| scheme.to_str().ok());
         let scheme = scheme.unwrap_or(request.scheme);
@@ -487,7 +500,7 @@ mod tests {
             assert_eq!(read(body.as_bytes()).unwrap_err(), error, "{body}");
         }
         let said = read(br#"{"service_name": "a", "endpoint": {"type": "tcp", "value": "b"}, "ttl": 3, "tags": null} x"#);
-        let registered = Registered::new(said.unwrap(), Clock::new().now());
+        let registered = StoredRegistration::new(said.unwrap(), Clock::new().now());
         assert_eq!(
             (registered.said.ttl, registered.said.status.as_str()),
             (10, "UP")

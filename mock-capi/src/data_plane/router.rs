@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::{Action, AppFault, AppRequest, Instance, Outcome, PORT, Reply, Scene};
+use super::{Action, AppFault, AppRequest, DataPlaneContext, Instance, Outcome, PORT, Reply};
 use crate::world::{HostLookup, InstanceState, Process, ROUTER, Route, Row, without_port};
 
 /// The header that selects an instance.
@@ -11,7 +11,7 @@ const APP_INSTANCE: &str = "x-cf-app-instance";
 
 const NO_CACHE: &str = "no-cache, no-store";
 
-impl<'s> Scene<'s> {
+impl<'s> DataPlaneContext<'s> {
     /// Answers a request to the router; `None` if no domain of the world has its host.
     pub(super) fn route(&mut self, request: &AppRequest<'_>) -> Option<Outcome> {
         let world = self.world;

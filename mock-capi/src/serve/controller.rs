@@ -49,19 +49,19 @@ impl CloudController {
     /// Answers a request. Links lead to the URL that the client used.
     pub(crate) fn answer(&self, request: &Request<'_>) -> Answer {
         let answer = self.core.answer(request);
-        self.core.run_errands();
+        self.core.run_broker_tasks();
         answer
     }
 
     /// Starts the pending requests to service brokers.
-    pub(crate) fn run_errands(&self) {
-        self.core.run_errands();
+    pub(crate) fn run_broker_tasks(&self) {
+        self.core.run_broker_tasks();
     }
 
     /// The response to a request that needs the response of a service broker first.
     pub(crate) async fn read(&self, path: &str, request: BrokerRequest) -> Response {
-        let reply = match self.core.courier() {
-            Some(courier) => courier.ask(request).await,
+        let reply = match self.core.dispatcher() {
+            Some(dispatcher) => dispatcher.ask(request).await,
             None => None,
         };
         response_of(path, reply)
@@ -71,8 +71,8 @@ impl CloudController {
     /// asynchronously. The broker must not depend on the blocked thread.
     pub(crate) fn read_blocking(&self, path: &str, request: BrokerRequest) -> Response {
         let is_own = request.url.starts_with(&format!("{}/", self.core.base()));
-        let reply = match self.core.courier() {
-            Some(courier) if !is_own => courier.ask_blocking(request),
+        let reply = match self.core.dispatcher() {
+            Some(dispatcher) if !is_own => dispatcher.ask_blocking(request),
             _ => None,
         };
         response_of(path, reply)

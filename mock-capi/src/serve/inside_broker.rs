@@ -56,14 +56,14 @@ impl BrokerSpec {
 
 /// A running broker. Dropping it closes its socket.
 #[derive(Debug)]
-pub(crate) struct InsideBroker {
+pub(crate) struct EmbeddedBroker {
     pub(crate) spec: BrokerSpec,
     address: SocketAddr,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl InsideBroker {
+impl EmbeddedBroker {
     pub(crate) fn start(spec: BrokerSpec) -> io::Result<Self> {
         let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
@@ -99,7 +99,7 @@ impl InsideBroker {
     }
 }
 
-impl Drop for InsideBroker {
+impl Drop for EmbeddedBroker {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {

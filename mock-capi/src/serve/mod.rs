@@ -7,7 +7,7 @@ pub(crate) mod builder;
 mod control;
 pub(crate) mod controller;
 pub(crate) mod core;
-mod courier;
+mod dispatcher;
 pub(crate) mod faults;
 pub(crate) mod front;
 mod hosts;

@@ -10,7 +10,7 @@ use crate::world::settings::{Dialect, RateLimit};
 
 /// A caller whose requests are counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Counted {
+pub(crate) enum RateLimitedCaller {
     User(String),
     Address(String),
 }
@@ -20,7 +20,7 @@ const MANY: usize = 10_000;
 
 /// The requests of each caller in the current period.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimiter(HashMap<Counted, Window>);
+pub(crate) struct RateLimiter(HashMap<RateLimitedCaller, Window>);
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
@@ -34,7 +34,7 @@ pub(crate) struct Allowance {
     limit: RateLimit,
     window: Window,
     now: Timestamp,
-    caller: Counted,
+    caller: RateLimitedCaller,
 }
 
 /// Whether requests to a path count. Requests to the root and the login do not.
@@ -44,7 +44,12 @@ pub(crate) fn counts(path: &str) -> bool {
 
 impl RateLimiter {
     /// Counts a request.
-    pub(crate) fn count(&mut self, limit: RateLimit, caller: Counted, now: Timestamp) -> Allowance {
+    pub(crate) fn count(
+        &mut self,
+        limit: RateLimit,
+        caller: RateLimitedCaller,
+        now: Timestamp,
+    ) -> Allowance {
         let fresh = Window {
             count: 0,
             ends: now.plus(limit.window),
@@ -73,10 +78,10 @@ impl Allowance {
             return None;
         }
         let error = match self.caller {
-            Counted::User(_) => {
+            RateLimitedCaller::User(_) => {
                 CcError::new(429, 10013, "CF-RateLimitExceeded", "Rate Limit Exceeded")
             }
-            Counted::Address(_) => CcError::new(
+            RateLimitedCaller::Address(_) => CcError::new(
                 429,
                 10014,
                 "CF-IPBasedRateLimitExceeded",

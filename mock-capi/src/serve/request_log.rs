@@ -149,7 +149,7 @@ impl RequestLog {
 
 impl LoggedRequest {
     /// The request without headers and body.
-    pub(crate) fn in_short(&self) -> Self {
+    pub(crate) fn without_content(&self) -> Self {
         Self {
             content: None,
             ..self.clone()
@@ -244,7 +244,7 @@ pub(crate) struct Verification {
 
 /// The result of a verification.
 #[derive(Debug, Serialize)]
-pub(crate) struct Verified {
+pub(crate) struct VerificationResult {
     pub(crate) met: bool,
     count: usize,
     /// The number of dropped requests, which might have matched too.
@@ -267,7 +267,7 @@ impl Verification {
     }
 
     /// Without a count, at least one request is expected.
-    pub(crate) fn check(&self, log: &RequestLog) -> Verified {
+    pub(crate) fn check(&self, log: &RequestLog) -> VerificationResult {
         /// The maximum number of near misses.
         const SHOWN: usize = 10;
         let filter = &self.request;
@@ -280,7 +280,7 @@ impl Verification {
         let is_near = |it: &&LoggedRequest| filter.criteria() > 1 && filter.misses(it) == 1;
         let near = log.requests.iter().rev().filter(is_near);
         let near = near.take(if met { 0 } else { SHOWN });
-        Verified {
+        VerificationResult {
             met,
             count,
             forgotten: log.forgotten,

@@ -131,7 +131,7 @@ impl AppSeed<'_> {
     #[must_use = "a seeded app is stopped until `started` is called"]
     pub fn env(self, name: &str, value: &str) -> Self {
         self.fake.change(|world| {
-            world.touch(self.guid, |app: &mut App| {
+            world.update_row(self.guid, |app: &mut App| {
                 app.environment.insert(name.into(), value.into());
             });
         });

@@ -192,7 +192,7 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
     if text.trim_ascii().is_empty() {
         return Err(invalid("the file is empty".into()));
     }
-    let head: Head = read_object(&text).map_err(invalid)?;
+    let head: StateHeader = read_object(&text).map_err(invalid)?;
     if let Some(found) = head.mock_capi_state.filter(|format| *format != FORMAT) {
         let path = path.to_owned();
         return Err(StateError::Format { path, found });
@@ -209,7 +209,7 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
 
 /// What states of all versions have. All else may differ.
 #[derive(Deserialize)]
-struct Head {
+struct StateHeader {
     mock_capi_state: Option<u32>,
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn snapshot(
 
 /// Reads the output of [`snapshot`].
 pub(crate) fn from_snapshot(json: &[u8], dialect: Dialect) -> Result<LoadedState, String> {
-    let Head { mock_capi_state } = read_object(json)?;
+    let StateHeader { mock_capi_state } = read_object(json)?;
     let format = mock_capi_state.ok_or(
         "it is not a snapshot, which begins with 'mock_capi_state': send what \
          GET /_mock/snapshot returned",

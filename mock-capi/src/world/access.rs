@@ -66,12 +66,12 @@ pub(crate) const MANAGE_APPS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter
 
 /// The place that a row belongs to: roles there decide who may access the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Home {
-    Everywhere,
+pub(crate) enum AccessScope {
+    Global,
     Org(Guid),
     Space(Guid),
     /// The place was deleted.
-    Nowhere,
+    Deleted,
 }
 
 /// The permissions of the caller of a request.
@@ -80,12 +80,12 @@ pub(crate) enum Access {
     /// The permissions of an administrator.
     Everything,
     /// The permissions of roles.
-    Held(Arc<Held>),
+    HeldRoles(Arc<HeldRoles>),
 }
 
 /// The roles of a user by organization and space.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldRoles {
     user: Guid,
     by_place: HashMap<Guid, Roles>,
 }
@@ -96,14 +96,14 @@ impl Access {
     }
 
     /// Whether the caller has one of the roles in a place.
-    pub(crate) fn allows(&self, world: &World, home: Home, roles: Roles) -> bool {
-        let Self::Held(held) = self else {
+    pub(crate) fn allows(&self, world: &World, access_scope: AccessScope, roles: Roles) -> bool {
+        let Self::HeldRoles(held) = self else {
             return true;
         };
-        match home {
-            Home::Everywhere | Home::Nowhere => false,
-            Home::Org(org) => held.at(org).meets(roles),
-            Home::Space(space) => {
+        match access_scope {
+            AccessScope::Global | AccessScope::Deleted => false,
+            AccessScope::Org(org) => held.at(org).meets(roles),
+            AccessScope::Space(space) => {
                 let org = world.spaces.get(space).map(|space| space.org);
                 let in_org = org.map_or(ADMINS, |org| held.at(org));
                 held.at(space).and(in_org).meets(roles)
@@ -112,11 +112,13 @@ impl Access {
     }
 
     /// Whether the caller sees rows of this place.
-    pub(crate) fn sees(&self, world: &World, home: Home) -> bool {
-        match home {
-            Home::Everywhere => true,
-            Home::Org(_) => self.allows(world, home, READ_ORG),
-            Home::Space(_) | Home::Nowhere => self.allows(world, home, READ_SPACE),
+    pub(crate) fn sees(&self, world: &World, access_scope: AccessScope) -> bool {
+        match access_scope {
+            AccessScope::Global => true,
+            AccessScope::Org(_) => self.allows(world, access_scope, READ_ORG),
+            AccessScope::Space(_) | AccessScope::Deleted => {
+                self.allows(world, access_scope, READ_SPACE)
+            }
         }
     }
 
@@ -144,7 +146,7 @@ impl Access {
     fn places(&self, roles: Roles) -> impl Iterator<Item = Guid> {
         let held = match self {
             Self::Everything => None,
-            Self::Held(held) => Some(held.by_place.iter()),
+            Self::HeldRoles(held) => Some(held.by_place.iter()),
         };
         let held = held.into_iter().flatten();
         held.filter(move |(_, held)| held.meets(roles))
@@ -170,7 +172,7 @@ impl Access {
 
     /// Whether the caller sees the domains that an organization owns or shares.
     pub(crate) fn sees_domains_of(&self, world: &World, org: Guid) -> bool {
-        self.allows(world, Home::Org(org), READ_DOMAINS)
+        self.allows(world, AccessScope::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)
     }
 
@@ -178,7 +180,7 @@ impl Access {
     /// shares.
     pub(crate) fn sees_v2_domains_of(&self, world: &World, org: Guid) -> bool {
         const MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
-        self.allows(world, Home::Org(org), READ_DOMAINS)
+        self.allows(world, AccessScope::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, MEMBERS)
     }
 
@@ -186,14 +188,14 @@ impl Access {
     pub(crate) fn is_of(&self, user: Guid) -> bool {
         match self {
             Self::Everything => true,
-            Self::Held(held) => held.user == user,
+            Self::HeldRoles(held) => held.user == user,
         }
     }
 
     /// Whether the caller is that user, or sees an organization of which they are a
     /// member.
     pub(crate) fn sees_user(&self, world: &World, user: &User) -> bool {
-        let Self::Held(held) = self else {
+        let Self::HeldRoles(held) = self else {
             return true;
         };
         let of_user = world.roles_of(user.base.guid);
@@ -202,7 +204,7 @@ impl Access {
     }
 }
 
-impl Held {
+impl HeldRoles {
     fn at(&self, place: Guid) -> Roles {
         self.by_place.get(&place).copied().unwrap_or_default()
     }
@@ -216,13 +218,13 @@ impl World {
             let held = by_place.entry(role.space.unwrap_or(role.org)).or_default();
             *held = held.and(Roles::of(&[role.kind]));
         }
-        Access::Held(Arc::new(Held { user, by_place }))
+        Access::HeldRoles(Arc::new(HeldRoles { user, by_place }))
     }
 
     /// The place of an app's rows.
-    pub(crate) fn home_of_app(&self, app: Guid) -> Home {
+    pub(crate) fn access_scope_of_app(&self, app: Guid) -> AccessScope {
         let app = self.apps.get(app);
-        app.map_or(Home::Nowhere, |app| Home::Space(app.space))
+        app.map_or(AccessScope::Deleted, |app| AccessScope::Space(app.space))
     }
 
     /// Whether the caller has one of the roles in any of the spaces with this key.
@@ -234,7 +236,7 @@ impl World {
         roles: Roles,
     ) -> bool {
         let spaces = self.spaces.select(&Selection::by(field, guid));
-        let mut homes = spaces.iter().map(|space| Home::Space(space.guid()));
-        homes.any(|home| access.allows(self, home, roles))
+        let mut scopes = spaces.iter().map(|space| AccessScope::Space(space.guid()));
+        scopes.any(|access_scope| access.allows(self, access_scope, roles))
     }
 }

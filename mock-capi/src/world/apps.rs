@@ -108,7 +108,7 @@ impl World {
     /// Makes a staged droplet the app's current one, and adds missing processes for
     /// its types.
     pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
-        self.touch(app, |app: &mut App| app.droplet = Some(droplet));
+        self.update_row(app, |app: &mut App| app.droplet = Some(droplet));
         let data = json!({"request": {"droplet_guid": droplet}});
         self.record(app, "audit.app.droplet.mapped", data);
         let droplet = self.droplets.get(droplet);
@@ -187,7 +187,7 @@ impl World {
         for task in self.tasks.guids_newest_first(&of_app) {
             self.tasks.update(task, |task| task.space = space);
         }
-        self.touch(guid, |app: &mut App| app.space = space);
+        self.update_row(guid, |app: &mut App| app.space = space);
     }
 
     pub(crate) fn stop_app(&mut self, guid: Guid) {
@@ -199,7 +199,7 @@ impl World {
                 process.starts.clear();
             });
         }
-        self.silence_instances(guid);
+        self.drop_future_lines(guid);
     }
 
     /// Starts those processes of an app that are stopped.
@@ -216,7 +216,7 @@ impl World {
     }
 
     fn set_started(&mut self, app: Guid, started: bool) {
-        self.touch(app, |app: &mut App| app.started = started);
+        self.update_row(app, |app: &mut App| app.started = started);
     }
 
     pub(super) fn begin(&mut self, process: Guid, crashing: bool) {

@@ -149,7 +149,7 @@ pub(crate) struct Work {
 
 /// A request that is sent to a broker after the current request is answered.
 #[derive(Clone, Debug)]
-pub(crate) enum Errand {
+pub(crate) enum BrokerTask {
     /// Continue a job.
     ContinueJob(Guid),
     /// Remove an instance that the broker of a plan may have created although the
@@ -185,7 +185,7 @@ impl World {
         };
         let job = self.schedule(operation.into(), Some(of), None, None);
         self.jobs.update(job, |job| job.work = Some(Box::new(work)));
-        self.errands.push(Errand::ContinueJob(job));
+        self.broker_tasks.push(BrokerTask::ContinueJob(job));
         job
     }
 
@@ -219,26 +219,28 @@ impl World {
         steps.collect()
     }
 
-    /// Adds an errand that belongs to no job.
-    pub(crate) fn ask_for(&mut self, errand: Errand) {
-        self.errands.push(errand);
+    /// Adds a task that belongs to no job.
+    pub(crate) fn ask_for(&mut self, task: BrokerTask) {
+        self.broker_tasks.push(task);
     }
 
-    /// Takes the errand for whose parameters the client of the latest request waits.
-    pub(crate) fn take_read(&mut self) -> Option<Errand> {
-        let is_read = |errand: &Errand| matches!(errand, Errand::ReadParameters { .. });
-        self.errands.pop_if(|errand| is_read(errand))
+    /// Takes the task for whose parameters the client of the latest request waits.
+    pub(crate) fn take_read(&mut self) -> Option<BrokerTask> {
+        let is_read = |task: &BrokerTask| matches!(task, BrokerTask::ReadParameters { .. });
+        self.broker_tasks.pop_if(|task| is_read(task))
     }
 
-    /// Takes the errands that were added since the last call.
-    pub(crate) fn take_errands(&mut self) -> Vec<Errand> {
-        std::mem::take(&mut self.errands)
+    /// Takes the tasks that were added since the last call.
+    pub(crate) fn take_broker_tasks(&mut self) -> Vec<BrokerTask> {
+        std::mem::take(&mut self.broker_tasks)
     }
 
     /// Continues all jobs of a world that was loaded.
     pub(super) fn resume_work(&mut self) {
         let jobs = self.jobs.iter().filter(|job| job.work.is_some());
-        self.errands = jobs.map(|job| Errand::ContinueJob(job.guid())).collect();
+        self.broker_tasks = jobs
+            .map(|job| BrokerTask::ContinueJob(job.guid()))
+            .collect();
     }
 
     pub(crate) fn step_of(&self, job: Guid) -> Option<&Step> {
@@ -309,7 +311,7 @@ impl World {
     }
 
     pub(crate) fn set_instance_operation(&mut self, instance: Guid, operation: Operation) {
-        self.touch(instance, |instance: &mut ServiceInstance| {
+        self.update_row(instance, |instance: &mut ServiceInstance| {
             if let Some(managed) = &mut instance.managed {
                 managed.operation = operation;
             }
@@ -325,10 +327,12 @@ impl World {
 
     pub(crate) fn set_binding_operation(&mut self, binding: BindingRef, operation: Operation) {
         match binding {
-            BindingRef::Credential(guid) => self.touch(guid, |binding: &mut ServiceBinding| {
-                binding.operation = Some(operation);
-            }),
-            BindingRef::Route(guid) => self.touch(guid, |binding: &mut RouteBinding| {
+            BindingRef::Credential(guid) => {
+                self.update_row(guid, |binding: &mut ServiceBinding| {
+                    binding.operation = Some(operation);
+                })
+            }
+            BindingRef::Route(guid) => self.update_row(guid, |binding: &mut RouteBinding| {
                 binding.operation = Some(operation);
             }),
         }

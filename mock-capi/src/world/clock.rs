@@ -107,11 +107,11 @@ pub(crate) mod exact {
 pub(crate) struct Clock {
     epoch_millis: u64,
     started: Instant,
-    hands: Mutex<Hands>,
+    hands: Mutex<ClockState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Hands {
+struct ClockState {
     advanced_millis: u64,
     /// How long the clock was stopped.
     lost_millis: u64,
@@ -130,7 +130,7 @@ impl Clock {
         Self {
             epoch_millis: millis(since_epoch),
             started: Instant::now(),
-            hands: Mutex::new(Hands::default()),
+            hands: Mutex::new(ClockState::default()),
         }
     }
 
@@ -167,17 +167,17 @@ impl Clock {
 
     /// Resets the clock to the time of this machine, running.
     pub(crate) fn reset(&self) {
-        *self.hands() = Hands::default();
+        *self.hands() = ClockState::default();
     }
 
-    fn running(&self, hands: Hands) -> Timestamp {
+    fn running(&self, hands: ClockState) -> Timestamp {
         let running = Timestamp(self.epoch_millis)
             .plus(self.started.elapsed())
             .plus(Duration::from_millis(hands.advanced_millis));
         Timestamp(running.0.saturating_sub(hands.lost_millis)).min(Self::LAST)
     }
 
-    fn hands(&self) -> MutexGuard<'_, Hands> {
+    fn hands(&self) -> MutexGuard<'_, ClockState> {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

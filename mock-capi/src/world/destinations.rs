@@ -78,7 +78,7 @@ impl World {
             self.check_protocol(guid, existing, destination)?;
         }
         let mut mapped = Vec::new();
-        self.touch(guid, |route: &mut Route| {
+        self.update_row(guid, |route: &mut Route| {
             for destination in new {
                 if !route
                     .destinations
@@ -134,7 +134,7 @@ impl World {
     /// Replaces the destinations of a route.
     pub(crate) fn put_destinations(&mut self, guid: Guid, new: Vec<Destination>) {
         let before = self.destinations_of(guid);
-        self.touch(guid, |route: &mut Route| {
+        self.update_row(guid, |route: &mut Route| {
             let old = std::mem::take(&mut route.destinations);
             for destination in new {
                 // Destinations that stay the same keep their GUIDs.

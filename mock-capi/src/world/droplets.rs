@@ -77,7 +77,7 @@ impl World {
         };
         let candidates = droplets.iter().filter(can_expire).rev().skip(KEPT);
         for guid in candidates.map(|droplet| droplet.guid()).collect::<Vec<_>>() {
-            self.touch(guid, |droplet: &mut Droplet| droplet.expired = true);
+            self.update_row(guid, |droplet: &mut Droplet| droplet.expired = true);
         }
     }
 
@@ -92,7 +92,7 @@ impl World {
         };
         let candidates = packages.iter().filter(can_expire).rev().skip(KEPT);
         for guid in candidates.map(|package| package.guid()).collect::<Vec<_>>() {
-            self.touch(guid, |package: &mut Package| package.expired = true);
+            self.update_row(guid, |package: &mut Package| package.expired = true);
         }
     }
 

@@ -11,7 +11,7 @@ impl World {
         if variables.is_empty() {
             return;
         }
-        self.touch(app, |app: &mut App| {
+        self.update_row(app, |app: &mut App| {
             merge_environment(&mut app.environment, variables);
         });
     }

@@ -8,7 +8,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::model::CowStr;
-use super::{Access, Base, Destination, Field, Guid, Home, Key, Roles, Row, Selection, World};
+use super::{
+    Access, AccessScope, Base, Destination, Field, Guid, Key, Roles, Row, Selection, World,
+};
 use crate::world::access::{AUDIT_ORG, READ_EVENTS};
 use crate::world::clock::Timestamp;
 use crate::world::ruby;
@@ -413,8 +415,9 @@ impl Row for Event {
     const IS_IN_ADVANCE: bool = true;
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        let org = self.org.map_or(Home::Nowhere, Home::Org);
-        access.allows(world, self.home(world), READ_EVENTS) || access.allows(world, org, AUDIT_ORG)
+        let org = self.org.map_or(AccessScope::Deleted, AccessScope::Org);
+        access.allows(world, self.access_scope(world), READ_EVENTS)
+            || access.allows(world, org, AUDIT_ORG)
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -429,8 +432,8 @@ impl Row for Event {
         keys
     }
 
-    fn home(&self, _world: &World) -> Home {
-        self.space.map_or(Home::Nowhere, Home::Space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        self.space.map_or(AccessScope::Deleted, AccessScope::Space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {

@@ -181,7 +181,7 @@ impl World {
     }
 
     /// Removes the future lines of instances that are stopped.
-    pub(super) fn silence_instances(&mut self, app: Guid) {
+    pub(super) fn drop_future_lines(&mut self, app: Guid) {
         let now = self.now.plus(Duration::from_millis(1)).unix_nanos();
         if let Some(lines) = self.logs.get_mut(&app) {
             let pending = |line: &LogLine| {

@@ -4,7 +4,7 @@ use crate::world::access::READ_BROKERS;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::access::{Access, Home, SPACE_MEMBERS};
+use super::access::{Access, AccessScope, SPACE_MEMBERS};
 use super::{Base, Field, Guid, Key, Row, Selection, World};
 
 /// A registered service broker.
@@ -158,11 +158,11 @@ impl World {
     pub(super) fn sees_plan(&self, access: &Access, plan: &ServicePlan) -> bool {
         let mut orgs = plan.orgs.iter();
         plan.public
-            || orgs.any(|org| access.sees(self, Home::Org(*org)))
+            || orgs.any(|org| access.sees(self, AccessScope::Org(*org)))
             || self.broker_of(plan).is_some_and(|broker| {
-                broker
-                    .space
-                    .is_some_and(|space| access.allows(self, Home::Space(space), SPACE_MEMBERS))
+                broker.space.is_some_and(|space| {
+                    access.allows(self, AccessScope::Space(space), SPACE_MEMBERS)
+                })
             })
     }
 
@@ -241,7 +241,7 @@ impl World {
             if self.plans_of(offering).is_empty() {
                 self.remove_offering(offering);
             } else {
-                self.touch(offering, |it: &mut ServiceOffering| it.available = false);
+                self.update_row(offering, |it: &mut ServiceOffering| it.available = false);
             }
         }
         inactive.sort();
@@ -264,7 +264,7 @@ impl World {
             .collect();
         for (plan, plan_name) in plans {
             if self.has_instances_of_plan(plan) {
-                self.touch(plan, |plan: &mut ServicePlan| plan.available = false);
+                self.update_row(plan, |plan: &mut ServicePlan| plan.available = false);
                 inactive.push((name.clone(), plan_name));
             } else {
                 self.remove_plan(plan);
@@ -285,7 +285,7 @@ impl World {
                 .get(guid)
                 .is_some_and(|it| it.catalog == catalog && it.available == available);
             if !same {
-                self.touch(guid, |offering: &mut ServiceOffering| {
+                self.update_row(guid, |offering: &mut ServiceOffering| {
                     offering.catalog = catalog;
                     offering.available = available;
                 });
@@ -310,7 +310,7 @@ impl World {
         let mut known = known.filter(|(_, it, _)| it.id == catalog.id);
         if let Some((guid, current, available)) = known.next() {
             if *current != catalog || !available {
-                self.touch(guid, |plan: &mut ServicePlan| {
+                self.update_row(guid, |plan: &mut ServicePlan| {
                     plan.catalog = catalog;
                     plan.available = true;
                 });
@@ -347,7 +347,7 @@ impl World {
         let known = self.named::<ServiceBroker>(name).map(Row::guid);
         let guid = match known {
             Some(guid) => {
-                self.touch(guid, |broker: &mut ServiceBroker| broker.url = url);
+                self.update_row(guid, |broker: &mut ServiceBroker| broker.url = url);
                 guid
             }
             None => {
@@ -419,12 +419,12 @@ impl Row for ServiceBroker {
         &self.name
     }
 
-    fn home(&self, _world: &World) -> Home {
-        self.space.map_or(Home::Nowhere, Home::Space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        self.space.map_or(AccessScope::Deleted, AccessScope::Space)
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.allows(world, self.home(world), READ_BROKERS)
+        access.allows(world, self.access_scope(world), READ_BROKERS)
     }
 }
 
@@ -440,9 +440,9 @@ impl Row for ServiceOffering {
         &self.catalog.name
     }
 
-    fn home(&self, world: &World) -> Home {
+    fn access_scope(&self, world: &World) -> AccessScope {
         let broker = world.service_brokers.get(self.broker);
-        broker.map_or(Home::Nowhere, |broker| broker.home(world))
+        broker.map_or(AccessScope::Deleted, |broker| broker.access_scope(world))
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
@@ -463,9 +463,9 @@ impl Row for ServicePlan {
         &self.catalog.name
     }
 
-    fn home(&self, world: &World) -> Home {
+    fn access_scope(&self, world: &World) -> AccessScope {
         let broker = world.broker_of(self);
-        broker.map_or(Home::Nowhere, |broker| broker.home(world))
+        broker.map_or(AccessScope::Deleted, |broker| broker.access_scope(world))
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {

@@ -63,14 +63,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{
-    ADMINS, Access, DOWNLOAD_DROPLETS, Home, MANAGE_APPS, MANAGE_ORG, READ_ROUTES, READ_SECRETS,
-    READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
+    ADMINS, Access, AccessScope, DOWNLOAD_DROPLETS, MANAGE_APPS, MANAGE_ORG, READ_ROUTES,
+    READ_SECRETS, READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
 };
 pub(crate) use apps::{DEFAULT_DISK_MB, InstanceState, MAX_APP_DISK_MB};
 pub(crate) use bits::{Bits, BitsWriter};
 use blobs::Blobs;
 pub(crate) use broker_work::{
-    BindingRef, BrokerChange, Errand, InstanceChange, Operation, OperationState, Step,
+    BindingRef, BrokerChange, BrokerTask, InstanceChange, Operation, OperationState, Step,
 };
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
@@ -128,7 +128,7 @@ const KEPT_JOBS: usize = 10_000;
 
 /// How many old resources were dropped because of limits.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Forgotten {
+pub(crate) struct DroppedCounts {
     jobs: u64,
     /// Audit events and usage events.
     events: u64,
@@ -158,7 +158,7 @@ with_resources! { declare_world
     pub(crate) struct World {
         /// What is still to be asked of brokers.
         #[serde(skip)]
-        errands: Vec<Errand>,
+        broker_tasks: Vec<BrokerTask>,
         pub(crate) network_policies: NetworkPolicies,
         #[serde(skip)]
         overlay: Overlay,
@@ -172,7 +172,7 @@ with_resources! { declare_world
         #[serde(skip)]
         kept_events: usize,
         #[serde(skip)]
-        pub(crate) forgotten: Forgotten,
+        pub(crate) forgotten: DroppedCounts,
         /// The actor of the current request.
         #[serde(skip)]
         actor: Arc<Actor>,
@@ -210,14 +210,14 @@ impl World {
     ) -> Self {
         let random = guids.split();
         let mut world = with_resources! { empty_world
-            errands: Vec::new(),
+            broker_tasks: Vec::new(),
             network_policies: NetworkPolicies::default(),
             overlay: Overlay::default(),
             departures: VecDeque::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
             kept_events: settings.keep_events,
-            forgotten: Forgotten::default(),
+            forgotten: DroppedCounts::default(),
             actor: Arc::default(),
             applies_manifest: false,
             now,
@@ -340,7 +340,7 @@ impl World {
     }
 
     /// Changes a row, if it exists, and sets `updated_at`.
-    pub(crate) fn touch<R: Row>(&mut self, guid: Guid, change: impl FnOnce(&mut R)) {
+    pub(crate) fn update_row<R: Row>(&mut self, guid: Guid, change: impl FnOnce(&mut R)) {
         let now = self.now;
         R::table_mut(self).update(guid, |row| {
             change(row);

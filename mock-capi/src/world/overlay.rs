@@ -344,7 +344,7 @@ impl World {
     }
 
     /// Records the departure of all instances of a process that is about to be removed.
-    pub(super) fn displace_instances(&mut self, guid: Guid) {
+    pub(super) fn record_departures(&mut self, guid: Guid) {
         let process = self.processes.get(guid);
         let placements = process.map(|process| process.placements.clone());
         for placement in placements.into_iter().flatten() {

@@ -47,7 +47,7 @@ impl World {
             self.record(app, "audit.app.package.upload", data);
         }
         let contents = self.unpack(bits, resources);
-        self.touch(guid, |package: &mut Package| {
+        self.update_row(guid, |package: &mut Package| {
             package.upload = Some(Upload {
                 sha256: contents.sha256,
                 files: contents.files,

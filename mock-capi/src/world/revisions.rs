@@ -5,24 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{App, Base, Feature, Field, Guid, Home, Key, Row, Selection, Sidecar, World};
+use super::{AccessScope, App, Base, Feature, Field, Guid, Key, Row, Selection, Sidecar, World};
 use crate::world::error::Error;
 
 /// What a revision records of its app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Deployed {
+pub(crate) struct RevisionContent {
     pub(crate) droplet: Guid,
     /// `None` if it was never set.
     pub(crate) environment: Option<Map<String, Value>>,
     /// The user's commands by type of process.
     pub(crate) commands: BTreeMap<String, Option<String>>,
     /// By name.
-    pub(crate) sidecars: BTreeMap<String, DeployedSidecar>,
+    pub(crate) sidecars: BTreeMap<String, RevisionSidecar>,
 }
 
 /// What a revision records of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DeployedSidecar {
+pub(crate) struct RevisionSidecar {
     pub(crate) command: String,
     pub(crate) memory_mb: Option<u32>,
     pub(crate) process_types: Vec<String>,
@@ -34,20 +34,20 @@ pub(crate) struct Revision {
     pub(crate) app: Guid,
     pub(crate) version: u32,
     pub(crate) description: String,
-    pub(crate) deployed: Deployed,
+    pub(crate) deployed: RevisionContent,
 }
 
 /// A rollback to a revision, and the description of the new revision.
 #[derive(Debug)]
 pub(super) struct Rollback {
     description: String,
-    pub(super) deployed: Deployed,
+    pub(super) deployed: RevisionContent,
 }
 
 /// The highest version, after which versions start again.
 const LAST_VERSION: u32 = 9999;
 
-impl Deployed {
+impl RevisionContent {
     /// The user's command for a type of process.
     pub(super) fn command(&self, kind: &str) -> Option<String> {
         self.commands.get(kind).cloned().flatten()
@@ -144,7 +144,7 @@ impl World {
             deployed,
         } = rollback;
         let environment = deployed.environment.clone();
-        self.touch(app, |app: &mut App| {
+        self.update_row(app, |app: &mut App| {
             app.has_environment = environment.is_some();
             app.environment = environment.unwrap_or_default();
         });
@@ -168,7 +168,7 @@ impl World {
         self.add_revision(app, description, deployed);
     }
 
-    fn add_revision(&mut self, app: Guid, description: String, deployed: Deployed) {
+    fn add_revision(&mut self, app: Guid, description: String, deployed: RevisionContent) {
         let latest = self.latest_revision(app).map(|latest| latest.version);
         let version = latest.map_or(1, |version| version % LAST_VERSION + 1);
         let revisions = self.revisions.select(&Selection::by(Field::App, app));
@@ -191,11 +191,11 @@ impl World {
     }
 
     /// What would be deployed of an app now; `None` without a droplet.
-    fn deployed_of(&self, guid: Guid) -> Option<Deployed> {
+    fn deployed_of(&self, guid: Guid) -> Option<RevisionContent> {
         let app = self.apps.get(guid)?;
         let processes = self.processes_of(guid).into_iter();
         let sidecars = self.sidecars_of(guid).into_iter();
-        Some(Deployed {
+        Some(RevisionContent {
             droplet: app.droplet?,
             environment: app.given_environment().cloned(),
             // The newest web process comes last.
@@ -203,13 +203,13 @@ impl World {
                 .map(|process| (process.kind.to_string(), process.command.clone()))
                 .collect(),
             sidecars: sidecars
-                .map(|sidecar| (sidecar.name.clone(), DeployedSidecar::of(sidecar)))
+                .map(|sidecar| (sidecar.name.clone(), RevisionSidecar::of(sidecar)))
                 .collect(),
         })
     }
 }
 
-impl DeployedSidecar {
+impl RevisionSidecar {
     fn of(sidecar: &Sidecar) -> Self {
         Self {
             command: sidecar.command.clone(),
@@ -224,7 +224,7 @@ impl Row for Revision {
         vec![Key::Guid(Field::App, self.app)]
     }
 
-    fn home(&self, world: &World) -> Home {
-        world.home_of_app(self.app)
+    fn access_scope(&self, world: &World) -> AccessScope {
+        world.access_scope_of_app(self.app)
     }
 }

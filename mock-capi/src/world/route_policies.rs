@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Base, Field, Guid, Home, Key, Row, World};
+use super::{AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A source whose requests a route accepts.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,8 +65,10 @@ impl Row for RoutePolicy {
         vec![Key::Guid(Field::Route, self.route)]
     }
 
-    fn home(&self, world: &World) -> Home {
+    fn access_scope(&self, world: &World) -> AccessScope {
         let route = world.routes.get(self.route);
-        route.map_or(Home::Nowhere, |route| Home::Space(route.space))
+        route.map_or(AccessScope::Deleted, |route| {
+            AccessScope::Space(route.space)
+        })
     }
 }

@@ -123,7 +123,7 @@ impl World {
         };
         if let Some(droplet) = self.stage(package, new) {
             let now = self.now();
-            self.touch(droplet, |droplet: &mut Droplet| {
+            self.update_row(droplet, |droplet: &mut Droplet| {
                 droplet.ready_at = now;
             });
             self.assign_droplet(app, droplet);
@@ -151,7 +151,7 @@ impl World {
 
     /// Starts an app, all of whose instances run at once.
     pub(crate) fn seed_started(&mut self, app: Guid) {
-        self.touch(app, |app: &mut App| app.started = true);
+        self.update_row(app, |app: &mut App| app.started = true);
         self.begin_all(app, false);
         let start = self.timings.longest_start();
         let processes: Vec<Guid> = self.processes_of(app).iter().map(|p| p.guid()).collect();
@@ -187,7 +187,7 @@ impl World {
             })?,
         };
         let (guid, now) = (self.next_guid(), self.now());
-        self.touch(route, |route: &mut Route| {
+        self.update_row(route, |route: &mut Route| {
             if route.destinations.iter().all(|known| known.app != app) {
                 route.destinations.push(Destination {
                     guid,
@@ -227,7 +227,7 @@ impl World {
     /// Binds a space to the security group of a name; `None` if it does not exist.
     pub(crate) fn seed_running_group(&mut self, space: Guid, name: &str) -> Option<()> {
         let group = self.named::<SecurityGroup>(name)?.guid();
-        self.touch(group, |group: &mut SecurityGroup| {
+        self.update_row(group, |group: &mut SecurityGroup| {
             if !group.running_spaces.contains(&space) {
                 group.running_spaces.push(space);
             }
@@ -237,10 +237,10 @@ impl World {
 
     /// Adds a user, who can log in if there is a password.
     pub(crate) fn seed_account(&mut self, name: &str, password: Option<&str>, admin: bool) -> Guid {
-        let guid = self.know_account(name, UAA_ORIGIN);
+        let guid = self.find_or_add_account(name, UAA_ORIGIN);
         self.set_admin(guid, admin);
         if let Some(password) = password {
-            self.touch(guid, |account: &mut Account| {
+            self.update_row(guid, |account: &mut Account| {
                 account.password = Some(password.to_owned());
             });
         }
@@ -255,7 +255,7 @@ impl World {
         org: Guid,
         space: Option<Guid>,
     ) {
-        let user = self.know_user(&account.to_string());
+        let user = self.find_or_add_user(&account.to_string());
         if space.is_some() {
             // Members of a space must be members of its organization.
             self.assign(RoleType::OrgUser, user, org, None);

@@ -82,7 +82,7 @@ impl World {
         self.check_bindable(new.instance, "Service plan does not allow bindings")?;
         let bindings = self.bindings_of(new.app).into_iter();
         let same = bindings.filter(|binding| binding.instance == new.instance);
-        let (failed, others): (Vec<_>, Vec<_>) = same.partition(|it| it.has_failed_to_be_made());
+        let (failed, others): (Vec<_>, Vec<_>) = same.partition(|it| it.has_failed_creation());
         let failed: Vec<Guid> = failed.iter().map(|binding| binding.guid()).collect();
         for binding in &others {
             check_beside(binding, &new)?;
@@ -373,7 +373,7 @@ fn check_beside(binding: &ServiceBinding, new: &NewBinding) -> Result<(), String
 }
 
 impl ServiceBinding {
-    fn has_failed_to_be_made(&self) -> bool {
+    fn has_failed_creation(&self) -> bool {
         let operation = self.operation.as_ref();
         operation.is_some_and(|operation| operation.is("create", OperationState::Failed))
     }

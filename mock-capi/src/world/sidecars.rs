@@ -49,7 +49,7 @@ impl World {
             return Ok(());
         };
         self.check_sidecar(sidecar.app, Some(sidecar), &new)?;
-        self.touch(guid, |sidecar: &mut Sidecar| {
+        self.update_row(guid, |sidecar: &mut Sidecar| {
             if let Some(name) = new.name {
                 sidecar.name = name;
             }

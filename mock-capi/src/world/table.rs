@@ -10,7 +10,7 @@ use std::ops::Bound;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::World;
-use super::access::{Access, Home};
+use super::access::{Access, AccessScope};
 use super::guid::Guid;
 use super::registry::Registered;
 use super::sequences::{ByName, Sequence, Sequences};
@@ -106,13 +106,13 @@ pub(crate) trait Row: Registered {
     fn keys(&self) -> Vec<Key>;
 
     /// The place whose roles decide who may access the row.
-    fn home(&self, _world: &World) -> Home {
-        Home::Everywhere
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Global
     }
 
     /// Whether a caller sees the row.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.sees(world, self.home(world))
+        access.sees(world, self.access_scope(world))
     }
 
     /// Whether lists contain the row for a caller.
@@ -567,9 +567,9 @@ mod tests {
     use crate::world::random::Random;
 
     fn spaces(source: &mut GuidSource) -> (Table<Space>, Guid, Guid) {
-        let (home, away) = (source.next(), source.next());
+        let (access_scope, away) = (source.next(), source.next());
         let mut table = Table::default();
-        for (name, org) in [("Rex", home), ("Tom", away), ("tom", home)] {
+        for (name, org) in [("Rex", access_scope), ("Tom", away), ("tom", access_scope)] {
             let now = Clock::new().now();
             table.insert(Space {
                 base: Base {
@@ -586,7 +586,7 @@ mod tests {
                 quota: None,
             });
         }
-        (table, home, away)
+        (table, access_scope, away)
     }
 
     fn names<'t>(table: &'t Table<Space>, selection: &Selection) -> Vec<&'t str> {
@@ -600,24 +600,24 @@ mod tests {
 
     #[test]
     fn the_newest_rows_are_kept_with_their_indexes() {
-        let (mut table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let (mut table, access_scope, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let newest = table.iter().last().map(Row::guid).unwrap();
         assert_eq!(table.keep_newest(1, |_| false), 0);
         assert_eq!(table.keep_newest(1, |_| true), 2);
         assert_eq!(table.iter().map(Row::guid).collect::<Vec<_>>(), [newest]);
         let of = |org: Guid| table.select(&Selection::by(Field::Org, org)).len();
-        assert_eq!(of(home) + of(away), 1);
+        assert_eq!(of(access_scope) + of(away), 1);
     }
 
     #[test]
     fn rows_are_at_hand_in_the_order_of_their_names() {
-        let (mut table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let (mut table, access_scope, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let ordered = |table: &Table<Space>, descending| {
             let rows = table.ordered(Some("name"), descending).unwrap();
             rows.map(|space| space.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(ordered(&table, false), ["Rex", "Tom", "tom"]);
-        let rex = table.select(&Selection::by(Field::Org, home))[0].guid();
+        let rex = table.select(&Selection::by(Field::Org, access_scope))[0].guid();
         table.update(rex, |space| space.name = "Zoe".into());
         assert_eq!(ordered(&table, true), ["Zoe", "tom", "Tom"]);
         table.remove(rex);
@@ -627,8 +627,8 @@ mod tests {
 
     #[test]
     fn rows_of_several_keys_are_merged() {
-        let (table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
-        let keys = [home, away].map(|org| Key::Guid(Field::Org, org));
+        let (table, access_scope, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let keys = [access_scope, away].map(|org| Key::Guid(Field::Org, org));
         let merged = |keys: &[Key], descending| {
             let now = Clock::new().now();
             let (count, rows) = table.in_order(Some(keys), None, descending, now).unwrap();
@@ -644,33 +644,39 @@ mod tests {
 
     #[test]
     fn rows_after_another_are_selected() {
-        let (table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let (table, access_scope, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let first = table.iter().next().map(Row::guid);
         let later = Selection::all().after(first);
         assert!(!later.is_all());
         assert_eq!(names(&table, &later), ["Tom", "tom"]);
-        assert_eq!(names(&table, &later.any_guid(Field::Org, [home])), ["tom"]);
+        assert_eq!(
+            names(&table, &later.any_guid(Field::Org, [access_scope])),
+            ["tom"]
+        );
     }
 
     #[test]
     fn filters_are_a_conjunction_in_insertion_order() {
-        let (table, home, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let (table, access_scope, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         assert_eq!(names(&table, &Selection::all()), ["Rex", "Tom", "tom"]);
         assert_eq!(names(&table, &toms()), ["Tom", "tom"]);
-        assert_eq!(names(&table, &toms().any_guid(Field::Org, [home])), ["tom"]);
+        assert_eq!(
+            names(&table, &toms().any_guid(Field::Org, [access_scope])),
+            ["tom"]
+        );
         assert!(names(&table, &Selection::all().any(vec![])).is_empty());
     }
 
     #[test]
     fn indexes_follow_updates_and_removals() {
-        let (mut table, home, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
-        let rex = table.select(&Selection::by(Field::Org, home))[0].guid();
+        let (mut table, access_scope, away) = spaces(&mut GuidSource::new(Random::from_seed(1)));
+        let rex = table.select(&Selection::by(Field::Org, access_scope))[0].guid();
         table.update(rex, |space| space.org = away);
         let away = Selection::by(Field::Org, away);
         assert_eq!(names(&table, &away), ["Rex", "Tom"]);
         assert!(table.remove(rex).is_some());
         assert!(table.remove(rex).is_none());
         assert_eq!(names(&table, &away), ["Tom"]);
-        assert_eq!(table.count(&Key::Guid(Field::Org, home)), 1);
+        assert_eq!(table.count(&Key::Guid(Field::Org, access_scope)), 1);
     }
 }

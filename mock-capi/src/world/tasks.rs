@@ -62,7 +62,7 @@ impl World {
     /// Cancels a task, which takes as long as a job.
     pub(crate) fn cancel_task(&mut self, guid: Guid) {
         let ready_at = self.ready_after(|timings| timings.job);
-        self.touch(guid, |task: &mut Task| {
+        self.update_row(guid, |task: &mut Task| {
             task.canceled = true;
             task.failure = Some("task was cancelled".into());
             task.ready_at = ready_at;

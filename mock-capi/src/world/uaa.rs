@@ -283,7 +283,7 @@ impl World {
     fn admit_client(&mut self, client: &settings::Client) {
         if let Some(known) = self.client(&client.id) {
             let guid = known.guid();
-            self.touch(guid, |known: &mut Client| {
+            self.update_row(guid, |known: &mut Client| {
                 known.secret = Some(client.secret.clone());
             });
             return;
@@ -310,7 +310,7 @@ impl World {
     fn set_password(&mut self, user: Guid, password: &str) {
         let known = self.accounts.get(user);
         if known.is_some_and(|known| known.password.as_deref() != Some(password)) {
-            self.touch(user, |account: &mut Account| {
+            self.update_row(user, |account: &mut Account| {
                 account.password = Some(password.to_owned());
             });
         }
@@ -351,7 +351,7 @@ impl World {
 
     /// The GUID of a user by name and origin; the user is added if UAA does not know
     /// them.
-    pub(crate) fn know_account(&mut self, name: &str, origin: &str) -> Guid {
+    pub(crate) fn find_or_add_account(&mut self, name: &str, origin: &str) -> Guid {
         let registered = self.register(NewAccount {
             name: name.into(),
             password: None,

@@ -84,7 +84,7 @@ impl World {
     }
 
     pub(super) fn remove_process(&mut self, guid: Guid) {
-        self.displace_instances(guid);
+        self.record_departures(guid);
         if let Some(process) = self.processes.remove(guid) {
             self.account(process.space, Usage::of_process(&process), Usage::default());
             self.record_removal(&process);
@@ -234,7 +234,7 @@ impl World {
     }
 
     /// A space and its organization, if they have quotas.
-    fn owners(&self, space: Guid) -> (Option<Owner<'_>>, Option<Owner<'_>>) {
+    fn owners(&self, space: Guid) -> (Option<QuotaOwner<'_>>, Option<QuotaOwner<'_>>) {
         let own = self.spaces.get(space).and_then(|space| {
             let limits = &self.space_quotas.get(space.quota?)?.limits;
             Some(self.owner("space", &space.name, space.guid(), &[space.guid()], limits))
@@ -259,9 +259,9 @@ impl World {
         guid: Guid,
         spaces: &[Guid],
         limits: &'w Limits,
-    ) -> Owner<'w> {
+    ) -> QuotaOwner<'w> {
         let of_processes = self.usage.get(&guid).copied().unwrap_or_default();
-        let mut owner = Owner {
+        let mut owner = QuotaOwner {
             kind,
             name,
             limits,
@@ -288,7 +288,7 @@ impl World {
 
 /// The usage and the limits of a space or an organization with a quota.
 #[derive(Debug)]
-struct Owner<'w> {
+struct QuotaOwner<'w> {
     kind: &'static str,
     name: &'w str,
     limits: &'w Limits,
@@ -297,7 +297,7 @@ struct Owner<'w> {
     tasks: i64,
 }
 
-impl Owner<'_> {
+impl QuotaOwner<'_> {
     fn check_log_rate(&self, requested: i64, violations: &mut Violations) {
         let Self { kind, name, .. } = self;
         if self.limits.log_rate.is_none() {
@@ -327,17 +327,21 @@ struct SizeChange {
 }
 
 impl SizeChange {
-    fn check(&self, own: Option<&Owner<'_>>, of_org: Option<&Owner<'_>>) -> Result<(), Error> {
+    fn check(
+        &self,
+        own: Option<&QuotaOwner<'_>>,
+        of_org: Option<&QuotaOwner<'_>>,
+    ) -> Result<(), Error> {
         let mut violations = Violations::default();
         let after = Usage::of(self.scale);
-        let memory = |owner: &Owner<'_>| {
+        let memory = |owner: &QuotaOwner<'_>| {
             let proposed = owner.used.minus(self.before).plus(after);
             exceeds(owner.limits.total_memory, proposed.memory_mb)
         };
-        let process_memory = |owner: &Owner<'_>| {
+        let process_memory = |owner: &QuotaOwner<'_>| {
             exceeds(owner.limits.process_memory, i64::from(self.scale.memory_mb))
         };
-        let instances = |owner: &Owner<'_>| {
+        let instances = |owner: &QuotaOwner<'_>| {
             let proposed = owner.used.minus(self.before).plus(after);
             exceeds(owner.limits.instances, proposed.instances)
         };

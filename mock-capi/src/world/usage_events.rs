@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::model::CowStr;
 use super::{
-    Base, Build, Guid, Home, Key, Lifecycle, Process, Row, Scale, ServiceInstance, Task, World,
+    AccessScope, Base, Build, Guid, Key, Lifecycle, Process, Row, Scale, ServiceInstance, Task,
+    World,
 };
 use crate::world::clock::Timestamp;
 
@@ -291,8 +292,8 @@ impl Row for AppUsageEvent {
         Vec::new()
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Nowhere
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Deleted
     }
 }
 
@@ -301,7 +302,7 @@ impl Row for ServiceUsageEvent {
         Vec::new()
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Nowhere
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Deleted
     }
 }

@@ -22,7 +22,7 @@ impl World {
 
     /// The user with a GUID, who is added if the Cloud Controller does not know
     /// them.
-    pub(crate) fn know_user(&mut self, id: &str) -> Guid {
+    pub(crate) fn find_or_add_user(&mut self, id: &str) -> Guid {
         match self.find_user(id) {
             Some(user) => user.base.guid,
             None => self.add_user(id, MetadataPatch::default()),
@@ -31,7 +31,7 @@ impl World {
 
     /// The user who logged in, who is added if the Cloud Controller does not know
     /// them.
-    pub(crate) fn know_caller(&mut self, id: &str) -> Guid {
+    pub(crate) fn find_or_add_caller(&mut self, id: &str) -> Guid {
         if let Some(user) = self.find_user(id) {
             return user.base.guid;
         }

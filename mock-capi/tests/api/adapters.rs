@@ -8,12 +8,12 @@ use mock_capi::{Adapter, Fault, MockCapi, MockCapiBuilder, Scope, StartError};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Session, http, new_app, new_package, send};
+use crate::common::{HttpResponse, Session, http, new_app, new_package, send};
 
 /// A response without the parts that differ between runs: the port, and times.
 fn comparable<A: Adapter>(
     cf: &Session<A>,
-    answer: &Answer,
+    answer: &HttpResponse,
 ) -> (u16, Vec<(String, String)>, String) {
     let address = cf.mock.address().to_string();
     let without_port = |text: &str| text.replace(&address, "mock");
@@ -33,7 +33,7 @@ fn comparable<A: Adapter>(
 
 /// Requests of all kinds: reads, lists, changes, uploads, jobs, mistakes, another API,
 /// the mock's own endpoints.
-async fn walk<A: Adapter>(
+async fn send_all_kinds<A: Adapter>(
     builder: MockCapiBuilder<A>,
 ) -> Vec<(u16, Vec<(String, String)>, String)> {
     let cf = Session::start(builder.seed(7)).await;
@@ -84,8 +84,10 @@ async fn walk<A: Adapter>(
 
 #[tokio::test]
 async fn both_adapters_give_the_same_answers() {
-    let (wiremock, front) =
-        tokio::join!(walk(MockCapi::builder()), walk(MockCapi::builder().front()));
+    let (wiremock, front) = tokio::join!(
+        send_all_kinds(MockCapi::builder()),
+        send_all_kinds(MockCapi::builder().front())
+    );
     assert_eq!(wiremock.len(), front.len());
     for (wiremock, front) in wiremock.into_iter().zip(front) {
         assert_eq!(wiremock, front);
@@ -93,7 +95,7 @@ async fn both_adapters_give_the_same_answers() {
 }
 
 /// Faults that both adapters support.
-async fn spoil<A: Adapter>(builder: MockCapiBuilder<A>) {
+async fn check_faults<A: Adapter>(builder: MockCapiBuilder<A>) {
     let cf = Session::start(builder).await;
     let create = |name: &str| {
         let request = cf.request(Method::POST, "/v3/organizations");
@@ -121,8 +123,8 @@ async fn spoil<A: Adapter>(builder: MockCapiBuilder<A>) {
 #[tokio::test]
 async fn both_adapters_apply_the_same_faults() {
     tokio::join!(
-        spoil(MockCapi::builder()),
-        spoil(MockCapi::builder().front())
+        check_faults(MockCapi::builder()),
+        check_faults(MockCapi::builder().front())
     );
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session, new_app, new_package, send};
+use crate::common::{HttpResponse, Session, new_app, new_package, send};
 use mock_capi::MockCapi;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -154,7 +154,7 @@ async fn stacks_are_created_and_deleted() {
     );
 }
 
-async fn upload_buildpack(cf: &Session, path: &str, bits: &'static [u8]) -> Answer {
+async fn upload_buildpack(cf: &Session, path: &str, bits: &'static [u8]) -> HttpResponse {
     let form = Form::new().part("bits", Part::bytes(bits).file_name("mine.zip"));
     send(
         cf.request(Method::POST, &format!("{path}/upload"))

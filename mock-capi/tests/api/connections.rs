@@ -20,7 +20,7 @@ fn create<A: Adapter>(cf: &Session<A>, name: &str) -> reqwest::RequestBuilder {
     cf.request(Method::POST, "/v3/organizations").json(&body)
 }
 
-async fn put(cf: &Session, endpoint: &str, body: &Value) -> crate::common::Answer {
+async fn put(cf: &Session, endpoint: &str, body: &Value) -> crate::common::HttpResponse {
     let url = format!("{}/_mock/{endpoint}", cf.mock.uri());
     send(cf.http.put(url).json(body)).await
 }
@@ -162,8 +162,7 @@ async fn faults_are_set_over_http_and_count_their_events() {
         wrong.error(),
         (
             1004,
-            "Bad request: faults: fault 0: answer, and only answer, needs a 'status'"
-                .into()
+            "Bad request: faults: fault 0: answer, and only answer, needs a 'status'".into()
         )
     );
     // A refused change has no effect.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session};
+use crate::common::{HttpResponse, Session};
 use mock_capi::{Fault, MockCapi};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ async fn running_app(instances: u32) -> (Session, String, String) {
     (cf, app, droplet)
 }
 
-async fn deploy(cf: &Session, app: &str, more: Value) -> Answer {
+async fn deploy(cf: &Session, app: &str, more: Value) -> HttpResponse {
     let mut body = deployment(app);
     for (key, value) in more.as_object().unwrap() {
         body[key] = value.clone();

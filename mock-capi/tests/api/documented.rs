@@ -1,7 +1,7 @@
 //! The documented operations of 2017: documented requests get the documented responses,
 //! in the documented order.
 
-use crate::common::{Answer, Session, new_app, new_package};
+use crate::common::{HttpResponse, Session, new_app, new_package};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -18,15 +18,15 @@ macro_rules! fixture {
 
 /// Whether a response may have additional keys.
 #[derive(Clone, Copy, PartialEq)]
-enum Keys {
+enum KeyMatch {
     /// The document says that the response "returns" or "responds with" this.
-    Exactly,
+    Exact,
     /// The document says that the response is "json including" or "like" this.
-    Including,
+    Subset,
 }
 
 /// Compares key by key: every documented key exists and has a value of the same type.
-fn compare(at: &str, documented: &Value, actual: &Value, keys: Keys) {
+fn compare(at: &str, documented: &Value, actual: &Value, keys: KeyMatch) {
     match (documented, actual) {
         (Value::Object(documented), Value::Object(actual)) => {
             for (key, value) in documented {
@@ -39,7 +39,7 @@ fn compare(at: &str, documented: &Value, actual: &Value, keys: Keys) {
                 .filter(|key| !documented.contains_key(*key))
                 .collect();
             assert!(
-                keys == Keys::Including || extra.is_empty(),
+                keys == KeyMatch::Subset || extra.is_empty(),
                 "{at}: more than documented: {extra:?}"
             );
         }
@@ -57,7 +57,7 @@ fn compare(at: &str, documented: &Value, actual: &Value, keys: Keys) {
     }
 }
 
-fn check(answer: &Answer, status: StatusCode, documented: &Value, keys: Keys) -> Value {
+fn check(answer: &HttpResponse, status: StatusCode, documented: &Value, keys: KeyMatch) -> Value {
     assert_eq!(answer.status, status, "{answer:?}");
     compare("", documented, &answer.json(), keys);
     answer.json()
@@ -109,7 +109,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::OK,
         &fixture!("current-droplet.response"),
-        Keys::Exactly,
+        KeyMatch::Exact,
     );
     assert_eq!(json["data"]["guid"], json!(droplet));
 
@@ -118,7 +118,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::OK,
         &fixture!("app.response"),
-        Keys::Including,
+        KeyMatch::Subset,
     );
     let base = cf.mock.uri();
     assert_eq!(json["guid"], json!(prototype));
@@ -137,7 +137,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::CREATED,
         &fixture!("create-app.response"),
-        Keys::Including,
+        KeyMatch::Subset,
     );
     let documented = fixture!("create-app.response");
     for key in ["name", "state", "lifecycle"] {
@@ -159,7 +159,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::CREATED,
         &fixture!("copy-droplet.response"),
-        Keys::Including,
+        KeyMatch::Subset,
     );
     assert_eq!(json["state"], "COPYING");
     let copy = answer.guid();
@@ -171,7 +171,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::OK,
         &fixture!("current-droplet.response"),
-        Keys::Exactly,
+        KeyMatch::Exact,
     );
     assert_eq!(json["data"]["guid"], json!(copy));
 
@@ -186,7 +186,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::OK,
         &fixture!("shared-domains.response"),
-        Keys::Exactly,
+        KeyMatch::Exact,
     );
     assert_eq!(json["resources"][0]["entity"]["name"], "apps.mock.test");
     let domain = json["resources"][0]["metadata"]["guid"].as_str().unwrap();
@@ -202,7 +202,7 @@ async fn documented_operations_work_in_their_documented_order() {
         &answer,
         StatusCode::CREATED,
         &fixture!("create-route.response"),
-        Keys::Exactly,
+        KeyMatch::Exact,
     );
     let route = answer.v2_guid();
     assert_eq!(json["entity"]["host"], "synthetic-proxy");

@@ -11,7 +11,7 @@ use regex::Regex;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::{Answer, Session, plain, send};
+use crate::common::{HttpResponse, Session, plain, send};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -259,7 +259,7 @@ const CASES: &[(Asked, Expected)] = &[
 ];
 
 /// The addresses of the apps.
-struct Apps {
+struct AppUrls {
     /// The URL of each app, and the name in its requests.
     urls: Vec<(&'static str, String)>,
     tick: String,
@@ -267,8 +267,8 @@ struct Apps {
     closed: String,
 }
 
-impl Apps {
-    async fn ask(&self, (app, method, path, body): Asked) -> Answer {
+impl AppUrls {
+    async fn ask(&self, (app, method, path, body): Asked) -> HttpResponse {
         let (_, url) = self.urls.iter().find(|(name, _)| *name == app).unwrap();
         let path = path
             .replace("TICK", &self.tick)
@@ -302,7 +302,7 @@ impl Apps {
     }
 
     /// The body of a response without the parts that differ between runs.
-    fn comparable(&self, answer: &Answer) -> String {
+    fn comparable(&self, answer: &HttpResponse) -> String {
         if answer.header("content-type") == "application/octet-stream" {
             return format!("{} bytes", answer.header("content-length"));
         }
@@ -338,7 +338,7 @@ impl Apps {
 }
 
 /// The apps as simulated by mock-capi.
-async fn simulated() -> (Session<Front>, Apps) {
+async fn simulated() -> (Session<Front>, AppUrls) {
     let cf = Session::start(MockCapi::builder().front()).await;
     for name in ["registry", "tick-0", "proxy-0"] {
         let kind = name.split('-').next().unwrap();
@@ -366,7 +366,7 @@ async fn simulated() -> (Session<Front>, Apps) {
         ip.as_str().unwrap().to_owned()
     };
     let tick = ip("tick-0").await;
-    let apps = Apps {
+    let apps = AppUrls {
         urls: ["registry", "tick-0", "proxy-0"]
             .map(|name| (name, cf.mock.uri()))
             .to_vec(),
@@ -476,7 +476,7 @@ async fn the_programs_answer_like_the_simulated_apps() {
         ],
     );
     let proxy = Program::start(&build("proxy"), &[]);
-    let apps = Apps {
+    let apps = AppUrls {
         urls: [
             ("registry", &registry),
             ("tick-0", &tick),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session};
+use crate::common::{HttpResponse, Session};
 use mock_capi::{Fault, MockCapi};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const TIME: Duration = Duration::from_secs(60);
 
 /// The job in the `Location` of a response.
-async fn job_of(cf: &Session, answer: &Answer) -> Value {
+async fn job_of(cf: &Session, answer: &HttpResponse) -> Value {
     let location = answer.header("location");
     cf.get(location).await.json()
 }

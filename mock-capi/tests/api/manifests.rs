@@ -1,13 +1,13 @@
 //! Applies manifests to a space.
 
-use crate::common::{Answer, Session, names, new_route};
+use crate::common::{HttpResponse, Session, names, new_route};
 use std::time::Duration;
 
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
 /// The details of the errors in a response.
-fn details(answer: &Answer) -> Vec<String> {
+fn details(answer: &HttpResponse) -> Vec<String> {
     let json = answer.json();
     let errors = json["errors"]
         .as_array()

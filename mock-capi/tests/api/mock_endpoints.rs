@@ -5,9 +5,9 @@ use mock_capi::{Dialect, MockCapi, StartError};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::{Answer, Session, send};
+use crate::common::{HttpResponse, Session, send};
 
-async fn own(cf: &Session, method: Method, endpoint: &str, body: Value) -> Answer {
+async fn own(cf: &Session, method: Method, endpoint: &str, body: Value) -> HttpResponse {
     let url = format!("{}/_mock/{endpoint}", cf.mock.uri());
     let request = cf.http.request(method, url);
     let request = if body.is_null() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session};
+use crate::common::{HttpResponse, Session};
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn policy(source: &str, destination: &str, start: u32, end: u32) -> Value {
     })
 }
 
-async fn add(cf: &Session, policies: Value) -> Answer {
+async fn add(cf: &Session, policies: Value) -> HttpResponse {
     cf.post(POLICIES, json!({"policies": policies})).await
 }
 
@@ -32,7 +32,7 @@ async fn list(cf: &Session, query: &str) -> Value {
 }
 
 /// The text of an error.
-fn refusal(answer: &Answer) -> (u16, String) {
+fn refusal(answer: &HttpResponse) -> (u16, String) {
     let error = answer.json()["error"].clone();
     (answer.status.as_u16(), error.as_str().unwrap().to_owned())
 }

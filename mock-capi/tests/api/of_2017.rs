@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session, names, new_app, new_package};
+use crate::common::{HttpResponse, Session, names, new_app, new_package};
 use mock_capi::{Dialect, Fault, MockCapi};
 use serde_json::{Value, json};
 
 /// Code and description of a v2 error.
-fn v2_error(answer: &Answer) -> (u64, String) {
+fn v2_error(answer: &HttpResponse) -> (u64, String) {
     let json = answer.json();
     assert!(
         json["error_code"]

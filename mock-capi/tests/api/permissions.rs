@@ -72,7 +72,7 @@ impl Foundation {
         method: &Method,
         path: &str,
         body: &Value,
-    ) -> crate::common::Answer {
+    ) -> crate::common::HttpResponse {
         let url = format!("{}{path}", self.cf.mock.uri());
         let request = self.cf.http.request(method.clone(), url);
         let request = request.bearer_auth(&self.tokens[user]);
@@ -475,7 +475,7 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
         ("space_developer", &spaces[3]),
         ("space_auditor", &spaces[4]),
     ] {
-        give(&cf, "member", role, org, space).await;
+        assign_role(&cf, "member", role, org, space).await;
     }
     let domain = cf.default_domain(&spaces[0].0).await;
     for number in 0..4 {
@@ -570,7 +570,7 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
     let relation = format!("/v3/routes/{route}/relationships/shared_spaces");
     let shared = cf.post(&relation, json!({"data": [{"guid": spaces[5].1}]}));
     assert_eq!(shared.await.status, 200);
-    give(&cf, "member", "space_supporter", &spaces[5].0, &spaces[5].1).await;
+    assign_role(&cf, "member", "space_supporter", &spaces[5].0, &spaces[5].1).await;
     let after = compare(&cf, &users).await;
     assert!(before > 1000 && after > before, "{before} {after}");
     cf.log_in_as("member", "secret").await;
@@ -579,7 +579,7 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
     assert_eq!(apps["pagination"]["total_results"], 4 * 4);
 }
 
-async fn give(cf: &Session, user: &str, role: &str, org: &str, space: &str) {
+async fn assign_role(cf: &Session, user: &str, role: &str, org: &str, space: &str) {
     let mut relationships = json!({"user": {"data": {"username": user}}});
     let (place, guid) = match role.starts_with("space_") {
         true => ("space", space),

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-async fn yaml(cf: &Session, path: &str, body: &str) -> crate::common::Answer {
+async fn yaml(cf: &Session, path: &str, body: &str) -> crate::common::HttpResponse {
     let request = cf
         .request(Method::POST, path)
         .header("content-type", "application/x-yaml");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session, names, send};
+use crate::common::{HttpResponse, Session, names, send};
 use mock_capi::{Fault, MockCapi};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -110,7 +110,7 @@ async fn refused_tasks_have_the_cloud_controllers_messages() {
     }
 }
 
-async fn upload(cf: &Session, droplet: &str, name: &str, bits: &'static [u8]) -> Answer {
+async fn upload(cf: &Session, droplet: &str, name: &str, bits: &'static [u8]) -> HttpResponse {
     let form = Form::new().part("bits", Part::bytes(bits).file_name(name.to_owned()));
     let path = format!("/v3/droplets/{droplet}/upload");
     send(cf.request(Method::POST, &path).multipart(form)).await

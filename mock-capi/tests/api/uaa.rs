@@ -1,6 +1,6 @@
 //! Users of UAA: logins and management.
 
-use crate::common::{Answer, Session, send};
+use crate::common::{HttpResponse, Session, send};
 use mock_capi::MockCapi;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn new_user(name: &str, password: &str) -> Value {
     })
 }
 
-fn error(answer: &Answer) -> (u16, String) {
+fn error(answer: &HttpResponse) -> (u16, String) {
     let error = answer.json()["error"].as_str().unwrap().to_owned();
     (answer.status.as_u16(), error)
 }
@@ -131,7 +131,13 @@ async fn additional_users_are_not_administrators_and_survive_a_reset() {
 }
 
 /// Sends a change for a certain version of the resource.
-async fn change(cf: &Session, method: Method, path: &str, version: &str, body: Value) -> Answer {
+async fn change(
+    cf: &Session,
+    method: Method,
+    path: &str,
+    version: &str,
+    body: Value,
+) -> HttpResponse {
     let request = cf.request(method, path).header("If-Match", version);
     send(request.json(&body)).await
 }

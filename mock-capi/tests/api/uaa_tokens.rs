@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::common::{Answer, Session, http, plain, send};
+use crate::common::{HttpResponse, Session, http, plain, send};
 
 #[tokio::test]
 async fn tokens_can_be_verified_with_the_published_key() {
@@ -81,7 +81,7 @@ async fn tokens_stay_valid_when_a_snapshot_is_restored() {
 }
 
 /// The response to a token request with a client's own credentials.
-async fn ask_token(cf: &Session, client: (&str, &str), form: &[(&str, &str)]) -> Answer {
+async fn ask_token(cf: &Session, client: (&str, &str), form: &[(&str, &str)]) -> HttpResponse {
     let url = format!("{}/uaa/oauth/token", cf.mock.uri());
     let request = cf.http.post(url).basic_auth(client.0, Some(client.1));
     send(request.form(form)).await

@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Write};
 
-use crate::common::{Answer, Session, new_package, send};
+use crate::common::{HttpResponse, Session, new_package, send};
 use mock_capi::PackageFile;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -26,7 +26,12 @@ fn archive(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-async fn upload(cf: &Session, package: &str, bits: Option<Vec<u8>>, resources: Value) -> Answer {
+async fn upload(
+    cf: &Session,
+    package: &str,
+    bits: Option<Vec<u8>>,
+    resources: Value,
+) -> HttpResponse {
     let mut form = Form::new().text("resources", resources.to_string());
     if let Some(bits) = bits {
         form = form.part("bits", Part::bytes(bits).file_name("app.zip"));
@@ -35,7 +40,7 @@ async fn upload(cf: &Session, package: &str, bits: Option<Vec<u8>>, resources: V
     send(cf.request(Method::POST, &path).multipart(form)).await
 }
 
-async fn matched(cf: &Session, resources: Value) -> Answer {
+async fn matched(cf: &Session, resources: Value) -> HttpResponse {
     cf.post("/v3/resource_matches", json!({"resources": resources}))
         .await
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Answer, Session, send};
+use crate::common::{HttpResponse, Session, send};
 use mock_capi::{Fault, MockCapi};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const TIME: Duration = Duration::from_secs(60);
 
 /// Code and title of an error.
-fn error(answer: &Answer) -> (u64, String) {
+fn error(answer: &HttpResponse) -> (u64, String) {
     let json = answer.json();
     let title = json["error_code"].as_str().unwrap_or_default();
     (json["code"].as_u64().unwrap_or_default(), title.to_owned())
@@ -25,7 +25,7 @@ async fn create(cf: &Session, space: &str, more: Value) -> String {
     answer.v2_guid()
 }
 
-async fn upload(cf: &Session, app: &str, query: &str) -> Answer {
+async fn upload(cf: &Session, app: &str, query: &str) -> HttpResponse {
     let part = reqwest::multipart::Part::bytes(&b"bits"[..]).file_name("application.zip");
     let form = reqwest::multipart::Form::new()
         .text("resources", "[]")
@@ -34,7 +34,7 @@ async fn upload(cf: &Session, app: &str, query: &str) -> Answer {
     send(cf.request(Method::PUT, &path).multipart(form)).await
 }
 
-async fn set(cf: &Session, app: &str, body: Value) -> Answer {
+async fn set(cf: &Session, app: &str, body: Value) -> HttpResponse {
     cf.put(&format!("/v2/apps/{app}"), body).await
 }
 
@@ -42,7 +42,7 @@ async fn entity(cf: &Session, app: &str) -> Value {
     cf.get(&format!("/v2/apps/{app}")).await.json()["entity"].take()
 }
 
-async fn instances(cf: &Session, app: &str) -> Answer {
+async fn instances(cf: &Session, app: &str) -> HttpResponse {
     cf.get(&format!("/v2/apps/{app}/instances")).await
 }
 

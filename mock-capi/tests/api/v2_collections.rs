@@ -1,13 +1,13 @@
 //! The common behaviour of all v2 collections: relations, filters, order, pages,
 //! permissions and messages.
 
-use crate::common::{Answer, Session};
+use crate::common::{HttpResponse, Session};
 use mock_capi::MockCapi;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 /// Code and description of a v2 error.
-fn v2_error(answer: &Answer) -> (u64, String) {
+fn v2_error(answer: &HttpResponse) -> (u64, String) {
     let json = answer.json();
     (
         json["code"].as_u64().unwrap_or_default(),

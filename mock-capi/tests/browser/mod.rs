@@ -134,7 +134,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// The innermost element of a kind below `#id` with a text, when it is visible.
-    pub(crate) async fn see(
+    pub(crate) async fn wait_for_text(
         &self,
         id: &str,
         kind: &str,
@@ -158,15 +158,20 @@ impl Page {
     }
 
     /// Whether no element of a kind below `#id` has a text now.
-    pub(crate) async fn lacks(&self, id: &str, kind: &str, text: &str) -> WebDriverResult<bool> {
+    pub(crate) async fn has_none(&self, id: &str, kind: &str, text: &str) -> WebDriverResult<bool> {
         let path = format!("//*[@id='{id}']//{kind}[contains(., {text:?})]");
         Ok(self.driver.find_all(By::XPath(path)).await?.is_empty())
     }
 
     /// Waits until no element of a kind below `#id` has a text.
-    pub(crate) async fn lose(&self, id: &str, kind: &str, text: &str) -> WebDriverResult<()> {
+    pub(crate) async fn wait_until_gone(
+        &self,
+        id: &str,
+        kind: &str,
+        text: &str,
+    ) -> WebDriverResult<()> {
         let lost = async {
-            while !self.lacks(id, kind, text).await? {
+            while !self.has_none(id, kind, text).await? {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(())

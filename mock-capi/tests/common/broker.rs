@@ -13,26 +13,26 @@ use mock_capi::wiremock::matchers::any;
 use mock_capi::wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 use serde_json::{Value, json};
 
-use super::{Answer, Session};
+use super::{HttpResponse, Session};
 
 /// A response for requests with a method and a part of the path.
-struct Scripted {
+struct ScriptedResponse {
     method: &'static str,
     part: &'static str,
     answer: ResponseTemplate,
 }
 
 #[derive(Clone, Default)]
-struct Desk(Arc<Mutex<State>>);
+struct BrokerResponder(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     catalog: Value,
-    scripted: Vec<Scripted>,
+    scripted: Vec<ScriptedResponse>,
     kept: HashMap<String, Value>,
 }
 
-impl Respond for Desk {
+impl Respond for BrokerResponder {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let mut state = self.0.lock().unwrap();
         let (method, path) = (request.method.as_str(), request.url.path().to_owned());
@@ -79,7 +79,7 @@ impl Respond for Desk {
 /// routes.
 pub(crate) struct Broker {
     server: MockServer,
-    desk: Desk,
+    desk: BrokerResponder,
 }
 
 pub(crate) fn plan(id: &str, name: &str) -> Value {
@@ -126,7 +126,7 @@ pub(crate) fn catalog() -> Value {
 impl Broker {
     pub(crate) async fn start() -> Self {
         let server = MockServer::start().await;
-        let desk = Desk::default();
+        let desk = BrokerResponder::default();
         desk.0.lock().unwrap().catalog = catalog();
         Mock::given(any())
             .respond_with(desk.clone())
@@ -165,7 +165,7 @@ impl Broker {
         answer: ResponseTemplate,
     ) {
         let mut state = self.desk.0.lock().unwrap();
-        state.scripted.push(Scripted {
+        state.scripted.push(ScriptedResponse {
             method,
             part,
             answer,
@@ -210,7 +210,7 @@ fn guids(list: &Value) -> Vec<String> {
 }
 
 /// The job of a response after it has ended.
-pub(crate) async fn finish<A: Adapter>(cf: &Session<A>, answer: &Answer) -> Value {
+pub(crate) async fn finish<A: Adapter>(cf: &Session<A>, answer: &HttpResponse) -> Value {
     assert_eq!(answer.status, 202, "{answer:?}");
     let location = answer.header("location").to_owned();
     let path = location.strip_prefix(&cf.mock.uri()).unwrap().to_owned();

@@ -30,13 +30,13 @@ pub(crate) fn plain() -> reqwest::ClientBuilder {
 
 /// A response with its body.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) text: String,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
@@ -97,7 +97,7 @@ impl<A: Adapter> Session<A> {
         session
     }
 
-    pub(crate) async fn log_in(&self, user: &str, password: &str) -> Answer {
+    pub(crate) async fn log_in(&self, user: &str, password: &str) -> HttpResponse {
         self.token(&[
             ("grant_type", "password"),
             ("username", user),
@@ -113,7 +113,7 @@ impl<A: Adapter> Session<A> {
         self.token = answer.json()["access_token"].as_str().unwrap().to_owned();
     }
 
-    pub(crate) async fn token(&self, form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn token(&self, form: &[(&str, &str)]) -> HttpResponse {
         let url = format!("{}/uaa/oauth/token", self.mock.uri());
         send(self.http.post(url).basic_auth("cf", Some("")).form(form)).await
     }
@@ -127,7 +127,7 @@ impl<A: Adapter> Session<A> {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> HttpResponse {
         send(self.request(Method::GET, path)).await
     }
 
@@ -138,19 +138,19 @@ impl<A: Adapter> Session<A> {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> HttpResponse {
         send(self.request(Method::POST, path).json(&body)).await
     }
 
-    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> HttpResponse {
         send(self.request(Method::PATCH, path).json(&body)).await
     }
 
-    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> HttpResponse {
         send(self.request(Method::PUT, path).json(&body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> HttpResponse {
         send(self.request(Method::DELETE, path)).await
     }
 
@@ -185,7 +185,7 @@ impl<A: Adapter> Session<A> {
         package
     }
 
-    pub(crate) async fn upload(&self, package: &str, bits: &'static [u8]) -> Answer {
+    pub(crate) async fn upload(&self, package: &str, bits: &'static [u8]) -> HttpResponse {
         let part = reqwest::multipart::Part::bytes(bits).file_name("bits.zip");
         let form = reqwest::multipart::Form::new()
             .text("resources", "[]")
@@ -217,17 +217,17 @@ impl<A: Adapter> Session<A> {
         app
     }
 
-    pub(crate) async fn assign(&self, app: &str, droplet: &str) -> Answer {
+    pub(crate) async fn assign(&self, app: &str, droplet: &str) -> HttpResponse {
         let path = format!("/v3/apps/{app}/relationships/current_droplet");
         self.patch(&path, json!({"data": {"guid": droplet}})).await
     }
 
-    pub(crate) async fn act(&self, app: &str, action: &str) -> Answer {
+    pub(crate) async fn act(&self, app: &str, action: &str) -> HttpResponse {
         self.post(&format!("/v3/apps/{app}/actions/{action}"), json!({}))
             .await
     }
 
-    pub(crate) async fn scale(&self, app: &str, body: Value) -> Answer {
+    pub(crate) async fn scale(&self, app: &str, body: Value) -> HttpResponse {
         self.post(&format!("/v3/apps/{app}/processes/web/actions/scale"), body)
             .await
     }
@@ -245,7 +245,7 @@ impl<A: Adapter> Session<A> {
             .collect()
     }
 
-    pub(crate) async fn post_yaml(&self, path: &str, manifest: impl ToString) -> Answer {
+    pub(crate) async fn post_yaml(&self, path: &str, manifest: impl ToString) -> HttpResponse {
         let request = self
             .request(Method::POST, path)
             .header("content-type", "application/x-yaml");
@@ -253,7 +253,7 @@ impl<A: Adapter> Session<A> {
     }
 
     /// Applies a manifest to a space.
-    pub(crate) async fn apply(&self, space: &str, manifest: impl ToString) -> Answer {
+    pub(crate) async fn apply(&self, space: &str, manifest: impl ToString) -> HttpResponse {
         let path = format!("/v3/spaces/{space}/actions/apply_manifest");
         self.post_yaml(&path, manifest).await
     }
@@ -316,9 +316,9 @@ pub(crate) fn new_route(space: &str, domain: &str, host: &str) -> Value {
     })
 }
 
-pub(crate) async fn send(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn send(request: reqwest::RequestBuilder) -> HttpResponse {
     let response = request.send().await.unwrap();
-    Answer {
+    HttpResponse {
         status: response.status(),
         headers: response.headers().clone(),
         text: response.text().await.unwrap(),

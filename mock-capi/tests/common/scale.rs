@@ -4,7 +4,7 @@ use mock_capi::{Fault, Front, MockCapi, MockCapiBuilder};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Session, send};
+use super::{HttpResponse, Session, send};
 
 pub(crate) const DOMAIN: &str = "apps.mock.test";
 
@@ -48,13 +48,13 @@ impl Scale {
         app.route(name).unwrap().started();
     }
 
-    pub(crate) async fn ask(&self, method: Method, host: &str, path: &str) -> Answer {
+    pub(crate) async fn ask(&self, method: Method, host: &str, path: &str) -> HttpResponse {
         let url = format!("{}{path}", self.cf.mock.uri());
         let request = self.cf.http.request(method, url);
         send(request.header("host", format!("{host}.{DOMAIN}"))).await
     }
 
-    pub(crate) async fn get(&self, host: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, host: &str, path: &str) -> HttpResponse {
         self.ask(Method::GET, host, path).await
     }
 

@@ -43,7 +43,7 @@ async fn drive() -> Vec<Exchange> {
     marketplace::visit(&tour).await;
     users::visit(&tour).await;
     platform_settings::visit(&tour).await;
-    tour.be_refused().await;
+    tour.send_invalid_requests().await;
     tour.into_exchanges()
 }
 

@@ -39,11 +39,11 @@ pub(crate) fn check(validated: &BTreeSet<String>, by_description: bool) {
 
 fn table(validated: &BTreeSet<String>) -> String {
     let operations = Operation::all();
-    let clients = exercised();
+    let clients = client_operations();
     let implemented = operations.iter().filter(|one| one.implemented).count();
     let mut lines = vec![
         format!(
-            "{implemented} of {} operations are implemented, {} of them validated, and {} were exercised by a real client.",
+            "{implemented} of {} operations are implemented, {} of them validated, and {} were client_operations by a real client.",
             operations.len(),
             validated.len(),
             operations
@@ -52,7 +52,7 @@ fn table(validated: &BTreeSet<String>) -> String {
                 .count(),
         ),
         String::new(),
-        "| operation | implemented | validated | exercised by |".to_owned(),
+        "| operation | implemented | validated | client_operations by |".to_owned(),
         "|---|---|---|---|".to_owned(),
     ];
     for operation in &operations {
@@ -72,7 +72,7 @@ fn table(validated: &BTreeSet<String>) -> String {
 }
 
 /// The operations that real clients use, with the names of the clients.
-fn exercised() -> BTreeMap<String, String> {
+fn client_operations() -> BTreeMap<String, String> {
     let path = root().join("tests/clients/operations.txt");
     let text = read(&path);
     let lines = text.lines().filter(|line| !line.is_empty());

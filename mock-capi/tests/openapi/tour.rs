@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Named;
 use crate::common::broker::path_of;
-use crate::common::{Answer, Session, send};
+use crate::common::{HttpResponse, Session, send};
 
 /// Operations whose requests may have unknown fields, because the Cloud Controller
 /// ignores them.
@@ -150,7 +150,7 @@ impl Tour {
         assert!(answer.status.is_client_error(), "{path}: {answer:?}");
     }
 
-    async fn follow(&self, answer: &Answer) {
+    async fn follow(&self, answer: &HttpResponse) {
         let location = answer.header("location");
         if let Some(path) = location.strip_prefix(&self.cf.mock.uri()) {
             self.wait(path).await;
@@ -179,10 +179,10 @@ impl Tour {
         path_of(&self.cf, &self.wait(job).await)
     }
 
-    async fn succeed(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    async fn succeed(&self, method: Method, path: &str, body: Option<Value>) -> HttpResponse {
         let mut request = self.cf.request(method.clone(), path);
         if let Some(body) = body {
-            self.be_refused_more(&method, path, &body).await;
+            self.send_additional_field(&method, path, &body).await;
             request = request.json(&body);
         }
         let answer = self.keep(method, path, request).await;
@@ -191,7 +191,7 @@ impl Tour {
     }
 
     /// Sends a body with an additional field.
-    async fn be_refused_more(&self, method: &Method, path: &str, body: &Value) {
+    async fn send_additional_field(&self, method: &Method, path: &str, body: &Value) {
         let (key, asked) = (
             self.operation(method, path).key(),
             format!("{method} {path}"),
@@ -211,7 +211,7 @@ impl Tour {
 
     /// Calls every operation in ways that it refuses: without a token, as a user without
     /// permission, for a missing resource, and with an unknown query parameter.
-    pub(crate) async fn be_refused(&self) {
+    pub(crate) async fn send_invalid_requests(&self) {
         let implemented = self.operations.iter().filter(|one| one.implemented);
         for Operation { method, path, .. } in implemented {
             let method: Method = method.parse().unwrap();
@@ -254,7 +254,7 @@ impl Tour {
             .collect()
     }
 
-    async fn keep(&self, method: Method, path: &str, request: RequestBuilder) -> Answer {
+    async fn keep(&self, method: Method, path: &str, request: RequestBuilder) -> HttpResponse {
         let operation = self.operation(&method, path);
         let answer = send(request).await;
         self.exchanges.borrow_mut().push(Exchange {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::foundation::{Foundation, Work};
+use super::foundation::{Foundation, ResourceSteps};
 use super::unknown;
 use crate::capi::error::Error;
 use crate::capi::model::{
@@ -297,7 +297,7 @@ impl Foundation<'_> {
     /// Creates the policies of all plans together, if their apps exist.
     pub(super) async fn allow_traffic(
         &self,
-        plans: &[Work<'_>],
+        plans: &[ResourceSteps<'_>],
         apps: &HashMap<Target, String>,
     ) -> Vec<Failure> {
         let mut policies = Vec::new();
@@ -343,9 +343,9 @@ impl Foundation<'_> {
 
 impl Foundation<'_> {
     /// Deletes policies together.
-    pub(super) async fn end_traffic(&self, plans: &[Work<'_>]) -> Vec<Failure> {
-        let is_deleted = |(_, steps): &&Work<'_>| steps.contains(&&Step::DeletePolicy);
-        let plans: Vec<&Work<'_>> = plans.iter().filter(is_deleted).collect();
+    pub(super) async fn end_traffic(&self, plans: &[ResourceSteps<'_>]) -> Vec<Failure> {
+        let is_deleted = |(_, steps): &&ResourceSteps<'_>| steps.contains(&&Step::DeletePolicy);
+        let plans: Vec<&ResourceSteps<'_>> = plans.iter().filter(is_deleted).collect();
         let found = self.observed.surplus.policies.iter();
         let policies: Vec<NetworkPolicy> = found
             .filter(|(target, _)| plans.iter().any(|(plan, _)| plan.target == *target))

@@ -81,12 +81,12 @@ impl<'b> FieldCheck<'_, 'b> {
 
     /// Requires a string of 1 to 200 characters.
     pub(crate) fn guid(self) -> Self {
-        let is_sound = self
+        let is_valid = self
             .value
             .and_then(Value::as_str)
             .is_some_and(|guid| (1..=200).contains(&guid.chars().count()));
         self.string()
-            .require(is_sound, "must be between 1 and 200 characters")
+            .require(is_valid, "must be between 1 and 200 characters")
     }
 
     /// Null is also reported as too long.

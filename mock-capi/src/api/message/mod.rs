@@ -93,7 +93,7 @@ impl<'b> Message<'b> {
     }
 
     /// Whether there are no errors so far.
-    pub(crate) fn is_sound(&self) -> bool {
+    pub(crate) fn is_valid(&self) -> bool {
         self.errors.is_empty() && self.metadata_errors.is_empty()
     }
 
@@ -210,7 +210,7 @@ impl<'b> Message<'b> {
     }
 
     /// Reads the metadata of a resource that has metadata already.
-    pub(crate) fn metadata_beside(&mut self, current: &Metadata) -> MetadataPatch {
+    pub(crate) fn metadata_update(&mut self, current: &Metadata) -> MetadataPatch {
         let patch = self.metadata();
         let exceeded = patch.check_beside(current).err().map(Into::into);
         self.metadata_fault = self.metadata_fault.take().or(exceeded);

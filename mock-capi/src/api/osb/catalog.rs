@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::world::{CatalogEntry, CatalogOffering, CatalogPlan, ruby};
 
 /// An offering of the broker's previous catalog, and whether it may be removed.
-pub(super) struct Known {
+pub(super) struct PreviousOffering {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) is_removable: bool,
@@ -94,7 +94,7 @@ impl Problems {
 /// Reads a catalog. The error contains all problems, in lines.
 pub(super) fn read(
     body: &Map<String, Value>,
-    known: &[Known],
+    known: &[PreviousOffering],
 ) -> Result<Vec<CatalogEntry>, String> {
     let services = body.get("services").and_then(Value::as_array);
     let services = services.map_or(&[] as &[Value], Vec::as_slice);

@@ -13,12 +13,12 @@ use url::form_urlencoded;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::{
-    BindingRef, CatalogEntry, Errand, Guid, Row, ServiceBroker, ServiceInstance, ServicePlan, Step,
-    World,
+    BindingRef, BrokerTask, CatalogEntry, Guid, Row, ServiceBroker, ServiceInstance, ServicePlan,
+    Step, World,
 };
 
 pub(crate) use reply::BrokerReply;
-pub(crate) use work::{Next, go_on};
+pub(crate) use work::{NextRun, continue_job};
 
 /// The version of the API.
 const VERSION: &str = "2.15";
@@ -40,11 +40,11 @@ pub(crate) fn read_catalog(body: &Value) -> Result<Vec<CatalogEntry>, String> {
     catalog::read(&body, &[])
 }
 
-/// The next request to a broker for an errand, if there is one.
-pub(crate) fn request(world: &World, errand: &Errand) -> Option<BrokerRequest> {
-    match errand {
-        Errand::ContinueJob(job) => of_job(world, *job),
-        Errand::RemoveOrphan {
+/// The next request to a broker for a task, if there is one.
+pub(crate) fn request(world: &World, task: &BrokerTask) -> Option<BrokerRequest> {
+    match task {
+        BrokerTask::ContinueJob(job) => of_job(world, *job),
+        BrokerTask::RemoveOrphan {
             plan,
             instance,
             binding,
@@ -54,7 +54,7 @@ pub(crate) fn request(world: &World, errand: &Errand) -> Option<BrokerRequest> {
             let query = endpoint.ids(world, *plan)?;
             Some(endpoint.request("DELETE", format!("{path}?{query}"), None))
         }
-        Errand::ReadParameters { instance, binding } => {
+        BrokerTask::ReadParameters { instance, binding } => {
             let plan = world.service_instances.get(*instance)?.plan()?;
             let endpoint = BrokerEndpoint::of_plan(world, plan)?;
             Some(endpoint.request("GET", path(*instance, *binding), None))

@@ -7,7 +7,7 @@ use crate::api::error::CcError;
 /// The outcome of a request to a broker.
 #[derive(Clone, Debug)]
 pub(crate) enum BrokerReply {
-    Answer {
+    Response {
         status: u16,
         /// The reason phrase, such as `Not Found`.
         reason: String,
@@ -96,7 +96,7 @@ impl BrokerError {
 
 /// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ask<'a> {
+pub(super) enum BrokerOperation<'a> {
     Catalog,
     Provision,
     Update,
@@ -125,16 +125,16 @@ pub(super) enum Progress {
 }
 
 /// The response that is being read.
-struct Answer<'a> {
+struct BrokerResponse<'a> {
     status: u16,
     reason: &'a str,
     body: &'a str,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> BrokerResponse<'a> {
     fn of(reply: &'a BrokerReply) -> Result<Self, BrokerError> {
         match reply {
-            BrokerReply::Answer {
+            BrokerReply::Response {
                 status,
                 reason,
                 body,
@@ -260,22 +260,22 @@ impl<'a> Answer<'a> {
     }
 
     /// The error for the `error` of a 422.
-    fn named_error(&self, ask: Ask<'_>) -> BrokerError {
+    fn named_error(&self, ask: BrokerOperation<'_>) -> BrokerError {
         let parsed = self.parsed();
         let name = parsed.as_ref().and_then(|it| it.get("error")?.as_str());
         match (name, ask) {
-            (Some("AsyncRequired"), _) if ask != Ask::Catalog => self.refuse(
+            (Some("AsyncRequired"), _) if ask != BrokerOperation::Catalog => self.refuse(
                 BrokerErrorKind::AsyncRequired,
                 "This service plan requires client support for asynchronous service operations.",
             ),
             (
                 Some("ConcurrencyError"),
-                Ask::Provision | Ask::Bind(_) | Ask::Unbind | Ask::Deprovision,
+                BrokerOperation::Provision | BrokerOperation::Bind(_) | BrokerOperation::Unbind | BrokerOperation::Deprovision,
             ) => self.refuse(
                 BrokerErrorKind::Concurrency,
                 "The service broker could not perform this operation in parallel with other running operations",
             ),
-            (Some("MaintenanceInfoConflict"), Ask::Provision | Ask::Update) => {
+            (Some("MaintenanceInfoConflict"), BrokerOperation::Provision | BrokerOperation::Update) => {
                 let own = self.description().filter(|it| !it.trim().is_empty());
                 let message = own.map_or_else(
                     || "The service broker did not provide a reason for this conflict, please ensure the catalog is up to date and you are providing a version supported by this service plan".into(),
@@ -283,11 +283,11 @@ impl<'a> Answer<'a> {
                 );
                 self.refuse(BrokerErrorKind::MaintenanceInfoConflict, message)
             }
-            (Some("RequiresApp"), Ask::Bind(_)) => self.refuse(
+            (Some("RequiresApp"), BrokerOperation::Bind(_)) => self.refuse(
                 BrokerErrorKind::AppRequired,
                 "This service supports generation of credentials through binding an application only.",
             ),
-            (_, Ask::Update) => self.rejected(),
+            (_, BrokerOperation::Update) => self.rejected(),
             _ => self.bad(),
         }
     }
@@ -348,11 +348,11 @@ fn shortened(message: String) -> String {
 }
 
 /// Reads the response to a changing request, or a request for the catalog.
-pub(super) fn read(ask: Ask<'_>, reply: &BrokerReply) -> Result<Accepted, BrokerError> {
+pub(super) fn read(ask: BrokerOperation<'_>, reply: &BrokerReply) -> Result<Accepted, BrokerError> {
     const OPERATION: (&str, &[&str]) = ("operation", &["string"]);
     const DASHBOARD: (&str, &[&str]) = ("dashboard_url", &["string", "null"]);
     const METADATA: (&str, &[&str]) = ("metadata", &["object"]);
-    let answer = Answer::of(reply)?;
+    let answer = BrokerResponse::of(reply)?;
     answer.common()?;
     let done = |body| Accepted {
         body,
@@ -363,42 +363,45 @@ pub(super) fn read(ask: Ask<'_>, reply: &BrokerReply) -> Result<Accepted, Broker
         pending: true,
     };
     match (ask, answer.status) {
-        (Ask::Catalog, 200) => answer.object().map(done),
-        (Ask::Catalog, 201 | 202) => answer.object().and_then(|_| Err(answer.bad())),
-        (Ask::Provision, 200 | 201) | (Ask::Update, 200) => {
+        (BrokerOperation::Catalog, 200) => answer.object().map(done),
+        (BrokerOperation::Catalog, 201 | 202) => answer.object().and_then(|_| Err(answer.bad())),
+        (BrokerOperation::Provision, 200 | 201) | (BrokerOperation::Update, 200) => {
             let body = answer.object()?;
             answer.check_types(&body, &[DASHBOARD, OPERATION, METADATA])?;
             Ok(done(body))
         }
-        (Ask::Provision | Ask::Update, 202) => {
+        (BrokerOperation::Provision | BrokerOperation::Update, 202) => {
             let body = answer.object()?;
             answer.check_types(&body, &[DASHBOARD, OPERATION, METADATA])?;
             Ok(pending(body))
         }
-        (Ask::Deprovision | Ask::Unbind, 200) => answer.object().map(done),
-        (Ask::Bind(requires), 200 | 201) => {
+        (BrokerOperation::Deprovision | BrokerOperation::Unbind, 200) => answer.object().map(done),
+        (BrokerOperation::Bind(requires), 200 | 201) => {
             let body = answer.object()?;
             check_binding(&answer, &body, requires)?;
             Ok(done(body))
         }
-        (Ask::Deprovision | Ask::Unbind | Ask::Bind(_), 202) => {
+        (
+            BrokerOperation::Deprovision | BrokerOperation::Unbind | BrokerOperation::Bind(_),
+            202,
+        ) => {
             let body = answer.object()?;
             answer.check_types(&body, &[OPERATION])?;
             Ok(pending(body))
         }
-        (Ask::Deprovision | Ask::Unbind, 410) => Ok(done(Map::new())),
-        (Ask::Deprovision | Ask::Unbind | Ask::Update, 201) => {
+        (BrokerOperation::Deprovision | BrokerOperation::Unbind, 410) => Ok(done(Map::new())),
+        (BrokerOperation::Deprovision | BrokerOperation::Unbind | BrokerOperation::Update, 201) => {
             Err(answer.bad_without_description())
         }
-        (Ask::Provision | Ask::Bind(_), 409) => Err(answer.conflict()),
-        (_, 422) if ask != Ask::Catalog => Err(answer.named_error(ask)),
+        (BrokerOperation::Provision | BrokerOperation::Bind(_), 409) => Err(answer.conflict()),
+        (_, 422) if ask != BrokerOperation::Catalog => Err(answer.named_error(ask)),
         _ => Err(answer.bad()),
     }
 }
 
 /// Refuses parts of a binding that its offering does not require.
 fn check_binding(
-    answer: &Answer<'_>,
+    answer: &BrokerResponse<'_>,
     body: &Map<String, Value>,
     requires: &[String],
 ) -> Result<(), BrokerError> {
@@ -458,7 +461,7 @@ fn check_binding(
 pub(super) fn read_progress(
     reply: &BrokerReply,
 ) -> Result<(Progress, Option<String>), BrokerError> {
-    let answer = Answer::of(reply)?;
+    let answer = BrokerResponse::of(reply)?;
     match answer.status {
         200 => {
             let body = answer.object()?;
@@ -493,7 +496,7 @@ pub(super) fn read_progress(
 
 /// Reads the parameters of an instance or a binding.
 pub(super) fn read_parameters(reply: &BrokerReply) -> Result<Map<String, Value>, BrokerError> {
-    let answer = Answer::of(reply)?;
+    let answer = BrokerResponse::of(reply)?;
     answer.common()?;
     if answer.status != 200 {
         return Err(answer.bad());

@@ -6,7 +6,7 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::ListQuery;
-use crate::world::{App, Droplet, Field, Guid, Home, Lifecycle, Registered};
+use crate::world::{AccessScope, App, Droplet, Field, Guid, Lifecycle, Registered};
 
 /// The checksum, if the droplet has bits.
 pub(crate) fn checksum(droplet: &Droplet, view: &View<'_>) -> Option<Value> {
@@ -40,7 +40,7 @@ pub(crate) fn copy_droplet(
 ) -> Result<Guid, CcError> {
     let source: &Droplet = context.row_of(source)?;
     let app: &App = context.row_of(app)?;
-    context.authorize(Home::Space(app.space))?;
+    context.authorize(AccessScope::Space(app.space))?;
     if !source.is_staged(context.world.now()) {
         return Err(CcError::unprocessable("source droplet is not staged"));
     }

@@ -247,9 +247,9 @@ pub(crate) fn check_buildpacks(message: &mut Message<'_>) {
     if !buildpacks.iter().all(Value::is_string) {
         message.error("Buildpacks can only contain strings");
     }
-    let is_sound = |name: &str| !name.trim().is_empty() && name.chars().count() <= MAX_TEXT;
+    let is_valid = |name: &str| !name.trim().is_empty() && name.chars().count() <= MAX_TEXT;
     let mut names = buildpacks.iter().filter_map(Value::as_str);
-    if !names.all(is_sound) {
+    if !names.all(is_valid) {
         message.error(format!("Buildpacks entries {TEXT_BOUNDS}"));
     }
 }

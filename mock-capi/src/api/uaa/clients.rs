@@ -97,13 +97,13 @@ struct ClientMessage {
     client_id: Option<String>,
     client_secret: Option<String>,
     #[serde(default)]
-    scope: Texts,
+    scope: StringList,
     #[serde(default)]
-    authorities: Texts,
+    authorities: StringList,
     #[serde(default)]
-    authorized_grant_types: Texts,
+    authorized_grant_types: StringList,
     #[serde(default)]
-    redirect_uri: Texts,
+    redirect_uri: StringList,
     access_token_validity: Option<u64>,
     refresh_token_validity: Option<u64>,
     #[serde(flatten)]
@@ -113,18 +113,18 @@ struct ClientMessage {
 /// A list, or a string with commas.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Texts {
+enum StringList {
     List(Vec<String>),
     Joined(String),
 }
 
-impl Default for Texts {
+impl Default for StringList {
     fn default() -> Self {
         Self::List(Vec::new())
     }
 }
 
-impl Texts {
+impl StringList {
     fn list(self) -> Vec<String> {
         match self {
             Self::List(list) => list,
@@ -286,7 +286,7 @@ fn replace(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
         (&mut message.redirect_uri, known.redirect_uris),
     ] {
         let given = std::mem::take(list).list();
-        *list = Texts::List(if given.is_empty() { known } else { given });
+        *list = StringList::List(if given.is_empty() { known } else { given });
     }
     message.access_token_validity = message
         .access_token_validity
@@ -300,7 +300,7 @@ fn replace(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     let details = message.validate()?;
     context
         .world
-        .touch(guid, |client: &mut Client| client.details = details);
+        .update_row(guid, |client: &mut Client| client.details = details);
     answer(context, guid, 200)
 }
 
@@ -331,7 +331,7 @@ fn set_secret(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
         return Err(invalid(description));
     }
     let guid = client.base.guid;
-    context.world.touch(guid, |client: &mut Client| {
+    context.world.update_row(guid, |client: &mut Client| {
         client.secret = Some(message.secret);
     });
     Ok(Response::ok(

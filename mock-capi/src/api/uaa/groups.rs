@@ -243,7 +243,7 @@ fn update(
     for member in members {
         context.world.add_member(guid, member);
     }
-    context.world.touch(guid, |group: &mut Group| {
+    context.world.update_row(guid, |group: &mut Group| {
         group.name = name;
         group.description = description;
         group.version += 1;

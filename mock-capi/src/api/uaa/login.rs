@@ -14,7 +14,7 @@ use super::authorization::basic;
 use super::clients::GRANT_TYPES;
 use super::refusal::Refusal;
 use super::scim::{caller, require_scope};
-use super::token::{AuthorizationCode, Caller, Challenge, Holder, TokenKind};
+use super::token::{AuthorizationCode, Caller, Challenge, TokenKind, TokenOwner};
 use crate::api::context::RequestContext;
 use crate::api::http::Response;
 use crate::api::router::Route;
@@ -77,7 +77,7 @@ fn issue_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
 }
 
 /// The holder of the requested token.
-fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<Holder, Refusal> {
+fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<TokenOwner, Refusal> {
     let Some(grant_type) = form.get("grant_type") else {
         return Err(Refusal::new(400, "invalid_request", "Missing grant type"));
     };
@@ -91,7 +91,7 @@ fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<Holder, Refusa
     };
     require_grant_type(client, known)?;
     match *known {
-        "client_credentials" => Ok(Holder::client(client)),
+        "client_credentials" => Ok(TokenOwner::client(client)),
         "password" => {
             let client = client.id.clone();
             check_password(context, &client, form)
@@ -121,7 +121,7 @@ fn check_password(
     context: &mut RequestContext<'_>,
     client: &str,
     form: &Form,
-) -> Result<Holder, Refusal> {
+) -> Result<TokenOwner, Refusal> {
     let unauthorized = |description: &str| Refusal::new(401, "unauthorized", description);
     let hint: Option<Value> = form
         .get("login_hint")
@@ -147,7 +147,7 @@ fn check_password(
     };
     let client = context.world.client(client);
     let client = client.ok_or_else(Refusal::bad_credentials)?;
-    Ok(Holder::user(context.world, client, user, "password"))
+    Ok(TokenOwner::user(context.world, client, user, "password"))
 }
 
 /// The user with a name and a password.
@@ -163,7 +163,11 @@ pub(super) fn find_user<'w>(
     accounts.find(is_right)
 }
 
-fn refresh(context: &mut RequestContext<'_>, client: &str, token: &str) -> Result<Holder, Refusal> {
+fn refresh(
+    context: &mut RequestContext<'_>,
+    client: &str,
+    token: &str,
+) -> Result<TokenOwner, Refusal> {
     let refuse = || {
         Refusal::new(
             401,
@@ -184,7 +188,7 @@ fn refresh(context: &mut RequestContext<'_>, client: &str, token: &str) -> Resul
     let user = user.filter(|user| user.profile.active).ok_or_else(refuse)?;
     let client = context.world.client(client);
     let client = client.ok_or_else(Refusal::bad_credentials)?;
-    Ok(Holder::refreshed(
+    Ok(TokenOwner::refreshed(
         context.world,
         client,
         user,
@@ -196,7 +200,7 @@ fn exchange_code(
     context: &mut RequestContext<'_>,
     client: &str,
     form: &Form,
-) -> Result<Holder, Refusal> {
+) -> Result<TokenOwner, Refusal> {
     let invalid = |description: &dyn fmt::Display| {
         Refusal::new(400, "invalid_grant", description.to_string())
     };
@@ -218,7 +222,7 @@ fn exchange_code(
     let user = user.ok_or_else(Refusal::bad_credentials)?;
     let client = context.world.client(client);
     let client = client.ok_or_else(Refusal::bad_credentials)?;
-    Ok(Holder::user(
+    Ok(TokenOwner::user(
         context.world,
         client,
         user,
@@ -258,7 +262,7 @@ impl Challenge {
 }
 
 /// Keeps the requested scopes; all of them if the form names none.
-fn restrict(holder: &mut Holder, wanted: &str) -> Result<(), Refusal> {
+fn restrict(holder: &mut TokenOwner, wanted: &str) -> Result<(), Refusal> {
     let wanted: Vec<&str> = wanted
         .split([' ', ','])
         .filter(|it| !it.is_empty())
@@ -278,7 +282,7 @@ fn restrict(holder: &mut Holder, wanted: &str) -> Result<(), Refusal> {
 /// Issues tokens, with this refresh token or a new one.
 fn issue(
     context: &mut RequestContext<'_>,
-    holder: &Holder,
+    holder: &TokenOwner,
     refresh: Option<&str>,
 ) -> Result<Value, Refusal> {
     let now = context.world.now();

@@ -90,7 +90,7 @@ impl Caller {
 
 /// The user or client to whom a token is issued, and its scopes.
 #[derive(Clone, Debug)]
-pub(crate) struct Holder {
+pub(crate) struct TokenOwner {
     client_id: String,
     access_lifetime: Option<u64>,
     refresh_lifetime: u64,
@@ -99,7 +99,7 @@ pub(crate) struct Holder {
     user: Option<UserClaims>,
 }
 
-impl Holder {
+impl TokenOwner {
     /// A client that logs in itself.
     pub(crate) fn client(client: &Client) -> Self {
         Self {
@@ -291,7 +291,7 @@ impl Tokens {
     /// without their own lifetime.
     pub(crate) fn issue(
         &mut self,
-        holder: &Holder,
+        holder: &TokenOwner,
         kind: TokenKind,
         now: Timestamp,
         usual_lifetime: u64,

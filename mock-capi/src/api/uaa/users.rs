@@ -383,7 +383,7 @@ fn update(context: &mut RequestContext<'_>, message: UserMessage) -> Result<Resp
     if let Some(other) = other {
         return Err(name_taken(&name, other.base.guid));
     }
-    context.world.touch(guid, |user: &mut Account| {
+    context.world.update_row(guid, |user: &mut Account| {
         user.name = name;
         user.profile = profile;
         user.version += 1;
@@ -399,7 +399,7 @@ fn verify(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     if context.request.header("if-match").is_some() {
         check_version(context, &format!("a user ({guid})"), version)?;
     }
-    context.world.touch(guid, |user: &mut Account| {
+    context.world.update_row(guid, |user: &mut Account| {
         user.profile.verified = true;
     });
     answer(context, guid, 200)
@@ -445,7 +445,7 @@ fn set_password(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
             "Your new password cannot be the same as the old password.",
         ));
     }
-    context.world.touch(guid, |account: &mut Account| {
+    context.world.update_row(guid, |account: &mut Account| {
         account.password = Some(password);
         account.version += 1;
     });

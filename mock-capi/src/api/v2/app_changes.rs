@@ -3,7 +3,7 @@
 
 use serde_json::Map;
 
-use super::app_request::{AppRequest, Marks, invalid};
+use super::app_request::{AppRequest, V2ProcessFields, invalid};
 use super::apps::{APPS, ATTRIBUTES, writable};
 use super::schema;
 use super::spaces::SPACES;
@@ -16,8 +16,8 @@ use crate::api::shared::staging::{self, NewBuild};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, Build, Destination, Feature, Field, Guid, Home, Kind, Lifecycle, PackageKind, Process,
-    ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World,
+    AccessScope, App, Build, Destination, Feature, Field, Guid, Kind, Lifecycle, PackageKind,
+    Process, ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -94,7 +94,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if asked.state == Some("STARTED") && asked.docker_image.is_none() {
         return Err(no_bits());
     }
-    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))?;
     let lifecycle = match asked.docker_image {
         Some(_) => Lifecycle::Docker,
         None => Lifecycle::Buildpack {
@@ -286,7 +286,7 @@ fn change(
 }
 
 /// Sets the fields of a process that only v2 has.
-fn mark(world: &mut World, process: Guid, marks: &mut Marks) {
+fn mark(world: &mut World, process: Guid, marks: &mut V2ProcessFields) {
     world.processes.update(process, |process| {
         let v2 = &mut process.v2;
         v2.production = marks.production.unwrap_or(v2.production);
@@ -318,7 +318,7 @@ fn change_app(
             |stack| stack.name.clone(),
         )
     });
-    context.world.touch(guid, |app: &mut App| {
+    context.world.update_row(guid, |app: &mut App| {
         if let Some(name) = asked.name {
             app.name = name.into();
         }
@@ -372,7 +372,7 @@ fn stage(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     started.map_err(|error| quota_exceeded(error.into()))?;
     context
         .world
-        .touch(guid, |app: &mut App| app.droplet = None);
+        .update_row(guid, |app: &mut App| app.droplet = None);
     let package = context.world.latest_package(guid).ok_or_else(no_bits)?;
     let package = package.base.guid;
     let process = context.world.process(guid, "web");

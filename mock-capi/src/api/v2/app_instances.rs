@@ -10,8 +10,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::app_environment;
 use crate::world::{
-    App, Field, Guid, Home, InstanceAddress, InstanceState, Process, READ_SECRETS, Selection,
-    instance_guid,
+    AccessScope, App, Field, Guid, InstanceAddress, InstanceState, Process, READ_SECRETS,
+    Selection, instance_guid,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -153,8 +153,11 @@ fn crashes(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn show_env(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &APPS)?;
     let space = context.row::<App>(guid)?.space;
-    let home = Home::Space(space);
-    if !context.access.allows(context.world, home, READ_SECRETS) {
+    let access_scope = AccessScope::Space(space);
+    if !context
+        .access
+        .allows(context.world, access_scope, READ_SECRETS)
+    {
         return Err(CcError::not_authorized());
     }
     context.require_flag(app_environment::VISIBILITY_TO_DEVELOPERS)?;

@@ -44,7 +44,7 @@ pub(super) struct AppRequest<'b> {
     pub(super) instances: Option<i64>,
     pub(super) disk: Option<i64>,
     pub(super) state: Option<&'b str>,
-    pub(super) v2: Marks,
+    pub(super) v2: V2ProcessFields,
     /// Whether the request changes the process.
     pub(super) of_process: bool,
     /// The errors of the model.
@@ -52,7 +52,7 @@ pub(super) struct AppRequest<'b> {
 }
 
 /// The fields of a process that only v2 has.
-pub(super) struct Marks {
+pub(super) struct V2ProcessFields {
     pub(super) production: Option<bool>,
     pub(super) console: Option<bool>,
     pub(super) debug: Option<String>,
@@ -149,7 +149,7 @@ impl<'b> AppRequest<'b> {
             instances: attributes.integer("instances"),
             disk,
             state: attributes.text("state"),
-            v2: Marks {
+            v2: V2ProcessFields {
                 production: attributes.boolean("production"),
                 console: attributes.boolean("console"),
                 debug: attributes.text("debug").map(str::to_owned),

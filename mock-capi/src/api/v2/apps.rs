@@ -21,8 +21,9 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::lifecycle;
 use crate::world::{
-    Access, App, Domain, Feature, Field, Guid, Home, Key, Kind, Lifecycle, PackageKind, Process,
-    READ_SECRETS, READ_V2_SPACE, Row, Selection, ServiceBinding, Stack, WRITE_SPACE, World,
+    Access, AccessScope, App, Domain, Feature, Field, Guid, Key, Kind, Lifecycle, PackageKind,
+    Process, READ_SECRETS, READ_V2_SPACE, Row, Selection, ServiceBinding, Stack, WRITE_SPACE,
+    World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -210,8 +211,8 @@ fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
     let staging = staging.or_else(|| world.latest_droplet(app.guid()).map(Row::guid));
     let failure = build.filter(|build| build.state(world.now()) == "FAILED");
     let failure = failure.and_then(|build| build.error.as_deref()?.split_once(" - "));
-    let home = Home::Space(app.space);
-    let environment = match view.access.allows(world, home, READ_SECRETS) {
+    let access_scope = AccessScope::Space(app.space);
+    let environment = match view.access.allows(world, access_scope, READ_SECRETS) {
         true => json!(app.given_environment()),
         false => json!({"redacted_message": "[PRIVATE DATA HIDDEN]"}),
     };
@@ -255,7 +256,7 @@ fn basic_attributes(app: &App, process: &Process, view: &View<'_>) -> Value {
 /// Refuses callers who may not change the app that the path names.
 pub(super) fn writable(context: &RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     let space = context.row::<App>(guid)?.space;
-    authorize(context, WRITE_SPACE, Home::Space(space))
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))
 }
 
 /// `DELETE /v2/apps/:guid`
@@ -272,8 +273,8 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// `GET /v2/apps/:guid/permissions`: the caller's permissions.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = super::known(context, &APPS)?;
-    let home = Home::Space(context.row::<App>(guid)?.space);
-    let allows = |roles| context.access.allows(context.world, home, roles);
+    let access_scope = AccessScope::Space(context.row::<App>(guid)?.space);
+    let allows = |roles| context.access.allows(context.world, access_scope, roles);
     if !allows(READ_V2_SPACE) {
         return Err(CcError::not_authorized());
     }

@@ -12,7 +12,7 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{ADMINS, Buildpack, Guid, Home, Kind, Row, Stack};
+use crate::world::{ADMINS, AccessScope, Buildpack, Guid, Kind, Row, Stack};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/buildpacks", collection::index),
@@ -129,7 +129,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         Some(_) => return Err(invalid(&["lifecycle inclusion".to_owned()])),
     };
     validate(context, name, stack, lifecycle, None)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let base = context.world.base();
     let guid = context.world.add(Buildpack {
         base,
@@ -156,7 +156,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_change(&body, CHANGE)?;
     let guid = find(context)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let buildpack: &Buildpack = context.row(guid)?;
     let name = attributes.text("name").unwrap_or(&buildpack.name);
     let stack = attributes.text("stack").or(buildpack.stack.as_deref());
@@ -165,7 +165,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     validate(context, name, stack, &buildpack.lifecycle, Some(guid))?;
     let (name, stack) = (name.to_owned(), stack.map(str::to_owned));
-    context.world.touch(guid, |buildpack: &mut Buildpack| {
+    context.world.update_row(guid, |buildpack: &mut Buildpack| {
         buildpack.name = name;
         buildpack.stack = stack;
         buildpack.enabled = attributes.boolean("enabled").unwrap_or(buildpack.enabled);
@@ -184,6 +184,6 @@ fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     Ok(delete(context, "buildpack.delete", Kind::Buildpack, guid))
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::entity::{Entity, Presented};
+use super::entity::{Entity, V2Resource};
 use super::list::{Filter, Inline, Query};
 use super::source::{Source, rows};
 use super::{COLLECTIONS, users};
@@ -82,7 +82,7 @@ impl Relation {
 }
 
 /// The row with a GUID, as a resource.
-pub(super) fn row<'w, R: Presented>(world: &'w World, guid: Guid) -> Option<Entity<'w>> {
+pub(super) fn row<'w, R: V2Resource>(world: &'w World, guid: Guid) -> Option<Entity<'w>> {
     world.get::<R>(guid).map(Entity::from)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn by_guid(_world: &World, text: &str) -> Option<Guid> {
 }
 
 /// The rows with a key, as resources.
-pub(super) fn rows_by<'w, R: Presented>(
+pub(super) fn rows_by<'w, R: V2Resource>(
     world: &'w World,
     field: Field,
     guid: Guid,

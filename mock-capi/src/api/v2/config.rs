@@ -10,7 +10,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::app_environment::check_environment;
-use crate::world::{ADMINS, EnvironmentGroup, FeatureFlag, Guid, Home, Row};
+use crate::world::{ADMINS, AccessScope, EnvironmentGroup, FeatureFlag, Guid, Row};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/config/feature_flags", index_flags),
@@ -73,7 +73,7 @@ fn show_flag(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 fn update_flag(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let guid = find_flag(context)?;
     let body = context.request.object()?;
     let invalid = |reason: &str| {
@@ -88,7 +88,7 @@ fn update_flag(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if message.is_some_and(|text| text.is_empty() || text.chars().any(char::is_control)) {
         return Err(invalid("error_message format"));
     }
-    context.world.touch(guid, |flag: &mut FeatureFlag| {
+    context.world.update_row(guid, |flag: &mut FeatureFlag| {
         flag.enabled = enabled;
         flag.error_message = message.map(str::to_owned);
         flag.changed = true;
@@ -111,7 +111,7 @@ fn show_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// Replaces all variables of a group.
 fn update_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find_group(context)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let invalid = |reason: &str| {
         let detail = format!("The Environment Variable Group is invalid: {reason}");
         CcError::new(400, 380_001, "CF-EnvironmentVariableGroupInvalid", detail)
@@ -131,8 +131,10 @@ fn update_group(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if !errors.is_empty() {
         return Err(invalid(&errors.join(", ")));
     }
-    context.world.touch(guid, |group: &mut EnvironmentGroup| {
-        group.variables = variables;
-    });
+    context
+        .world
+        .update_row(guid, |group: &mut EnvironmentGroup| {
+            group.variables = variables;
+        });
     show_group(context)
 }

@@ -18,8 +18,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::settings::Dialect;
 use crate::world::{
-    ADMINS, Domain, Field, Guid, Home, Key, Kind, MANAGE_ORG, Org, Row, Selection, Space, World,
-    is_in_host,
+    ADMINS, AccessScope, Domain, Field, Guid, Key, Kind, MANAGE_ORG, Org, Row, Selection, Space,
+    World, is_in_host,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -260,7 +260,7 @@ fn create_shared(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
         return Err(CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail));
     }
     validate(context.world, name, None)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let guid = add(context.world, name, None, attributes.boolean("internal"));
     SHARED_DOMAINS.created(context, guid)
 }
@@ -281,7 +281,7 @@ fn add(world: &mut World, name: &str, org: Option<Guid>, internal: Option<bool>)
 fn update_shared(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     schema::of_change(&context.request.object()?, &[])?;
     let guid = known(context, &SHARED_DOMAINS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     SHARED_DOMAINS.changed(context, guid)
 }
 
@@ -303,7 +303,7 @@ fn create_private(context: &mut RequestContext<'_>) -> Result<Response, CcError>
         let title = "CF-TotalPrivateDomainsExceeded";
         return Err(CcError::new(400, 130_005, title, detail));
     }
-    authorize(context, MANAGE_ORG, Home::Org(owner))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(owner))?;
     context.require_flag("private_domain_creation")?;
     let guid = add(context.world, name, Some(owner), None);
     PRIVATE_DOMAINS.created(context, guid)
@@ -323,7 +323,11 @@ fn update_private(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     let attributes = schema::of_change(&body, PRIVATE)?;
     let guid = known(context, &PRIVATE_DOMAINS)?;
     let owner = context.row::<Domain>(guid)?.org;
-    authorize(context, MANAGE_ORG, owner.map_or(Home::Nowhere, Home::Org))?;
+    authorize(
+        context,
+        MANAGE_ORG,
+        owner.map_or(AccessScope::Deleted, AccessScope::Org),
+    )?;
     if let Some(other) = attributes.text("owning_organization_guid") {
         let other = related_row::<Org>(context.world, "Organization", other)?.guid();
         if owner != Some(other) {
@@ -337,7 +341,7 @@ fn update_private(context: &mut RequestContext<'_>) -> Result<Response, CcError>
         }
         context
             .world
-            .touch(guid, |domain: &mut Domain| domain.name = name.into());
+            .update_row(guid, |domain: &mut Domain| domain.name = name.into());
     }
     PRIVATE_DOMAINS.changed(context, guid)
 }
@@ -350,8 +354,8 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .ok_or_else(|| DOMAINS.not_found(text))?;
     let guid = domain.guid();
     match domain.org {
-        Some(owner) => authorize(context, MANAGE_ORG, Home::Org(owner))?,
-        None => authorize(context, ADMINS, Home::Nowhere)?,
+        Some(owner) => authorize(context, MANAGE_ORG, AccessScope::Org(owner))?,
+        None => authorize(context, ADMINS, AccessScope::Deleted)?,
     }
     let used = context.world.routes.count(&Key::Guid(Field::Domain, guid)) > 0;
     if used && !is_recursive(context) {

@@ -9,8 +9,8 @@ use super::{
 use crate::api::context::View;
 use crate::world::clock::Timestamp;
 use crate::world::{
-    App, AppUsageEvent, Buildpack, Destination, Domain, Event, Guid, Home, Org, Process, Quota,
-    READ_V2_EVENTS, READ_V2_SPACE, Registered, Route, Row, SecurityGroup, ServiceBinding,
+    AccessScope, App, AppUsageEvent, Buildpack, Destination, Domain, Event, Guid, Org, Process,
+    Quota, READ_V2_EVENTS, READ_V2_SPACE, Registered, Route, Row, SecurityGroup, ServiceBinding,
     ServiceInstance, ServiceUsageEvent, Space, SpaceQuota, Stack, User,
 };
 
@@ -39,11 +39,11 @@ pub(super) enum Entity<'w> {
 }
 
 /// A row that is a resource of v2 by itself.
-pub(super) trait Presented: Row + 'static {
+pub(super) trait V2Resource: Row + 'static {
     fn entity(&self) -> Entity<'_>;
 }
 
-impl<'w, R: Presented> From<&'w R> for Entity<'w> {
+impl<'w, R: V2Resource> From<&'w R> for Entity<'w> {
     fn from(row: &'w R) -> Self {
         row.entity()
     }
@@ -51,7 +51,7 @@ impl<'w, R: Presented> From<&'w R> for Entity<'w> {
 
 macro_rules! entity_of {
     ($($row:ty => $variant:ident),* $(,)?) => {
-        $(impl Presented for $row {
+        $(impl V2Resource for $row {
             fn entity(&self) -> Entity<'_> {
                 Entity::$variant(self)
             }
@@ -195,9 +195,9 @@ impl<'w> Entity<'w> {
     /// of spaces, whom v2 does not know, see less than in v3.
     pub(super) fn is_visible(self, view: &View<'w>) -> bool {
         let View { world, access, .. } = *view;
-        let allows = |home, roles| access.allows(world, home, roles);
+        let allows = |access_scope, roles| access.allows(world, access_scope, roles);
         match self {
-            Self::App(app, _) => allows(Home::Space(app.space), READ_V2_SPACE),
+            Self::App(app, _) => allows(AccessScope::Space(app.space), READ_V2_SPACE),
             Self::AppUsage(_) | Self::ServiceUsage(_) => access.is_everything(),
             Self::Binding(binding) => binding.is_visible(world, access),
             Self::Domain(domain) => {
@@ -205,12 +205,12 @@ impl<'w> Entity<'w> {
                 domain.org.is_none() || orgs.any(|org| access.sees_v2_domains_of(world, *org))
             }
             Self::Event(event) => {
-                let org = event.org.map_or(Home::Nowhere, Home::Org);
-                allows(event.home(world), READ_V2_EVENTS) || allows(org, READ_V2_EVENTS)
+                let org = event.org.map_or(AccessScope::Deleted, AccessScope::Org);
+                allows(event.access_scope(world), READ_V2_EVENTS) || allows(org, READ_V2_EVENTS)
             }
             Self::Group(group) => group.is_visible(world, access),
-            Self::Instance(instance) => allows(Home::Space(instance.space), READ_V2_SPACE),
-            Self::Mapping(route, _) => access.sees(world, Home::Space(route.space)),
+            Self::Instance(instance) => allows(AccessScope::Space(instance.space), READ_V2_SPACE),
+            Self::Mapping(route, _) => access.sees(world, AccessScope::Space(route.space)),
             Self::Org(org) => org.is_visible(world, access),
             Self::Route(route) => route.is_visible(world, access),
             Self::Space(space) => space.is_visible(world, access),

@@ -37,7 +37,7 @@ use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::api::router::{Handler, Route};
 use crate::api::shared::new_app::name_errors;
-use crate::world::{Guid, Home, Kind, RoleType, Roles, Row, World};
+use crate::world::{AccessScope, Guid, Kind, RoleType, Roles, Row, World};
 use collection::Collection;
 
 /// All implemented operations.
@@ -159,8 +159,12 @@ const fn remove(pattern: &'static str, handler: Handler) -> Route {
 
 /// Refuses callers without any of the roles in a place, and changes in suspended
 /// places, for which v2 has no error of its own.
-fn authorize(context: &RequestContext<'_>, roles: Roles, home: Home) -> Result<(), CcError> {
-    let allowed = context.require(roles, home);
+fn authorize(
+    context: &RequestContext<'_>,
+    roles: Roles,
+    access_scope: AccessScope,
+) -> Result<(), CcError> {
+    let allowed = context.require(roles, access_scope);
     allowed.map_err(|_| CcError::not_authorized())
 }
 

@@ -23,8 +23,8 @@ use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{
-    ADMINS, Domain, FeatureFlag, Field, Guid, Home, IsolationSegment, Key, Kind, MANAGE_ORG, Org,
-    Quota, RoleType, Row, Selection, Space, World,
+    ADMINS, AccessScope, Domain, FeatureFlag, Field, Guid, IsolationSegment, Key, Kind, MANAGE_ORG,
+    Org, Quota, RoleType, Row, Selection, Space, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -247,7 +247,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let flag = context.world.named::<FeatureFlag>("user_org_creation");
     let anyone = flag.is_some_and(|flag| flag.enabled) && !suspended;
     if !anyone {
-        authorize(context, ADMINS, Home::Nowhere)?;
+        authorize(context, ADMINS, AccessScope::Deleted)?;
     }
     let base = context.world.base();
     let guid = context.world.add(Org {
@@ -265,7 +265,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     assign_all(context, attributes, &ROLES, (guid, None))?;
     if !context.access.is_everything() {
         let id = context.caller()?.id().to_owned();
-        let user = context.world.know_user(&id);
+        let user = context.world.find_or_add_user(&id);
         for kind in [RoleType::OrgUser, RoleType::OrgManager] {
             context.world.assign(kind, user, guid, None);
         }
@@ -286,13 +286,13 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         })
     });
     let segment = segment.transpose()?;
-    authorize(context, MANAGE_ORG, Home::Org(guid))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(guid))?;
     let reserved = ["quota_definition_guid", "billing_enabled"];
     let suspended = attributes
         .text("status")
         .map(|status| status == "suspended");
     if reserved.iter().any(|name| attributes.has(name)) || suspended == Some(true) {
-        authorize(context, ADMINS, Home::Nowhere)?;
+        authorize(context, ADMINS, AccessScope::Deleted)?;
     }
     if let Some(segment) = segment.filter(|segment| !segment.orgs.contains(&guid)) {
         let detail = format!(
@@ -306,7 +306,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let quota = quota.map(|quota| related_row::<Quota>(context.world, "QuotaDefinition", quota));
     let quota = quota.transpose()?.map(Row::guid);
     validate(context, attributes, Some(guid))?;
-    context.world.touch(guid, |org: &mut Org| {
+    context.world.update_row(guid, |org: &mut Org| {
         if let Some(name) = attributes.text("name") {
             org.name = name.trim().into();
         }
@@ -323,7 +323,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &ORGANIZATIONS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     if !is_recursive(context) {
         let of_org = Key::Guid(Field::Org, guid);
         let world = &*context.world;
@@ -430,12 +430,16 @@ fn other_domain(context: &RequestContext<'_>) -> Result<Guid, CcError> {
 
 fn share_domain(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &ORGANIZATIONS)?;
-    authorize(context, MANAGE_ORG, Home::Org(guid))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(guid))?;
     let domain = other_domain(context)?;
     let owner = context.row::<Domain>(domain)?.org;
-    authorize(context, MANAGE_ORG, owner.map_or(Home::Nowhere, Home::Org))?;
+    authorize(
+        context,
+        MANAGE_ORG,
+        owner.map_or(AccessScope::Deleted, AccessScope::Org),
+    )?;
     if owner != Some(guid) {
-        context.world.touch(domain, |domain: &mut Domain| {
+        context.world.update_row(domain, |domain: &mut Domain| {
             if !domain.shared_with.contains(&guid) {
                 domain.shared_with.push(guid);
             }
@@ -446,7 +450,7 @@ fn share_domain(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn unshare_domain(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &ORGANIZATIONS)?;
-    authorize(context, MANAGE_ORG, Home::Org(guid))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(guid))?;
     let text = context.capture("other");
     let domain: &Domain = super::found_by_guid(context.world, "PrivateDomain", text)?;
     let domain = domain.guid();
@@ -456,10 +460,10 @@ fn unshare_domain(context: &mut RequestContext<'_>) -> Result<Response, CcError>
 
 fn unset_default_segment(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &ORGANIZATIONS)?;
-    authorize(context, MANAGE_ORG, Home::Org(guid))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(guid))?;
     context
         .world
-        .touch(guid, |org: &mut Org| org.default_segment = None);
+        .update_row(guid, |org: &mut Org| org.default_segment = None);
     let presented = ORGANIZATIONS.present(context, guid)?;
     Ok(Response::ok(&presented))
 }

@@ -12,7 +12,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::api::router::Route;
-use crate::world::{ADMINS, Field, Guid, Home, Key, Kind, Limits, Quota};
+use crate::world::{ADMINS, AccessScope, Field, Guid, Key, Kind, Limits, Quota};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/quota_definitions", collection::index),
@@ -196,7 +196,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let limits = read_limits(attributes, new);
     validate(context, attributes, &limits, None)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let base = context.world.base();
     let guid = context.world.add(Quota {
         base,
@@ -210,11 +210,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &QUOTA_DEFINITIONS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let limits = context.row::<Quota>(guid)?.limits.clone();
     let limits = read_limits(attributes, limits);
     validate(context, attributes, &limits, Some(guid))?;
-    context.world.touch(guid, |quota: &mut Quota| {
+    context.world.update_row(guid, |quota: &mut Quota| {
         if let Some(name) = attributes.text("name") {
             quota.name = name.into();
         }
@@ -227,7 +227,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 /// deletion.
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &QUOTA_DEFINITIONS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let used = Key::Guid(Field::Quota, guid);
     if context.world.orgs.count(&used) > 0 {
         return Err(association_not_empty("organizations", "quota_definitions"));

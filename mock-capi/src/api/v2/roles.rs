@@ -14,8 +14,8 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::{
-    ADMINS, Field, Guid, Home, MANAGE_ORG, RoleType, Row, Selection, Space, UPDATE_SPACE, User,
-    World,
+    ADMINS, AccessScope, Field, Guid, MANAGE_ORG, RoleType, Row, Selection, Space, UPDATE_SPACE,
+    User, World,
 };
 
 macro_rules! routes_of {
@@ -89,10 +89,10 @@ impl Place {
     fn find(&self, context: &RequestContext<'_>) -> Result<(Guid, Option<Guid>), CcError> {
         let guid = known(context, self.collection)?;
         if self.kind.is_of_space() {
-            authorize(context, UPDATE_SPACE, Home::Space(guid))?;
+            authorize(context, UPDATE_SPACE, AccessScope::Space(guid))?;
             return Ok((context.row::<Space>(guid)?.org, Some(guid)));
         }
-        authorize(context, MANAGE_ORG, Home::Org(guid))?;
+        authorize(context, MANAGE_ORG, AccessScope::Org(guid))?;
         Ok((guid, None))
     }
 }
@@ -143,7 +143,7 @@ fn named_user(context: &RequestContext<'_>) -> Result<String, CcError> {
 
 fn add(context: &mut RequestContext<'_>, user: &str) -> Result<Response, CcError> {
     let place = Place::of(context)?;
-    let user = context.world.know_user(user);
+    let user = context.world.find_or_add_user(user);
     let (org, space) = place.find(context)?;
     assign(context.world, place.kind, user, org, space)?;
     place.collection.changed(context, space.unwrap_or(org))
@@ -324,7 +324,7 @@ fn named_place(
 
 fn add_place(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (kind, user, org, space) = named_place(context)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     if let Some(role) = context.world.assign(kind, user, org, space) {
         context.world.record_role(role, true, json!({}));
     }
@@ -335,8 +335,8 @@ fn remove_place(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (kind, user, org, space) = named_place(context)?;
     match space {
         _ if is_caller(context, context.capture("guid")) => {}
-        Some(space) => authorize(context, UPDATE_SPACE, Home::Space(space))?,
-        None => authorize(context, MANAGE_ORG, Home::Org(org))?,
+        Some(space) => authorize(context, UPDATE_SPACE, AccessScope::Space(space))?,
+        None => authorize(context, MANAGE_ORG, AccessScope::Org(org))?,
     }
     match space {
         Some(_) => context.world.unassign(kind, user, org, space),

@@ -15,8 +15,8 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router;
 use crate::world::{
-    App, Destination, Field, Guid, Home, Key, Lifecycle, NewDestination, Route, Row, Selection,
-    WRITE_SPACE, World,
+    AccessScope, App, Destination, Field, Guid, Key, Lifecycle, NewDestination, Route, Row,
+    Selection, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -128,12 +128,12 @@ fn other(context: &RequestContext<'_>, collection: &Collection) -> Result<Guid, 
 
 fn authorize_app(context: &RequestContext<'_>, app: Guid) -> Result<(), CcError> {
     let space = context.row::<App>(app)?.space;
-    authorize(context, WRITE_SPACE, Home::Space(space))
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))
 }
 
 fn authorize_route(context: &RequestContext<'_>, route: Guid) -> Result<(), CcError> {
     let space = context.row::<Route>(route)?.space;
-    authorize(context, WRITE_SPACE, Home::Space(space))
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))
 }
 
 fn map_to_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -236,7 +236,7 @@ fn unmap(context: &mut RequestContext<'_>, app: Guid, route: Guid) {
 }
 
 fn remove_mapping(world: &mut World, route: Guid, guid: Guid) {
-    world.touch(route, |route: &mut Route| {
+    world.update_row(route, |route: &mut Route| {
         route
             .destinations
             .retain(|destination| destination.guid != guid);
@@ -253,7 +253,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let route = HTTP_ROUTES.look_up(context.world, route_guid)?;
     let app = APPS.look_up(context.world, app_guid)?;
     let space = context.row::<App>(app)?.space;
-    context.require(WRITE_SPACE, Home::Space(space))?;
+    context.require(WRITE_SPACE, AccessScope::Space(space))?;
     if !in_same_space(context, app, route) {
         return Err(invalid_relation(
             "the app and route must belong to the same space",
@@ -299,7 +299,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &ROUTE_MAPPINGS)?;
     let found = find(context.world, guid).map(|(route, _)| (route.guid(), route.space));
     let (route, space) = found.ok_or_else(CcError::unknown_request)?;
-    context.require(WRITE_SPACE, Home::Space(space))?;
+    context.require(WRITE_SPACE, AccessScope::Space(space))?;
     remove_mapping(context.world, route, guid);
     Ok(Response::empty(204))
 }

@@ -20,7 +20,7 @@ use crate::api::message::Fields;
 use crate::api::router;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Domain, Field, Guid, Home, Kind, NewRoute, READ_ROUTES, Route, RouteRefusal, Row, Space,
+    AccessScope, Domain, Field, Guid, Kind, NewRoute, READ_ROUTES, Route, RouteRefusal, Row, Space,
     WRITE_SPACE, World, is_in_host,
 };
 
@@ -224,7 +224,7 @@ fn authorize_change(
     domain: Guid,
     host: &str,
 ) -> Result<(), CcError> {
-    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))?;
     let domain: &Domain = context.row(domain)?;
     if host == "*" && domain.org.is_none() && !context.access.is_everything() {
         return Err(CcError::not_authorized());
@@ -399,7 +399,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         _ => {}
     }
     authorize_change(context, to, domain, &host)?;
-    context.world.touch(guid, |route: &mut Route| {
+    context.world.update_row(guid, |route: &mut Route| {
         route.space = to;
         route.host = host;
         route.path = path;

@@ -15,7 +15,9 @@ use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::api::shared::security_rules::model_errors;
-use crate::world::{ADMINS, Field, Guid, Home, Kind, Row, SecurityGroup, Selection, Space, World};
+use crate::world::{
+    ADMINS, AccessScope, Field, Guid, Kind, Row, SecurityGroup, Selection, Space, World,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/security_groups", collection::index),
@@ -197,7 +199,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let running = read_spaces(context, attributes, "space_guids")?;
     let staging = read_spaces(context, attributes, "staging_space_guids")?;
     validate(context, attributes, None)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let base = context.world.base();
     let guid = context.world.add(SecurityGroup {
         base,
@@ -215,11 +217,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_change(&body, ATTRIBUTES)?;
     let guid = known(context, &SECURITY_GROUPS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let running = read_spaces(context, attributes, "space_guids")?;
     let staging = read_spaces(context, attributes, "staging_space_guids")?;
     validate(context, attributes, Some(guid))?;
-    context.world.touch(guid, |group: &mut SecurityGroup| {
+    context.world.update_row(guid, |group: &mut SecurityGroup| {
         if let Some(name) = attributes.text("name") {
             group.name = name.into();
         }
@@ -238,14 +240,14 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SECURITY_GROUPS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let operation = "security_group.delete";
     Ok(delete(context, operation, Kind::SecurityGroup, guid))
 }
 
 fn change(context: &mut RequestContext<'_>, running: bool, bound: bool) -> Result<Guid, CcError> {
     let guid = known(context, &SECURITY_GROUPS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let space = context.capture("other");
     let space = found_by_guid::<Space>(context.world, "Space", space)?.guid();
     set_bound(context.world, guid, space, running, bound);
@@ -284,8 +286,8 @@ fn set_default(
     // The error reports an invalid setting instead of a missing group.
     let invalid = || CcError::new(400, code, title, format!("{detail}: {text}"));
     let guid = guid.ok_or_else(invalid)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
-    context.world.touch(guid, set);
+    authorize(context, ADMINS, AccessScope::Deleted)?;
+    context.world.update_row(guid, set);
     Ok(guid)
 }
 

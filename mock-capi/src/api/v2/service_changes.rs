@@ -12,7 +12,7 @@ use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, BindingRef, Field, Guid, Home, Key, Kind, NewBinding, Row, ServiceBinding,
+    AccessScope, App, BindingRef, Field, Guid, Key, Kind, NewBinding, Row, ServiceBinding,
     ServiceInstance, Space, WRITE_SPACE,
 };
 
@@ -101,7 +101,7 @@ pub(super) fn create_instance(context: &mut RequestContext<'_>) -> Result<Respon
     if !context.access.is_everything() {
         context.require_flag("service_instance_creation")?;
     }
-    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))?;
     let url = |name: &str| attributes.text(name).unwrap_or_default().trim().to_owned();
     let tags = attributes.texts("tags").unwrap_or_default();
     let base = context.world.base();
@@ -140,7 +140,7 @@ fn redacted(context: &RequestContext<'_>) -> Value {
 fn writable_instance(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let guid = known(context, &USER_PROVIDED)?;
     let space = context.row::<ServiceInstance>(guid)?.space;
-    authorize(context, WRITE_SPACE, Home::Space(space))?;
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))?;
     Ok(guid)
 }
 
@@ -159,23 +159,25 @@ pub(super) fn update_instance(context: &mut RequestContext<'_>) -> Result<Respon
     let renamed = attributes
         .text("name")
         .is_some_and(|other| other.trim() != name);
-    context.world.touch(guid, |instance: &mut ServiceInstance| {
-        if let Some(name) = attributes.text("name") {
-            instance.name = name.trim().into();
-        }
-        if let Some(credentials) = attributes.object("credentials") {
-            instance.credentials = Some(credentials.clone());
-        }
-        if let Some(tags) = attributes.texts("tags") {
-            instance.tags = tags.into_iter().map(str::to_owned).collect();
-        }
-        if let Some(drain) = url("syslog_drain_url") {
-            instance.syslog_drain_url = Some(drain);
-        }
-        if let Some(service) = url("route_service_url") {
-            instance.route_service_url = Some(service);
-        }
-    });
+    context
+        .world
+        .update_row(guid, |instance: &mut ServiceInstance| {
+            if let Some(name) = attributes.text("name") {
+                instance.name = name.trim().into();
+            }
+            if let Some(credentials) = attributes.object("credentials") {
+                instance.credentials = Some(credentials.clone());
+            }
+            if let Some(tags) = attributes.texts("tags") {
+                instance.tags = tags.into_iter().map(str::to_owned).collect();
+            }
+            if let Some(drain) = url("syslog_drain_url") {
+                instance.syslog_drain_url = Some(drain);
+            }
+            if let Some(service) = url("route_service_url") {
+                instance.route_service_url = Some(service);
+            }
+        });
     if renamed {
         context.world.record_service_usage(guid, "UPDATED");
     }
@@ -207,7 +209,7 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
     let instance = attributes.text("service_instance_guid").unwrap_or_default();
     let instance = SERVICE_INSTANCES.look_up(context.world, instance)?;
     let space = context.row::<App>(app)?.space;
-    context.require(WRITE_SPACE, Home::Space(space))?;
+    context.require(WRITE_SPACE, AccessScope::Space(space))?;
     let title = "CF-ServiceBindingAppServiceTaken";
     let bindings = context.world.bindings_of(app);
     if bindings.iter().any(|binding| binding.instance == instance) {
@@ -240,8 +242,10 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
 
 pub(super) fn delete_binding(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SERVICE_BINDINGS)?;
-    let home = context.row::<ServiceBinding>(guid)?.home(context.world);
-    context.require(WRITE_SPACE, home)?;
+    let access_scope = context
+        .row::<ServiceBinding>(guid)?
+        .access_scope(context.world);
+    context.require(WRITE_SPACE, access_scope)?;
     context.world.unbind_service(BindingRef::Credential(guid));
     Ok(Response::empty(204))
 }

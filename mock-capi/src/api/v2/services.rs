@@ -20,7 +20,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::{
-    Field, Guid, Home, Key, READ_SECRETS, Row, Selection, ServiceBinding, ServiceInstance,
+    AccessScope, Field, Guid, Key, READ_SECRETS, Row, Selection, ServiceBinding, ServiceInstance,
     WRITE_SPACE, World,
 };
 
@@ -300,8 +300,8 @@ pub(super) const BINDING: &[Attribute] = &[
 ];
 
 /// Secrets, if the caller may read them.
-fn secrets(value: Value, home: Home, view: &View<'_>) -> Value {
-    match view.access.allows(view.world, home, READ_SECRETS) {
+fn secrets(value: Value, access_scope: AccessScope, view: &View<'_>) -> Value {
+    match view.access.allows(view.world, access_scope, READ_SECRETS) {
         true => value,
         false => json!({"redacted_message": "[PRIVATE DATA HIDDEN]"}),
     }
@@ -312,10 +312,10 @@ fn credentials_of(instance: &ServiceInstance) -> Value {
 }
 
 pub(super) fn instance_attributes(instance: &ServiceInstance, view: &View<'_>) -> Value {
-    let home = Home::Space(instance.space);
+    let access_scope = AccessScope::Space(instance.space);
     json!({
         "name": instance.name,
-        "credentials": secrets(credentials_of(instance), home, view),
+        "credentials": secrets(credentials_of(instance), access_scope, view),
         "space_guid": instance.space,
         "type": "user_provided_service_instance",
         "syslog_drain_url": instance.syslog_drain_url,
@@ -328,11 +328,11 @@ pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> V
     let instance = view.world.service_instances.get(binding.instance);
     let path = format!("/v2/service_bindings/{}", binding.base.guid);
     let credentials = instance.map(credentials_of);
-    let home = binding.home(view.world);
+    let access_scope = binding.access_scope(view.world);
     json!({
         "app_guid": binding.app,
         "service_instance_guid": binding.instance,
-        "credentials": secrets(credentials.unwrap_or_default(), home, view),
+        "credentials": secrets(credentials.unwrap_or_default(), access_scope, view),
         "binding_options": {},
         "gateway_data": null,
         "gateway_name": "",
@@ -399,10 +399,10 @@ fn index_offerings_of_space(context: &mut RequestContext<'_>) -> Result<Response
 /// The caller's permissions for an instance.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SERVICE_INSTANCES)?;
-    let home = Home::Space(context.row::<ServiceInstance>(guid)?.space);
+    let access_scope = AccessScope::Space(context.row::<ServiceInstance>(guid)?.space);
     let (access, world) = (&context.access, &*context.world);
     Ok(Response::ok(&json!({
-        "manage": access.allows(world, home, WRITE_SPACE),
-        "read": access.sees(world, home),
+        "manage": access.allows(world, access_scope, WRITE_SPACE),
+        "read": access.sees(world, access_scope),
     })))
 }

@@ -1,7 +1,7 @@
 //! Where the resources of a collection come from: a selection, or an index that has
 //! all of them in order.
 
-use super::entity::{Entity, Presented};
+use super::entity::{Entity, V2Resource};
 use crate::world::{Access, Key, Row, Rows, Selection, Table, World};
 
 /// The order of a list: by name or by creation.
@@ -47,7 +47,7 @@ pub(super) struct Source {
 
 impl Source {
     /// The rows of a table.
-    pub(super) const fn of<R: Presented>() -> Self {
+    pub(super) const fn of<R: V2Resource>() -> Self {
         Self {
             select: rows::<R>,
             in_order: in_order::<R>,
@@ -84,12 +84,12 @@ impl Source {
 }
 
 /// The rows that match a selection, as resources.
-pub(super) fn rows<'w, R: Presented>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+pub(super) fn rows<'w, R: V2Resource>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
     let rows = R::table(world).select(selection).into_iter();
     rows.map(Entity::from).collect()
 }
 
-fn in_order<'w, R: Presented>(
+fn in_order<'w, R: V2Resource>(
     world: &'w World,
     keys: Option<&[Key]>,
     order: Order,

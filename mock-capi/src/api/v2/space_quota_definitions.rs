@@ -16,7 +16,7 @@ use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{
-    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
+    AccessScope, Field, Guid, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -141,7 +141,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let limits = read_limits(attributes, new);
     validate(context, attributes, &limits, org, None)?;
-    authorize(context, MANAGE_ORG, Home::Org(org))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(org))?;
     let base = context.world.base();
     let guid = context.world.add(SpaceQuota {
         base,
@@ -156,7 +156,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn find(context: &RequestContext<'_>) -> Result<(Guid, Guid), CcError> {
     let guid = known(context, &SPACE_QUOTA_DEFINITIONS)?;
     let org = context.row::<SpaceQuota>(guid)?.org;
-    authorize(context, MANAGE_ORG, Home::Org(org))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(org))?;
     Ok((guid, org))
 }
 
@@ -179,7 +179,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let limits = context.row::<SpaceQuota>(guid)?.limits.clone();
     let limits = read_limits(attributes, limits);
     validate(context, attributes, &limits, org, Some(guid))?;
-    context.world.touch(guid, |quota: &mut SpaceQuota| {
+    context.world.update_row(guid, |quota: &mut SpaceQuota| {
         if let Some(name) = attributes.text("name") {
             quota.name = name.into();
         }

@@ -26,7 +26,7 @@ use crate::api::http::Response;
 use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::{
-    Event, Field, Guid, Home, IsolationSegment, Key, Kind, MANAGE_ORG, Org, RoleType, Row,
+    AccessScope, Event, Field, Guid, IsolationSegment, Key, Kind, MANAGE_ORG, Org, RoleType, Row,
     SecurityGroup, Selection, ServiceInstance, Space, SpaceQuota, UPDATE_SPACE, WRITE_SPACE, World,
 };
 
@@ -281,7 +281,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let staging = read_groups(context, attributes, "staging_security_group_guids")?;
     validate_name(context, name, org, None)?;
     let segment = read_segment(context, attributes, org)?;
-    authorize(context, MANAGE_ORG, Home::Org(org))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(org))?;
     let base = context.world.base();
     let guid = context.world.add(Space {
         base,
@@ -310,10 +310,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SPACES)?;
     let org = context.row::<Space>(guid)?.org;
     if attributes.has("isolation_segment_guid") {
-        authorize(context, MANAGE_ORG, Home::Org(org))?;
+        authorize(context, MANAGE_ORG, AccessScope::Org(org))?;
     }
     let segment = read_segment(context, attributes, org)?;
-    authorize(context, UPDATE_SPACE, Home::Space(guid))?;
+    authorize(context, UPDATE_SPACE, AccessScope::Space(guid))?;
     if let Some(other) = attributes.text("organization_guid") {
         let other = related_row::<Org>(context.world, "Organization", other)?;
         if other.guid() != org {
@@ -332,7 +332,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         validate_name(context, name, org, Some(guid))?;
     }
     assign_all(context, attributes, &ROLES, (org, Some(guid)))?;
-    context.world.touch(guid, |space: &mut Space| {
+    context.world.update_row(guid, |space: &mut Space| {
         if let Some(name) = attributes.text("name") {
             space.name = name.trim().into();
         }
@@ -379,7 +379,7 @@ pub(super) fn set_bound(world: &mut World, group: Guid, space: Guid, running: bo
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SPACES)?;
     let space: &Space = context.row(guid)?;
-    authorize(context, MANAGE_ORG, Home::Org(space.org))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(space.org))?;
     if !is_recursive(context) {
         let of_space = Key::Guid(Field::Space, guid);
         let world = &*context.world;
@@ -453,7 +453,7 @@ fn change_group(
     bound: bool,
 ) -> Result<Guid, CcError> {
     let guid = known(context, &SPACES)?;
-    authorize(context, UPDATE_SPACE, Home::Space(guid))?;
+    authorize(context, UPDATE_SPACE, AccessScope::Space(guid))?;
     let other = context.capture("other");
     let group = found_by_guid::<SecurityGroup>(context.world, "SecurityGroup", other)?.guid();
     set_bound(context.world, group, guid, running, bound);
@@ -484,7 +484,7 @@ fn delete_unmapped_routes(context: &mut RequestContext<'_>) -> Result<Response, 
     let guid = SPACES.readable(context)?;
     let routes = Key::Guid(Field::Space, guid);
     if context.world.routes.count(&routes) > 0 {
-        authorize(context, WRITE_SPACE, Home::Space(guid))?;
+        authorize(context, WRITE_SPACE, AccessScope::Space(guid))?;
     }
     context.world.delete(Kind::UnmappedRoutes, guid);
     Ok(Response::empty(204))
@@ -493,10 +493,10 @@ fn delete_unmapped_routes(context: &mut RequestContext<'_>) -> Result<Response, 
 fn unset_segment(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SPACES)?;
     let org = context.row::<Space>(guid)?.org;
-    authorize(context, MANAGE_ORG, Home::Org(org))?;
+    authorize(context, MANAGE_ORG, AccessScope::Org(org))?;
     context
         .world
-        .touch(guid, |space: &mut Space| space.segment = None);
+        .update_row(guid, |space: &mut Space| space.segment = None);
     let presented = SPACES.present(context, guid)?;
     Ok(Response::ok(&presented))
 }

@@ -11,7 +11,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{ADMINS, Home, Stack, StackState};
+use crate::world::{ADMINS, AccessScope, Stack, StackState};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/stacks", collection::index),
@@ -57,7 +57,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let detail = format!("The stack name is taken: {name}");
         return Err(CcError::new(400, 250_002, "CF-StackNameTaken", detail));
     }
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let base = context.world.base();
     let guid = context.world.add(Stack {
         base,
@@ -71,7 +71,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &STACKS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let name = &context.row::<Stack>(guid)?.name;
     let mut apps = context.world.apps.iter();
     if apps.any(|app| app.lifecycle.stack() == name) {

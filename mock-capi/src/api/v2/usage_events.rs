@@ -11,7 +11,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
-use crate::world::{ADMINS, AppUsageEvent, Guid, Home, ServiceUsageEvent};
+use crate::world::{ADMINS, AccessScope, AppUsageEvent, Guid, ServiceUsageEvent};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/app_usage_events", index_of_apps),
@@ -158,13 +158,13 @@ fn index(
 }
 
 fn reseed_apps(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     context.world.reseed_app_usage();
     Ok(Response::empty(204))
 }
 
 fn reseed_services(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     context.world.reseed_service_usage();
     Ok(Response::empty(204))
 }

@@ -18,7 +18,7 @@ use crate::api::message::Fields;
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    ADMINS, Field, Guid, Home, Kind, Org, RoleType, Row, Selection, Space, User, World,
+    ADMINS, AccessScope, Field, Guid, Kind, Org, RoleType, Row, Selection, Space, User, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -166,7 +166,7 @@ pub(super) fn attributes(user: &User) -> Value {
 }
 
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     collection::index(context)
 }
 
@@ -182,7 +182,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let detail = format!("The UAA ID is taken: {id}");
         return Err(CcError::new(400, 20002, "CF-UaaIdTaken", detail));
     }
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     let guid = context.world.add_user(id, MetadataPatch::default());
     if let Err(refusal) = assign_places(context, attributes, guid) {
         context.world.delete(Kind::User, guid);
@@ -195,7 +195,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_change(&body, &NEW[1..])?;
     let guid = known(context, &USERS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     assign_places(context, attributes, guid)?;
     USERS.changed(context, guid)
 }
@@ -244,7 +244,7 @@ fn find_place(world: &World, kind: RoleType, text: &str) -> Result<(Guid, Option
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &USERS)?;
-    authorize(context, ADMINS, Home::Nowhere)?;
+    authorize(context, ADMINS, AccessScope::Deleted)?;
     Ok(delete(context, "user.delete", Kind::User, guid))
 }
 

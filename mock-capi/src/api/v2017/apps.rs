@@ -135,7 +135,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if holder.is_some_and(|holder| holder != guid) {
         return Err(CcError::unprocessable("name must be unique in space"));
     }
-    context.world.touch(guid, |app: &mut App| {
+    context.world.update_row(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
         app.lifecycle = asked.lifecycle;
     });

@@ -158,7 +158,7 @@ fn add(
     let answer = present(route, &mapping, &context.view());
     context
         .world
-        .touch(route, |route: &mut Route| route.destinations.push(mapping));
+        .update_row(route, |route: &mut Route| route.destinations.push(mapping));
     Ok(Response::created(&answer))
 }
 
@@ -174,7 +174,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (route, mapping) = find(context)?;
     let (route, mapping) = (route.base.guid, mapping.guid);
-    context.world.touch(route, |route: &mut Route| {
+    context.world.update_row(route, |route: &mut Route| {
         route.destinations.retain(|other| other.guid != mapping);
     });
     Ok(Response::empty(204))

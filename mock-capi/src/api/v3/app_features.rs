@@ -59,7 +59,7 @@ pub(crate) fn switch(
     if !wanted.is_empty() {
         context
             .world
-            .touch(app, |app: &mut App| app.features = features);
+            .update_row(app, |app: &mut App| app.features = features);
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         Feature::Revisions => MANAGE_APPS,
         _ => WRITE_SPACE,
     };
-    context.require(roles, context.world.home_of_app(app))?;
+    context.require(roles, context.world.access_scope_of_app(app))?;
     let enabled = read_enabled(context)?;
     switch(context, app, &[(feature, enabled)])?;
     presented(context, app, feature)

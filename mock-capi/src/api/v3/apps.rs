@@ -90,17 +90,17 @@ impl Present for App {
 }
 
 pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
-    json!(Presented::new(app, view))
+    json!(AppJson::new(app, view))
 }
 
 /// An app as JSON text: lists of many apps are the slowest responses.
 fn present_text(app: &App, view: &View<'_>) -> Option<Box<RawValue>> {
     // Serialization cannot fail, since all keys are strings.
-    serde_json::value::to_raw_value(&Presented::new(app, view)).ok()
+    serde_json::value::to_raw_value(&AppJson::new(app, view)).ok()
 }
 
 #[derive(Serialize)]
-struct Presented<'a> {
+struct AppJson<'a> {
     guid: Guid,
     created_at: Timestamp,
     updated_at: Timestamp,
@@ -137,7 +137,7 @@ impl Related {
     }
 }
 
-impl<'a> Presented<'a> {
+impl<'a> AppJson<'a> {
     fn new(app: &'a App, view: &View<'a>) -> Self {
         Self {
             guid: app.base.guid,
@@ -326,7 +326,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ..
     } = context.row(guid)?;
     let asked = lifecycle::read(&mut message, current, context.world, Purpose::App);
-    let patch = message.metadata_beside(&context.row::<App>(guid)?.base.metadata);
+    let patch = message.metadata_update(&context.row::<App>(guid)?.base.metadata);
     message.finish()?;
     if asked.lifecycle.kind() == "cnb" {
         check_flag(context, &asked.lifecycle)?;
@@ -357,7 +357,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         _ => Ok(None),
     };
     let warning = checked.map_err(CcError::unprocessable)?;
-    context.world.touch(guid, |app: &mut App| {
+    context.world.update_row(guid, |app: &mut App| {
         app.name = name.map_or_else(|| std::mem::take(&mut app.name), str::to_owned);
         app.lifecycle = asked.lifecycle;
         app.base.metadata.apply(patch);
@@ -428,10 +428,10 @@ fn clear_buildpack_cache(context: &mut RequestContext<'_>) -> Result<Response, C
 
 /// The permissions of a caller who sees the app.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let home = context.world.home_of_app(find(context)?);
+    let access_scope = context.world.access_scope_of_app(find(context)?);
     Ok(Response::ok(&json!({
         "read_basic_data": true,
-        "read_sensitive_data": context.access.allows(context.world, home, READ_SECRETS),
+        "read_sensitive_data": context.access.allows(context.world, access_scope, READ_SECRETS),
     })))
 }
 
@@ -444,7 +444,7 @@ fn find_startable(context: &RequestContext<'_>) -> Result<Guid, CcError> {
             "Assign a droplet before starting this app.",
         ));
     }
-    context.authorize(app.home(context.world))?;
+    context.authorize(app.access_scope(context.world))?;
     check_flag(context, &app.lifecycle)?;
     Ok(app.base.guid)
 }

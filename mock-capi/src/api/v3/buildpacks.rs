@@ -110,7 +110,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = message.check("name").string().present();
     let name = name.length_at_most(MAX_NAME);
     let name = name.matches(is_name, "is invalid").text();
-    let asked = read(&mut message, name, Null::Allowed);
+    let asked = read(&mut message, name, Nullability::Nullable);
     let lifecycle = message.check("lifecycle").allow_null().string();
     let lifecycle = lifecycle.one_of(&LIFECYCLES, NO_LIFECYCLE);
     let lifecycle = lifecycle.text().unwrap_or(LIFECYCLES[0]);
@@ -145,7 +145,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = name.length(0..=MAX_NAME).matches(is_name, "is invalid");
     let name = name.text();
     let unnamed = body.get("name").is_some_and(Value::is_null);
-    let asked = read(&mut message, name, Null::Refused);
+    let asked = read(&mut message, name, Nullability::Required);
     let patch = message.metadata();
     message.finish()?;
     let current: &Buildpack = context.row(guid)?;
@@ -166,7 +166,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     let name = asked.name.unwrap_or(&current.name).to_owned();
     check_unique(context.world, current, &name, stack.as_deref())?;
-    context.world.touch(guid, |buildpack: &mut Buildpack| {
+    context.world.update_row(guid, |buildpack: &mut Buildpack| {
         buildpack.name = name;
         buildpack.stack = stack;
         buildpack.enabled = asked.enabled.unwrap_or(buildpack.enabled);
@@ -187,16 +187,20 @@ fn is_name(text: &str) -> bool {
 
 /// Whether a position or flag may be null.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Null {
-    Allowed,
-    Refused,
+enum Nullability {
+    Nullable,
+    Required,
 }
 
-fn read<'b>(message: &mut Message<'b>, name: Option<&'b str>, null: Null) -> BuildpackRequest<'b> {
+fn read<'b>(
+    message: &mut Message<'b>,
+    name: Option<&'b str>,
+    null: Nullability,
+) -> BuildpackRequest<'b> {
     let stack = message.optional_text("stack", 0..=MAX_NAME);
     let position = read_position(message, null);
     let mut flag = |key, label: &str| {
-        if null == Null::Refused && message.value(key).is_some_and(Value::is_null) {
+        if null == Nullability::Required && message.value(key).is_some_and(Value::is_null) {
             message.error(format!("{label} must be a boolean"));
         }
         message.boolean(key)
@@ -210,9 +214,9 @@ fn read<'b>(message: &mut Message<'b>, name: Option<&'b str>, null: Null) -> Bui
     }
 }
 
-fn read_position(message: &mut Message<'_>, null: Null) -> Option<u32> {
+fn read_position(message: &mut Message<'_>, null: Nullability) -> Option<u32> {
     let reason = match message.value("position")? {
-        Value::Null if null == Null::Allowed => return None,
+        Value::Null if null == Nullability::Nullable => return None,
         Value::Number(number) => match number.as_i64() {
             Some(position) if position >= 1 => {
                 return Some(u32::try_from(position).unwrap_or(u32::MAX));
@@ -307,7 +311,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let buildpack = context.present(guid, present)?;
     let ready_at = context.row::<Job>(job)?.ready_at;
     if is_taken {
-        context.world.touch(guid, |buildpack: &mut Buildpack| {
+        context.world.update_row(guid, |buildpack: &mut Buildpack| {
             buildpack.file = Some((name.to_owned(), ready_at));
             buildpack.stack = stack.or(buildpack.stack.take());
         });

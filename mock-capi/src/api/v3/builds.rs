@@ -112,7 +112,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.finish()?;
     context
         .world
-        .touch(guid, |build: &mut Build| build.base.metadata.apply(patch));
+        .update_row(guid, |build: &mut Build| build.base.metadata.apply(patch));
     if let Some(outcome) = outcome {
         end(context.world, guid, &outcome);
     }
@@ -150,7 +150,7 @@ fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
         return;
     };
     let (app, droplet) = (build.app, build.droplet);
-    world.touch(guid, |build: &mut Build| {
+    world.update_row(guid, |build: &mut Build| {
         build.ready_at = now;
         build.error.clone_from(&error);
     });
@@ -160,7 +160,7 @@ fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
         // A droplet that was staged before the failure stays.
         return;
     }
-    world.touch(droplet, |droplet: &mut Droplet| {
+    world.update_row(droplet, |droplet: &mut Droplet| {
         droplet.ready_at = now;
         droplet.error = error;
         let Ok(data) = outcome else {

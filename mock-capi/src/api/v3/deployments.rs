@@ -180,7 +180,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     let checked = context.world.check_deployment_quota(guid, &asked.options);
-    checked.map_err(|error| blame_quota(context, guid, error.into()))?;
+    checked.map_err(|error| name_quota(context, guid, error.into()))?;
     let rollback = asked
         .revision
         .map(|revision| find_revision(context, revision));
@@ -196,7 +196,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         metadata: asked.metadata,
         crashing,
     });
-    let deployment = deployed.map_err(|error| blame_quota(context, guid, error.into()))?;
+    let deployment = deployed.map_err(|error| name_quota(context, guid, error.into()))?;
     context.world.log_api(
         guid,
         format!("Creating deployment for app with guid {guid}"),
@@ -267,7 +267,7 @@ fn unassignable() -> CcError {
 }
 
 /// Adds the name of the quota to its error.
-fn blame_quota(context: &RequestContext<'_>, app: Guid, error: CcError) -> CcError {
+fn name_quota(context: &RequestContext<'_>, app: Guid, error: CcError) -> CcError {
     const REASON: &str = "quota may not be large enough to support rolling deployments or your \
                           configured max-in-flight.";
     let app = context.world.apps.get(app);
@@ -441,11 +441,14 @@ fn read_canary(options: &mut Message<'_>, canary: bool) -> Option<Vec<u8>> {
 /// The deployment, for a caller who may cancel or continue it; others get a 404.
 fn find_manageable<'c>(context: &'c RequestContext<'_>) -> Result<&'c Deployment, CcError> {
     let deployment: &Deployment = context.row_of(context.capture("guid"))?;
-    let home = deployment.home(context.world);
-    if !context.access.allows(context.world, home, MANAGE_APPS) {
+    let access_scope = deployment.access_scope(context.world);
+    if !context
+        .access
+        .allows(context.world, access_scope, MANAGE_APPS)
+    {
         return Err(CcError::not_found(Deployment::KIND));
     }
-    context.authorize(home)?;
+    context.authorize(access_scope)?;
     Ok(deployment)
 }
 

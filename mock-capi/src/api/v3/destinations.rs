@@ -164,7 +164,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context
         .world
         .record_mapping(UNMAP_ROUTE, guid, &destination);
-    context.world.touch(guid, |route: &mut Route| {
+    context.world.update_row(guid, |route: &mut Route| {
         route
             .destinations
             .retain(|other| other.guid != destination.guid);
@@ -280,7 +280,7 @@ fn read_destinations(
             Err(reason) => message.error(format!("Destinations[{index}]: {reason}")),
         }
     }
-    if message.is_sound() {
+    if message.is_valid() {
         check_weights(&mut message, &asked);
     }
     message.finish()?;

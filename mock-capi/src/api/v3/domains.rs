@@ -11,7 +11,7 @@ use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Domain, Field, Guid, Home, Key, Kind, MANAGE_ORG, Org, Registered, Row, Selection, World,
+    AccessScope, Domain, Field, Guid, Key, Kind, MANAGE_ORG, Org, Registered, Row, Selection, World,
 };
 
 use super::organizations;
@@ -287,7 +287,7 @@ fn no_routing_api() -> CcError {
 fn find_owner(context: &RequestContext<'_>, text: &str) -> Result<Guid, CcError> {
     let org = context.world.look_up::<Org>(text).map(Row::guid);
     let org = org.ok_or_else(|| no_org(text))?;
-    context.require(MANAGE_ORG, Home::Org(org))?;
+    context.require(MANAGE_ORG, AccessScope::Org(org))?;
     context.require_flag("private_domain_creation")?;
     Ok(org)
 }
@@ -323,16 +323,19 @@ fn find_others(
     }
     for org in &orgs {
         let (guid, name) = (org.guid(), &org.name);
-        let home = Home::Org(guid);
-        let problem = if !context.access.sees(context.world, home) {
+        let access_scope = AccessScope::Org(guid);
+        let problem = if !context.access.sees(context.world, access_scope) {
             format!(
                 "Organization with guid '{guid}' either does not exist, or you do not have access to it."
             )
-        } else if !context.access.allows(context.world, home, MANAGE_ORG) {
+        } else if !context
+            .access
+            .allows(context.world, access_scope, MANAGE_ORG)
+        {
             format!(
                 "You do not have sufficient permissions for organization '{name}' to share domain."
             )
-        } else if context.require(MANAGE_ORG, home).is_err() {
+        } else if context.require(MANAGE_ORG, access_scope).is_err() {
             format!("Organization '{name}' is suspended.")
         } else {
             continue;
@@ -447,7 +450,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     };
     let orgs = find_others(context, &texts, owner)?;
-    context.world.touch(guid, |domain: &mut Domain| {
+    context.world.update_row(guid, |domain: &mut Domain| {
         super::security_groups::add_missing(&mut domain.shared_with, &orgs);
     });
     context.ok(guid, present_shared)
@@ -471,10 +474,13 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let text = context.capture("org");
     let org = context.world.look_up::<Org>(text);
     let org = org.ok_or_else(|| no_org(text))?;
-    let home = Home::Org(org.guid());
-    let by_owner = context.require(MANAGE_ORG, owner.map_or(Home::Nowhere, Home::Org));
+    let access_scope = AccessScope::Org(org.guid());
+    let by_owner = context.require(
+        MANAGE_ORG,
+        owner.map_or(AccessScope::Deleted, AccessScope::Org),
+    );
     by_owner.or_else(|refusal| {
-        let refused = context.require(MANAGE_ORG, home);
+        let refused = context.require(MANAGE_ORG, access_scope);
         // The error about a suspended organization takes precedence over missing
         // permissions.
         refused.map_err(|other| {
@@ -485,7 +491,7 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             }
         })
     })?;
-    if !context.access.sees(context.world, home) {
+    if !context.access.sees(context.world, access_scope) {
         return Err(no_org(text));
     }
     if !domain.shared_with.contains(&org.guid()) {

@@ -237,7 +237,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .clone()
         .and_then(|failure| CcError::from(failure).staging_text());
     context.world.keep(bits);
-    context.world.touch(guid, |droplet: &mut Droplet| {
+    context.world.update_row(guid, |droplet: &mut Droplet| {
         droplet.origin = Origin::Uploading;
         droplet.ready_at = ready_at;
         droplet.sha256 = bits.sha256.clone();
@@ -338,7 +338,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         // The Cloud Controller does not report the error of its action.
         return Err(CcError::unknown());
     }
-    context.world.touch(guid, |droplet: &mut Droplet| {
+    context.world.update_row(guid, |droplet: &mut Droplet| {
         if sets_image {
             droplet.image = image.map(str::to_owned);
         }

@@ -54,8 +54,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     context.require_admin()?;
     let guid = find(context)?;
-    context.world.touch(guid, |group: &mut EnvironmentGroup| {
-        merge_environment(&mut group.variables, variables);
-    });
+    context
+        .world
+        .update_row(guid, |group: &mut EnvironmentGroup| {
+            merge_environment(&mut group.variables, variables);
+        });
     context.ok(guid, present)
 }

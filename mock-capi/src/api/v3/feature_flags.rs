@@ -76,7 +76,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         message.optional_text("custom_error_message", 1..=250),
     );
     message.finish()?;
-    context.world.touch(guid, |flag: &mut FeatureFlag| {
+    context.world.update_row(guid, |flag: &mut FeatureFlag| {
         flag.enabled = enabled.unwrap_or(flag.enabled);
         if says {
             flag.error_message = text.map(str::to_owned);

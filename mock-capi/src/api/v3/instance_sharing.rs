@@ -10,8 +10,8 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::to_many_body;
 use crate::api::router::Route;
 use crate::world::{
-    BindingRef, Field, Guid, Home, Managed, OperationState, Row, Selection, ServiceInstance, Space,
-    Step, WRITE_SPACE, World,
+    AccessScope, BindingRef, Field, Guid, Managed, OperationState, Row, Selection, ServiceInstance,
+    Space, Step, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -70,13 +70,15 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let asked = to_many_body(&body)?;
     let spaces = targets(context, guid, &asked)?;
     check(context, guid, &spaces)?;
-    context.world.touch(guid, |instance: &mut ServiceInstance| {
-        for space in &spaces {
-            if !instance.shared_with.contains(space) {
-                instance.shared_with.push(*space);
+    context
+        .world
+        .update_row(guid, |instance: &mut ServiceInstance| {
+            for space in &spaces {
+                if !instance.shared_with.contains(space) {
+                    instance.shared_with.push(*space);
+                }
             }
-        }
-    });
+        });
     let data = json!({"target_space_guids": spaces});
     context.world.record_instance_with(guid, "share", data);
     Ok(Response::ok(&present(context, guid)?))
@@ -96,7 +98,10 @@ fn targets(
             None => unreadable.push(format!("'{text}'")),
             Some(space) => {
                 let guid = space.base.guid;
-                if context.require(WRITE_SPACE, Home::Space(guid)).is_err() {
+                if context
+                    .require(WRITE_SPACE, AccessScope::Space(guid))
+                    .is_err()
+                {
                     unwriteable.push(format!("'{text}'"));
                 }
                 found.push(guid);
@@ -239,9 +244,11 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             .world
             .start_work("service_bindings.delete", binding, steps, Value::Null);
     }
-    context.world.touch(guid, |instance: &mut ServiceInstance| {
-        instance.shared_with.retain(|&other| other != space);
-    });
+    context
+        .world
+        .update_row(guid, |instance: &mut ServiceInstance| {
+            instance.shared_with.retain(|&other| other != space);
+        });
     let data = json!({"target_space_guid": space});
     context.world.record_instance_with(guid, "unshare", data);
     Ok(Response::empty(204))

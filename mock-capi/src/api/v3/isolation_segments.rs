@@ -164,10 +164,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if renames {
         check_name(context.world, name.unwrap_or_default(), Some(guid))?;
     }
-    context.world.touch(guid, |segment: &mut IsolationSegment| {
-        segment.name = name.map_or_else(|| std::mem::take(&mut segment.name), str::to_owned);
-        segment.base.metadata.apply(patch);
-    });
+    context
+        .world
+        .update_row(guid, |segment: &mut IsolationSegment| {
+            segment.name = name.map_or_else(|| std::mem::take(&mut segment.name), str::to_owned);
+            segment.base.metadata.apply(patch);
+        });
     context.ok(guid, present)
 }
 
@@ -254,9 +256,11 @@ fn entitle(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             }
         });
     }
-    context.world.touch(guid, |segment: &mut IsolationSegment| {
-        super::security_groups::add_missing(&mut segment.orgs, &orgs);
-    });
+    context
+        .world
+        .update_row(guid, |segment: &mut IsolationSegment| {
+            super::security_groups::add_missing(&mut segment.orgs, &orgs);
+        });
     context.ok(guid, present_orgs)
 }
 
@@ -279,9 +283,11 @@ fn revoke(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Cannot remove the entitlement while this Isolation Segment is assigned to any Spaces. Currently assigned to: {names}"
         )));
     }
-    context.world.touch(guid, |segment: &mut IsolationSegment| {
-        segment.orgs.retain(|other| *other != org);
-    });
+    context
+        .world
+        .update_row(guid, |segment: &mut IsolationSegment| {
+            segment.orgs.retain(|other| *other != org);
+        });
     Ok(Response::empty(204))
 }
 
@@ -345,7 +351,7 @@ fn set_default(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if context.request.object()?.contains_key("data") {
         context
             .world
-            .touch(guid, |org: &mut Org| org.default_segment = segment);
+            .update_row(guid, |org: &mut Org| org.default_segment = segment);
     }
     context.ok(guid, present_default)
 }
@@ -356,6 +362,6 @@ fn set_own(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let segment = read_choice(context, org, " that this space belongs to")?;
     context
         .world
-        .touch(guid, |space: &mut Space| space.segment = segment);
+        .update_row(guid, |space: &mut Space| space.segment = segment);
     context.ok(guid, present_own)
 }

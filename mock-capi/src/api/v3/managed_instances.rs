@@ -12,9 +12,9 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    BindingRef, BrokerState, Field, Guid, Home, InstanceChange, Key, Limits, Managed, Operation,
-    OperationState, Org, Registered, Row, Selection, ServiceInstance, ServicePlan, SpaceQuota,
-    Step, World,
+    AccessScope, BindingRef, BrokerState, Field, Guid, InstanceChange, Key, Limits, Managed,
+    Operation, OperationState, Org, Registered, Row, Selection, ServiceInstance, ServicePlan,
+    SpaceQuota, Step, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[Route::get(
@@ -168,7 +168,7 @@ fn read_update(
     ];
     let instance = context.row::<ServiceInstance>(guid)?;
     let mut message = Message::of_any(body);
-    let metadata = message.metadata_beside(&instance.base.metadata);
+    let metadata = message.metadata_update(&instance.base.metadata);
     message.refuse_unknown(&allowed);
     let plan = match message.has("relationships") {
         true => message.relationships(&["service_plan"], |inner| inner.related("service_plan")),
@@ -235,18 +235,20 @@ pub(super) fn update(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
         lock(context, guid)?;
     }
     let now = context.world.now();
-    context.world.touch(guid, |instance: &mut ServiceInstance| {
-        if let Some(name) = change.name {
-            instance.name = name;
-        }
-        if let Some(tags) = change.tags {
-            instance.tags = tags;
-        }
-        instance.base.metadata.apply(metadata);
-        if let Some(managed) = instance.managed.as_mut().filter(|_| !only_metadata) {
-            managed.operation = Operation::new("update", OperationState::Succeeded, now);
-        }
-    });
+    context
+        .world
+        .update_row(guid, |instance: &mut ServiceInstance| {
+            if let Some(name) = change.name {
+                instance.name = name;
+            }
+            if let Some(tags) = change.tags {
+                instance.tags = tags;
+            }
+            instance.base.metadata.apply(metadata);
+            if let Some(managed) = instance.managed.as_mut().filter(|_| !only_metadata) {
+                managed.operation = Operation::new("update", OperationState::Succeeded, now);
+            }
+        });
     context.world.record_instance(guid, "update", request);
     context.ok(guid, service_instances::present)
 }
@@ -420,8 +422,8 @@ pub(super) fn bind_in_job(
 
 fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let instance: &ServiceInstance = context.named("guid")?;
-    let (guid, home) = (instance.base.guid, Home::Space(instance.space));
-    if !context.access.sees(context.world, home) {
+    let (guid, access_scope) = (instance.base.guid, AccessScope::Space(instance.space));
+    if !context.access.sees(context.world, access_scope) {
         return Err(CcError::not_authorized());
     }
     let plan = instance

@@ -133,7 +133,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if let Some(name) = name {
         check_name(context, name, Some(guid))?;
     }
-    context.world.touch(guid, |quota: &mut Quota| {
+    context.world.update_row(guid, |quota: &mut Quota| {
         quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
         if let Some(limits) = limits {
             quota.limits = limits;
@@ -184,7 +184,9 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn set_quota(context: &mut RequestContext<'_>, orgs: &[Guid], quota: Guid) {
     for org in orgs {
-        context.world.touch(*org, |org: &mut Org| org.quota = quota);
+        context
+            .world
+            .update_row(*org, |org: &mut Org| org.quota = quota);
     }
 }
 

@@ -125,7 +125,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .record_org(guid, "audit.organization.create", request);
     if !context.access.is_everything() {
         let id = context.caller()?.id().to_owned();
-        let user = context.world.know_user(&id);
+        let user = context.world.find_or_add_user(&id);
         for kind in [RoleType::OrgUser, RoleType::OrgManager] {
             context.world.assign(kind, user, guid, None);
         }
@@ -156,7 +156,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let taken = format!("Organization name '{name}' is already taken.");
         return Err(CcError::unprocessable(taken));
     }
-    context.world.touch(guid, |org: &mut Org| {
+    context.world.update_row(guid, |org: &mut Org| {
         org.name = name.map_or_else(|| std::mem::take(&mut org.name), str::to_owned);
         org.suspended = suspended.unwrap_or(org.suspended);
         org.base.metadata.apply(patch);

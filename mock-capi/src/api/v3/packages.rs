@@ -109,7 +109,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Cannot update Docker credentials for a buildpack app.",
         ));
     }
-    context.world.touch(guid, |package: &mut Package| {
+    context.world.update_row(guid, |package: &mut Package| {
         if let (PackageKind::Docker { username: own, .. }, Some(new)) =
             (&mut package.kind, username)
         {

@@ -10,7 +10,8 @@ use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::{
-    Field, Guid, Home, Kind, MANAGE_ORG, Org, Role, RoleType, Row, Space, UPDATE_SPACE, World,
+    AccessScope, Field, Guid, Kind, MANAGE_ORG, Org, Role, RoleType, Row, Space, UPDATE_SPACE,
+    World,
 };
 
 use super::{organizations, spaces, users};
@@ -114,7 +115,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 /// How a request identifies the user of a role.
-enum Owner<'b> {
+enum UserRef<'b> {
     Guid(&'b str),
     Name(&'b str, Option<&'b str>),
 }
@@ -159,7 +160,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 /// Reads the user and the place of a role.
-fn read_related<'b>(message: &mut Message<'b>, kind: &str) -> Option<(Owner<'b>, Place<'b>)> {
+fn read_related<'b>(message: &mut Message<'b>, kind: &str) -> Option<(UserRef<'b>, Place<'b>)> {
     let data = |key| message.get(key).and_then(|value| value.get("data"));
     let data = |key| data(key).filter(|data| !data.is_null());
     let (user, space, org) = (data("user"), data("space"), data("organization"));
@@ -232,9 +233,9 @@ fn report(message: &mut Message<'_>, errors: [(bool, String); 4]) -> bool {
     none
 }
 
-fn read_owner<'b>(message: &mut Message<'b>, data: &'b Value) -> Option<Owner<'b>> {
+fn read_owner<'b>(message: &mut Message<'b>, data: &'b Value) -> Option<UserRef<'b>> {
     if data.get("guid").is_some() {
-        return message.related("user").map(Owner::Guid);
+        return message.related("user").map(UserRef::Guid);
     }
     let name = data["username"].as_str();
     if name.is_none() {
@@ -245,53 +246,53 @@ fn read_owner<'b>(message: &mut Message<'b>, data: &'b Value) -> Option<Owner<'b
         message.error("User origin must be a string");
     }
     let origin = origin.and_then(Value::as_str).filter(|it| !it.is_empty());
-    name.map(|name| Owner::Name(name, origin))
+    name.map(|name| UserRef::Name(name, origin))
 }
 
 fn create_of_space(
     context: &mut RequestContext<'_>,
     kind: RoleType,
-    owner: &Owner<'_>,
+    owner: &UserRef<'_>,
     space: &str,
 ) -> Result<Guid, CcError> {
     let refused = |text: String| CcError::unprocessable(text);
     let space = context.world.look_up::<Space>(space);
     let space = space.ok_or_else(|| refused(NO_SPACE.into()))?;
     let (guid, org, name) = (space.base.guid, space.org, space.name.clone());
-    context.require(UPDATE_SPACE, Home::Space(guid))?;
+    context.require(UPDATE_SPACE, AccessScope::Space(guid))?;
     let outside = || refused(NOT_IN_ORG.into());
     let id = match owner {
-        Owner::Guid(guid) => (*guid).to_owned(),
-        Owner::Name(name, origin) => look_up(context, name, *origin)?.ok_or_else(outside)?,
+        UserRef::Guid(guid) => (*guid).to_owned(),
+        UserRef::Name(name, origin) => look_up(context, name, *origin)?.ok_or_else(outside)?,
     };
     let user = context.world.find_user(&id).map(Row::guid);
     let member = |user: &Guid| context.world.has_role(RoleType::OrgUser, *user, org, None);
     let user = user.filter(member).ok_or_else(outside)?;
     let role = context.world.assign(kind, user, org, Some(guid));
-    role.ok_or_else(|| refused(has_it_already(context.world, user, kind, "space", &name)))
+    role.ok_or_else(|| refused(already_has_role(context.world, user, kind, "space", &name)))
 }
 
 fn create_of_org(
     context: &mut RequestContext<'_>,
     kind: RoleType,
-    owner: &Owner<'_>,
+    owner: &UserRef<'_>,
     org: &str,
 ) -> Result<Guid, CcError> {
     let refused = |text: String| CcError::unprocessable(text);
     let org = context.world.look_up::<Org>(org);
     let org = org.ok_or_else(|| refused(NO_ORG.into()))?;
     let (guid, name) = (org.base.guid, org.name.clone());
-    context.require(MANAGE_ORG, Home::Org(guid))?;
+    context.require(MANAGE_ORG, AccessScope::Org(guid))?;
     let id = match owner {
-        Owner::Guid(guid) => (*guid).to_owned(),
-        Owner::Name(name, origin) => {
+        UserRef::Guid(guid) => (*guid).to_owned(),
+        UserRef::Name(name, origin) => {
             look_up(context, name, *origin)?.ok_or_else(|| refused(nobody(name, *origin)))?
         }
     };
-    let user = context.world.know_user(&id);
+    let user = context.world.find_or_add_user(&id);
     let role = context.world.assign(kind, user, guid, None);
     role.ok_or_else(|| {
-        let text = has_it_already(context.world, user, kind, "organization", &name);
+        let text = already_has_role(context.world, user, kind, "organization", &name);
         refused(text)
     })
 }
@@ -327,7 +328,7 @@ fn look_up(
     Ok(found.first().map(|user| user.base.guid.to_string()))
 }
 
-fn has_it_already(world: &World, user: Guid, kind: RoleType, place: &str, name: &str) -> String {
+fn already_has_role(world: &World, user: Guid, kind: RoleType, place: &str, name: &str) -> String {
     let user = world.users.get(user);
     let user = user.map_or("", |user| world.presentation_name(user));
     let kind = kind.name();
@@ -338,8 +339,8 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let role: &Role = context.named("guid")?;
     let guid = role.base.guid;
     match role.space {
-        Some(space) => context.require(UPDATE_SPACE, Home::Space(space))?,
-        None => context.require(MANAGE_ORG, Home::Org(role.org))?,
+        Some(space) => context.require(UPDATE_SPACE, AccessScope::Space(space))?,
+        None => context.require(MANAGE_ORG, AccessScope::Org(role.org))?,
     }
     if role.kind == RoleType::OrgUser && has_space_role(context.world, role) {
         return Err(CcError::unprocessable(

@@ -178,6 +178,6 @@ pub(crate) fn set_options(
     let mut options = route.options.clone();
     merge_options(&mut options, changes);
     check_options(&options)?;
-    world.touch(guid, |route: &mut Route| route.options = options);
+    world.update_row(guid, |route: &mut Route| route.options = options);
     Ok(())
 }

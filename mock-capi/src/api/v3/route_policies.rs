@@ -11,7 +11,7 @@ use crate::api::message::Message;
 use crate::api::router;
 use crate::api::state::Present;
 use crate::world::{
-    Domain, Field, Guid, Home, Route, RoutePolicy, RoutePolicySource, Selection, WRITE_SPACE,
+    AccessScope, Domain, Field, Guid, Route, RoutePolicy, RoutePolicySource, Selection, WRITE_SPACE,
 };
 
 use super::{apps, organizations, routes, spaces};
@@ -129,7 +129,10 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, policies: &[&
             RoutePolicySource::App(guid) => Some(guid),
             _ => None,
         });
-        let sees = |app: &Guid| view.access.sees(view.world, view.world.home_of_app(*app));
+        let sees = |app: &Guid| {
+            view.access
+                .sees(view.world, view.world.access_scope_of_app(*app))
+        };
         answer["included"]["apps"] = view.included(apps.filter(sees), apps::present);
         let of_spaces = of(|source| match source {
             RoutePolicySource::Space(guid) => Some(guid),
@@ -174,7 +177,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     message.finish()?;
     let route: &Route = context.row_of(route.flatten().unwrap_or_default())?;
-    context.authorize(Home::Space(route.space))?;
+    context.authorize(AccessScope::Space(route.space))?;
     let route = route.base.guid;
     let source = source.ok_or_else(CcError::unknown)?;
     check(context, route, source)?;

@@ -8,7 +8,7 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::{Message, to_many_body};
 use crate::api::router;
-use crate::world::{Guid, Home, MANAGE_APPS, Route, Row, Space, WRITE_SPACE};
+use crate::world::{AccessScope, Guid, MANAGE_APPS, Route, Row, Space, WRITE_SPACE};
 
 use super::security_groups::add_missing;
 
@@ -54,7 +54,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Unable to share route '{url}' with space '{own}'. Routes cannot be shared into the space where they were created."
         )));
     }
-    context.world.touch(guid, |route: &mut Route| {
+    context.world.update_row(guid, |route: &mut Route| {
         add_missing(&mut route.shared_with, &spaces);
     });
     let data = json!({"target_space_guids": spaces});
@@ -72,7 +72,11 @@ fn find_spaces(
     for text in texts {
         match context.visible::<Space>(text).map(Row::guid) {
             None => unknown.push(*text),
-            Some(space) if context.require(WRITE_SPACE, Home::Space(space)).is_err() => {
+            Some(space)
+                if context
+                    .require(WRITE_SPACE, AccessScope::Space(space))
+                    .is_err() =>
+            {
                 read_only.push(*text);
             }
             Some(space) => spaces.push(space),
@@ -106,11 +110,14 @@ fn find_spaces(
 fn find_space<'c>(context: &'c RequestContext<'_>, text: &str) -> Result<&'c Space, &'static str> {
     let space: Option<&Space> = context.visible(text);
     let space = space.ok_or("Ensure the space exists and that you have access to it.")?;
-    let home = Home::Space(space.guid());
-    if !context.access.allows(context.world, home, MANAGE_APPS) {
+    let access_scope = AccessScope::Space(space.guid());
+    if !context
+        .access
+        .allows(context.world, access_scope, MANAGE_APPS)
+    {
         return Err("You don't have write permission for the target space.");
     }
-    let active = context.require(MANAGE_APPS, home);
+    let active = context.require(MANAGE_APPS, access_scope);
     active.map_err(|_| "The target organization or space is suspended.")?;
     Ok(space)
 }
@@ -131,7 +138,7 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Routes cannot be removed from the space that owns them.",
         ));
     }
-    context.world.touch(guid, |route: &mut Route| {
+    context.world.update_row(guid, |route: &mut Route| {
         route.shared_with.retain(|other| *other != space);
     });
     let data = json!({"target_space_guid": space});
@@ -178,7 +185,7 @@ fn transfer(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         context
             .world
             .record_route(guid, "audit.route.transfer-owner", data);
-        context.world.touch(guid, |route: &mut Route| {
+        context.world.update_row(guid, |route: &mut Route| {
             route.space = space;
             route.shared_with.retain(|other| *other != space);
             route.shared_with.push(own);

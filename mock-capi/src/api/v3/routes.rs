@@ -12,8 +12,8 @@ use crate::api::router;
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Domain, Field, Guid, Home, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal, Selection,
-    World, is_in_host,
+    AccessScope, Domain, Field, Guid, Key, Kind, MANAGE_APPS, NewRoute, Route, RouteRefusal,
+    Selection, World, is_in_host,
 };
 
 use super::{apps, destinations, domains};
@@ -170,7 +170,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         if context.world.domains.get(new.domain).is_none() {
             return Err(CcError::unprocessable(NO_DOMAIN));
         }
-        context.authorize(Home::Space(new.space))?;
+        context.authorize(AccessScope::Space(new.space))?;
     }
     let domain = context.world.domains.get(new.domain);
     let shared = domain.is_some_and(|domain| domain.org.is_none());
@@ -336,12 +336,12 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let options = read_options(&mut message, context.world);
     message.refuse_unknown(&["options", "metadata"]);
     let current = &context.row::<Route>(guid)?.base.metadata;
-    let patch: MetadataPatch = message.metadata_beside(current);
+    let patch: MetadataPatch = message.metadata_update(current);
     message.finish()?;
     if let Some(options) = options {
         set_options(context.world, guid, options)?;
     }
-    context.world.touch(guid, |route: &mut Route| {
+    context.world.update_row(guid, |route: &mut Route| {
         route.base.metadata.apply(patch);
     });
     let data = json!({"request": context.request_body()});

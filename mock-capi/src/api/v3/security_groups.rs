@@ -12,7 +12,9 @@ use crate::api::router::Route;
 use crate::api::shared::new_app::name_errors;
 use crate::api::shared::security_rules::{model_errors, rule_errors};
 use crate::api::state::Present;
-use crate::world::{Field, Guid, Home, Kind, Row, SecurityGroup, Space, UPDATE_SPACE, World};
+use crate::world::{
+    AccessScope, Field, Guid, Kind, Row, SecurityGroup, Space, UPDATE_SPACE, World,
+};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/security_groups", index),
@@ -234,7 +236,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if let Some(name) = name {
         check_name(context, name, Some(guid))?;
     }
-    context.world.touch(guid, |group: &mut SecurityGroup| {
+    context.world.update_row(guid, |group: &mut SecurityGroup| {
         group.name = name.map_or_else(|| std::mem::take(&mut group.name), str::to_owned);
         group.rules = rules.unwrap_or_else(|| std::mem::take(&mut group.rules));
         group.running_default = enabled.running.unwrap_or(group.running_default);
@@ -262,10 +264,10 @@ fn bind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, CcEr
     let complaint = "do not exist, or you do not have access to them.";
     let spaces = known_spaces(context.world, &to_many_body(&body)?, complaint)?;
     for space in &spaces {
-        context.require(UPDATE_SPACE, Home::Space(*space))?;
+        context.require(UPDATE_SPACE, AccessScope::Space(*space))?;
     }
     let mut bound = Vec::new();
-    context.world.touch(guid, |group: &mut SecurityGroup| {
+    context.world.update_row(guid, |group: &mut SecurityGroup| {
         add_missing(phase.spaces_mut(group), &spaces);
         bound = phase.spaces(group).to_vec();
     });
@@ -300,7 +302,7 @@ fn unbind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, Cc
     let text = context.capture("space").to_owned();
     let space = context.world.look_up::<Space>(&text).map(Row::guid);
     if let Some(space) = space {
-        context.require(UPDATE_SPACE, Home::Space(space))?;
+        context.require(UPDATE_SPACE, AccessScope::Space(space))?;
     }
     let bound = phase.spaces(context.row::<SecurityGroup>(guid)?);
     if !space.is_some_and(|space| bound.contains(&space)) {
@@ -308,7 +310,7 @@ fn unbind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, Cc
             "Unable to unbind security group from space with guid '{text}'. Ensure the space is bound to this security group."
         )));
     }
-    context.world.touch(guid, |group: &mut SecurityGroup| {
+    context.world.update_row(guid, |group: &mut SecurityGroup| {
         let spaces = phase.spaces_mut(group);
         spaces.retain(|other| Some(*other) != space);
     });

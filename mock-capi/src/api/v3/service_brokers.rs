@@ -11,8 +11,8 @@ use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    BrokerChange, BrokerState, Field, Guid, Home, Kind, Registered, ServiceBroker, Space, Step,
-    WRITE_SPACE, ruby,
+    AccessScope, BrokerChange, BrokerState, Field, Guid, Kind, Registered, ServiceBroker, Space,
+    Step, WRITE_SPACE, ruby,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -199,7 +199,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             context.require_flag("space_scoped_private_broker_creation")?;
             let space: Option<&Space> = context.visible(space);
             let space = space.ok_or_else(|| CcError::unprocessable(NO_SPACE))?;
-            context.require(WRITE_SPACE, Home::Space(space.base.guid))?;
+            context.require(WRITE_SPACE, AccessScope::Space(space.base.guid))?;
             Some(space.base.guid)
         }
         None => {
@@ -252,11 +252,11 @@ fn writable(context: &RequestContext<'_>) -> Result<(Guid, BrokerState), CcError
     let broker = broker.ok_or_else(missing)?;
     match broker.space {
         Some(space) => {
-            let home = Home::Space(space);
-            if !context.access.sees(context.world, home) {
+            let access_scope = AccessScope::Space(space);
+            if !context.access.sees(context.world, access_scope) {
                 return Err(missing());
             }
-            context.require(WRITE_SPACE, home)?;
+            context.require(WRITE_SPACE, access_scope)?;
         }
         None if !context.access.is_everything() => return Err(missing()),
         None => {}

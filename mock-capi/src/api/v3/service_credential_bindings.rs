@@ -12,8 +12,8 @@ use crate::api::shared::bound_services::{credentials_of, drain_of};
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    App, BindingRef, Field, Guid, Home, MANAGE_APPS, NewBinding, OperationState, READ_SECRETS,
-    Registered, Row, ServiceBinding, ServiceInstance, WRITE_SPACE, ruby,
+    AccessScope, App, BindingRef, Field, Guid, MANAGE_APPS, NewBinding, OperationState,
+    READ_SECRETS, Registered, Row, ServiceBinding, ServiceInstance, WRITE_SPACE, ruby,
 };
 
 use super::managed_instances::{bind_in_job, redacted};
@@ -164,11 +164,14 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn show_details(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let binding: &ServiceBinding = context.named("guid")?;
-    let home = binding.home(context.world);
-    if !context.access.allows(context.world, home, READ_SECRETS) {
+    let access_scope = binding.access_scope(context.world);
+    if !context
+        .access
+        .allows(context.world, access_scope, READ_SECRETS)
+    {
         return Err(CcError::not_found(ServiceBinding::KIND));
     }
-    check_made(binding.operation.as_ref(), what(binding))?;
+    check_made(binding.operation.as_ref(), kind_of(binding))?;
     let instance: &ServiceInstance = context.row(binding.instance)?;
     let mut details = json!({});
     let credentials = credentials_of(binding, instance);
@@ -192,7 +195,7 @@ fn show_details(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 }
 
 /// The name of the kind of binding in errors.
-fn what(binding: &ServiceBinding) -> &'static str {
+fn kind_of(binding: &ServiceBinding) -> &'static str {
     match binding.app {
         Some(_) => "service binding",
         None => "service key",
@@ -201,7 +204,7 @@ fn what(binding: &ServiceBinding) -> &'static str {
 
 fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let binding: &ServiceBinding = context.named("guid")?;
-    check_made(binding.operation.as_ref(), what(binding))?;
+    check_made(binding.operation.as_ref(), kind_of(binding))?;
     let (guid, instance) = (binding.base.guid, binding.instance);
     if !are_retrievable(context, instance) {
         return Err(CcError::new(
@@ -268,7 +271,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         return create_key(context, instance, metadata, &body, parameters);
     }
     let app = known::<App>(context, "app", app)?;
-    context.authorize(context.world.home_of_app(app))?;
+    context.authorize(context.world.access_scope_of_app(app))?;
     let name = binding_name(&body)?;
     let bound = context.world.bind(NewBinding {
         app,
@@ -296,7 +299,7 @@ fn create_key(
     parameters: Option<Value>,
 ) -> Result<Response, CcError> {
     let found = context.row::<ServiceInstance>(instance)?;
-    context.require(WRITE_SPACE, Home::Space(found.space))?;
+    context.require(WRITE_SPACE, AccessScope::Space(found.space))?;
     if found.managed.is_none() {
         return Err(CcError::unprocessable(
             "Service credential bindings of type 'key' are not supported for user-provided service instances.",
@@ -429,11 +432,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let binding: &ServiceBinding = context.row_of(context.capture("guid"))?;
-    let home = binding.home(context.world);
+    let access_scope = binding.access_scope(context.world);
     let (guid, is_key) = (binding.base.guid, binding.app.is_none());
     match is_key {
-        true => context.require(WRITE_SPACE, home)?,
-        false => context.authorize(home)?,
+        true => context.require(WRITE_SPACE, access_scope)?,
+        false => context.authorize(access_scope)?,
     }
     let job = match is_key {
         true => "service_keys.delete",

@@ -16,8 +16,8 @@ use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::clock::Timestamp;
 use crate::world::{
-    Field, Guid, Home, Kind, Managed, Operation, Org, READ_SECRETS, Registered, Row, Selection,
-    ServiceInstance, Space, WRITE_SPACE,
+    AccessScope, Field, Guid, Kind, Managed, Operation, Org, READ_SECRETS, Registered, Row,
+    Selection, ServiceInstance, Space, WRITE_SPACE,
 };
 
 use super::managed_instances::{self, NewInstance};
@@ -324,9 +324,9 @@ fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.capture("guid");
     let instance = context.world.look_up::<ServiceInstance>(guid);
     let instance = instance.ok_or_else(|| CcError::not_found(ServiceInstance::KIND))?;
-    let home = instance.home(context.world);
+    let access_scope = instance.access_scope(context.world);
     Ok(Response::ok(&json!({
-        "manage": context.access.allows(context.world, home, WRITE_SPACE),
+        "manage": context.access.allows(context.world, access_scope, WRITE_SPACE),
         "read": instance.is_visible(context.world, &context.access),
     })))
 }
@@ -336,7 +336,7 @@ fn show_credentials(context: &mut RequestContext<'_>) -> Result<Response, CcErro
     if instance.managed.is_some() {
         return Err(CcError::not_found(ServiceInstance::KIND));
     }
-    context.authorize(Home::Space(instance.space))?;
+    context.authorize(AccessScope::Space(instance.space))?;
     let guid = instance.base.guid;
     let credentials = instance.credentials.clone().unwrap_or_default();
     context.world.record_instance(guid, "show", Value::Null);
@@ -423,7 +423,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let name = message.get("name").and_then(Value::as_str);
     let asked = read(&mut message);
     let current = &context.row::<ServiceInstance>(guid)?.base.metadata;
-    let metadata = message.metadata_beside(current);
+    let metadata = message.metadata_update(current);
     message.finish()?;
     let asked = asked?;
     model_problems(
@@ -435,25 +435,27 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         check_name(context, space, name, Some(guid))?;
     }
     let now = context.world.now();
-    context.world.touch(guid, |instance: &mut ServiceInstance| {
-        instance.changed = Some(now);
-        if let Some(name) = name {
-            instance.name = name.into();
-        }
-        if let Some(tags) = asked.tags {
-            instance.tags = tags;
-        }
-        if let Some(credentials) = asked.credentials {
-            instance.credentials = credentials;
-        }
-        if let Some(url) = asked.syslog_drain_url {
-            instance.syslog_drain_url = url;
-        }
-        if let Some(url) = asked.route_service_url {
-            instance.route_service_url = url;
-        }
-        instance.base.metadata.apply(metadata);
-    });
+    context
+        .world
+        .update_row(guid, |instance: &mut ServiceInstance| {
+            instance.changed = Some(now);
+            if let Some(name) = name {
+                instance.name = name.into();
+            }
+            if let Some(tags) = asked.tags {
+                instance.tags = tags;
+            }
+            if let Some(credentials) = asked.credentials {
+                instance.credentials = credentials;
+            }
+            if let Some(url) = asked.syslog_drain_url {
+                instance.syslog_drain_url = url;
+            }
+            if let Some(url) = asked.route_service_url {
+                instance.route_service_url = url;
+            }
+            instance.base.metadata.apply(metadata);
+        });
     let request = without_credentials(&body);
     context.world.record_instance(guid, "update", request);
     let mut instance = context.present(guid, present)?;
@@ -481,9 +483,12 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let plan = instance
             .plan()
             .and_then(|plan| context.world.service_plans.get(plan));
-        let home = plan.map(|plan| plan.home(context.world));
-        let allowed =
-            home.is_none_or(|home| context.access.allows(context.world, home, WRITE_SPACE));
+        let access_scope = plan.map(|plan| plan.access_scope(context.world));
+        let allowed = access_scope.is_none_or(|access_scope| {
+            context
+                .access
+                .allows(context.world, access_scope, WRITE_SPACE)
+        });
         if !allowed {
             return Err(CcError::not_authorized());
         }

@@ -9,7 +9,7 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::{
-    FeatureFlag, Guid, Home, Registered, Row, ServiceBroker, ServiceOffering, ServicePlan,
+    AccessScope, FeatureFlag, Guid, Registered, Row, ServiceBroker, ServiceOffering, ServicePlan,
     WRITE_SPACE, World,
 };
 
@@ -208,10 +208,13 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 pub(super) fn writable<R: Row>(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let row: Option<&R> = context.world.look_up(context.capture("guid"));
     let row = row.ok_or_else(|| CcError::not_found(R::KIND))?;
-    let home = row.home(context.world);
-    if context.access.allows(context.world, home, WRITE_SPACE) {
-        if let Home::Space(_) = home {
-            context.require(WRITE_SPACE, home)?;
+    let access_scope = row.access_scope(context.world);
+    if context
+        .access
+        .allows(context.world, access_scope, WRITE_SPACE)
+    {
+        if let AccessScope::Space(_) = access_scope {
+            context.require(WRITE_SPACE, access_scope)?;
         }
         return Ok(row.guid());
     }

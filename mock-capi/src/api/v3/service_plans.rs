@@ -322,7 +322,7 @@ fn set_visibility(context: &mut RequestContext<'_>, extend: bool) -> Result<Resp
             }
         }
     }
-    context.world.touch(guid, |plan: &mut ServicePlan| {
+    context.world.update_row(guid, |plan: &mut ServicePlan| {
         plan.public = kind == "public";
         plan.orgs = visible_to;
     });
@@ -395,7 +395,7 @@ fn delete_visibility(context: &mut RequestContext<'_>) -> Result<Response, CcErr
     if !plan.orgs.contains(&org) {
         return Err(CcError::not_found("Service plan visibility"));
     }
-    context.world.touch(guid, |plan: &mut ServicePlan| {
+    context.world.update_row(guid, |plan: &mut ServicePlan| {
         plan.orgs.retain(|&other| other != org);
     });
     context.world.record_named(

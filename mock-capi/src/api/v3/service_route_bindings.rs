@@ -12,8 +12,8 @@ use crate::api::message::Message;
 use crate::api::router;
 use crate::api::state::Present;
 use crate::world::{
-    BindingRef, Errand, Field, Guid, Home, MANAGE_APPS, OperationState, Registered, Route,
-    RouteBinding, Row, ServiceInstance, Step, WRITE_SPACE,
+    AccessScope, BindingRef, BrokerTask, Field, Guid, MANAGE_APPS, OperationState, Registered,
+    Route, RouteBinding, Row, ServiceInstance, Step, WRITE_SPACE,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -128,10 +128,14 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         CcError::unprocessable(format!("The {kind} could not be found: {guid}"))
     };
     let found: Option<&ServiceInstance> = instance.and_then(|guid| context.world.look_up(guid));
-    let sees = |space| context.access.sees(context.world, Home::Space(space));
+    let sees = |space| {
+        context
+            .access
+            .sees(context.world, AccessScope::Space(space))
+    };
     let found = found.filter(|found| sees(found.space));
     let found = found.ok_or_else(|| missing("service instance", instance))?;
-    context.authorize(Home::Space(found.space))?;
+    context.authorize(AccessScope::Space(found.space))?;
     let target: Option<&Route> = route.and_then(|guid| context.world.look_up(guid));
     let target = target.filter(|target| sees(target.space));
     let target = target.ok_or_else(|| missing("route", route))?;
@@ -253,7 +257,7 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
     let binding = binding.ok_or_else(missing)?;
     let (guid, instance) = (binding.base.guid, binding.instance);
     check_made(binding.operation.as_ref(), "route binding")?;
-    context.authorize(binding.home(context.world))?;
+    context.authorize(binding.access_scope(context.world))?;
     let found = context.row::<ServiceInstance>(instance)?;
     let reason = match found.plan() {
         None => Some("user provided service instances do not"),
@@ -285,7 +289,7 @@ pub(super) fn read_parameters(
 ) -> Response {
     context
         .world
-        .ask_for(Errand::ReadParameters { instance, binding });
+        .ask_for(BrokerTask::ReadParameters { instance, binding });
     Response::ok(&json!({}))
 }
 

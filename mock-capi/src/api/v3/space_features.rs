@@ -46,7 +46,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let enabled = read_enabled(context)?;
     let guid = find(context)?;
-    context.world.touch(guid, |space: &mut Space| {
+    context.world.update_row(guid, |space: &mut Space| {
         space.allows_ssh = enabled;
     });
     context.ok(guid, present)

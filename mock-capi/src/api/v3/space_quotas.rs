@@ -11,8 +11,8 @@ use crate::api::router::Route;
 use crate::api::shared::quota_limits;
 use crate::api::state::Present;
 use crate::world::{
-    Field, Guid, Home, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space, SpaceQuota,
-    Target, World,
+    AccessScope, Field, Guid, Key, Kind, Limits, MANAGE_ORG, Org, Row, Selection, Space,
+    SpaceQuota, Target, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -109,7 +109,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
                 "Organization with guid '{text}' does not exist, or you do not have access to it."
             ))
         })?;
-    context.authorize(Home::Org(org))?;
+    context.authorize(AccessScope::Org(org))?;
     let ports = ports_error(context.world, org, &limits);
     quota_limits::check_model(Some(name), &body, ports)?;
     check_name(context, org, name, None)?;
@@ -155,7 +155,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if let Some(name) = name {
         check_name(context, org, name, Some(guid))?;
     }
-    context.world.touch(guid, |quota: &mut SpaceQuota| {
+    context.world.update_row(guid, |quota: &mut SpaceQuota| {
         quota.name = name.map_or_else(|| std::mem::take(&mut quota.name), str::to_owned);
         quota.limits = limits;
     });
@@ -230,7 +230,7 @@ fn set(context: &mut RequestContext<'_>, spaces: &[Guid], quota: Option<Guid>) {
     for space in spaces {
         context
             .world
-            .touch(*space, |space: &mut Space| space.quota = quota);
+            .update_row(*space, |space: &mut Space| space.quota = quota);
     }
 }
 

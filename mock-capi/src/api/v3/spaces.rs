@@ -10,7 +10,7 @@ use crate::api::message::{Message, UNNAMED};
 use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::{
-    Field, Guid, Home, Kind, MANAGE_APPS, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World,
+    AccessScope, Field, Guid, Kind, MANAGE_APPS, MANAGE_ORG, Org, Row, Space, UPDATE_SPACE, World,
 };
 
 use super::{organizations, users};
@@ -149,7 +149,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let patch = message.metadata();
     message.finish()?;
     if message_suspends {
-        context.require(MANAGE_ORG, Home::Space(guid))?;
+        context.require(MANAGE_ORG, AccessScope::Space(guid))?;
     }
     if unnamed {
         return Err(CcError::unprocessable(UNNAMED));
@@ -163,7 +163,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "Organization '{org}' already contains a space with name '{name}'."
         )));
     }
-    context.world.touch(guid, |space: &mut Space| {
+    context.world.update_row(guid, |space: &mut Space| {
         space.name = name.map_or_else(|| std::mem::take(&mut space.name), str::to_owned);
         space.suspended = suspended.unwrap_or(space.suspended);
         space.base.metadata.apply(patch);

@@ -119,10 +119,10 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .length(0..=MAX_REASON);
     let reason = message.column("state_reason");
     let reason = message.has("state_reason").then_some(reason);
-    let patch = message.metadata_beside(&stack.base.metadata);
+    let patch = message.metadata_update(&stack.base.metadata);
     message.finish()?;
     let reason = reason.transpose()?;
-    context.world.touch(guid, |stack: &mut Stack| {
+    context.world.update_row(guid, |stack: &mut Stack| {
         stack.state = state.unwrap_or(stack.state);
         if let Some(reason) = reason {
             stack.state_reason = reason;

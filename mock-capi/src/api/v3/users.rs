@@ -148,7 +148,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.finish()?;
     let (id, called) = match (guid, username, origin) {
         (None, Some(username), Some(origin)) => (
-            context.world.know_account(username, origin).to_string(),
+            context
+                .world
+                .find_or_add_account(username, origin)
+                .to_string(),
             format!("username '{username}' and origin '{origin}'"),
         ),
         _ => {

@@ -96,7 +96,7 @@ fn style_of(string: &str) -> Style {
         Style::Literal
     } else if string == "<<" {
         Style::Single
-    } else if ["y", "Y", "n", "N"].contains(&string) || begins_oddly(string) {
+    } else if ["y", "Y", "n", "N"].contains(&string) || begins_with_indicator(string) {
         Style::Double
     } else if !matches!(plain(string), Ok(Yaml::Text(_))) || is_octal_float(string) {
         Style::Single
@@ -118,7 +118,7 @@ fn style_of(string: &str) -> Style {
 }
 
 /// Whether a line begins with an indicator and contains no quotes.
-fn begins_oddly(string: &str) -> bool {
+fn begins_with_indicator(string: &str) -> bool {
     string.lines().any(|line| {
         let first = line.chars().next();
         let is_word = |c: char| c == '_' || c.is_alphanumeric();

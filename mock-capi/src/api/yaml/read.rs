@@ -31,10 +31,10 @@ pub(crate) fn parse(text: &str) -> Result<Yaml, CcError> {
 /// The document that is being read: the lists and maps that are still open.
 #[derive(Default)]
 struct Reader {
-    open: Vec<Open>,
+    open: Vec<OpenNode>,
 }
 
-enum Open {
+enum OpenNode {
     List(Vec<Yaml>),
     /// With the key whose value follows.
     Map(Vec<(Yaml, Yaml)>, Option<Key>),
@@ -57,16 +57,16 @@ impl Reader {
             }
             Event::SequenceStart(_, _, tag) => {
                 check_tag(tag.as_deref())?;
-                self.open(Open::List(Vec::new()))?;
+                self.open(OpenNode::List(Vec::new()))?;
             }
             Event::MappingStart(_, _, tag) => {
                 check_tag(tag.as_deref())?;
-                self.open(Open::Map(Vec::new(), None))?;
+                self.open(OpenNode::Map(Vec::new(), None))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let closed = match self.open.pop() {
-                    Some(Open::List(items)) => Yaml::List(items),
-                    Some(Open::Map(entries, _)) => Yaml::Map(entries),
+                    Some(OpenNode::List(items)) => Yaml::List(items),
+                    Some(OpenNode::Map(entries, _)) => Yaml::Map(entries),
                     None => return Err(CcError::unparsable()),
                 };
                 return Ok(self.add(closed, false));
@@ -82,7 +82,7 @@ impl Reader {
         Ok(None)
     }
 
-    fn open(&mut self, open: Open) -> Result<(), CcError> {
+    fn open(&mut self, open: OpenNode) -> Result<(), CcError> {
         if self.open.len() >= MAX_DEPTH {
             return Err(CcError::unparsable());
         }
@@ -95,8 +95,8 @@ impl Reader {
     fn add(&mut self, value: Yaml, merges: bool) -> Option<Yaml> {
         match self.open.last_mut() {
             None => return Some(value),
-            Some(Open::List(items)) => items.push(value),
-            Some(Open::Map(entries, key)) => match key.take() {
+            Some(OpenNode::List(items)) => items.push(value),
+            Some(OpenNode::Map(entries, key)) => match key.take() {
                 None => *key = Some(Key { value, merges }),
                 Some(key) if key.merges => merge(entries, key.value, value),
                 Some(key) => set(entries, key.value, value),

@@ -11,7 +11,7 @@ use crate::serve::controller::CloudController;
 use crate::serve::core::{Core, Observer, Parts, Wire};
 use crate::serve::faults::Fault;
 use crate::serve::front::Tls;
-use crate::serve::inside_broker::{BrokerSpec, InsideBroker};
+use crate::serve::inside_broker::{BrokerSpec, EmbeddedBroker};
 use crate::serve::mock_capi::StartError;
 use crate::serve::pace::Profile;
 use crate::serve::seed_file::SeedFile;
@@ -200,8 +200,8 @@ impl Options {
                 (world, Tokens::default())
             }
         };
-        let brokers = self.brokers.into_iter().map(InsideBroker::start);
-        let brokers: io::Result<Vec<InsideBroker>> = brokers.collect();
+        let brokers = self.brokers.into_iter().map(EmbeddedBroker::start);
+        let brokers: io::Result<Vec<EmbeddedBroker>> = brokers.collect();
         let core = Core::new(Parts {
             settings,
             clock,
@@ -221,7 +221,7 @@ impl Options {
             core.save(&path)?;
         }
         let controller = CloudController::new(core);
-        controller.run_errands();
+        controller.run_broker_tasks();
         Ok(controller)
     }
 }

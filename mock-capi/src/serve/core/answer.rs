@@ -16,7 +16,7 @@ use crate::api::uaa::token::{Caller, TokenKind, Tokens};
 use crate::serve::control;
 use crate::serve::faults::Effect;
 use crate::serve::pace::Service;
-use crate::serve::rate_limit::{self, Allowance, Counted};
+use crate::serve::rate_limit::{self, Allowance, RateLimitedCaller};
 use crate::serve::request_log::Outcome;
 use crate::world::clock::Timestamp;
 use crate::world::settings::RateLimit;
@@ -148,7 +148,7 @@ impl Core {
             None => response,
         };
         let read = state.world.take_read();
-        let read = read.and_then(|errand| osb::request(&state.world, &errand));
+        let read = read.and_then(|task| osb::request(&state.world, &task));
         let read = read.map(|request| self.signed(request));
         let outcome = Outcome {
             at: now,
@@ -218,11 +218,17 @@ impl Core {
         let now = state.world.now();
         let user = token.and_then(|token| state.tokens.subject(token, now));
         let caller = user.map_or_else(
-            || Counted::Address(request.client.map(|ip| ip.to_string()).unwrap_or_default()),
-            Counted::User,
+            || {
+                RateLimitedCaller::Address(
+                    request.client.map(|ip| ip.to_string()).unwrap_or_default(),
+                )
+            },
+            RateLimitedCaller::User,
         );
         let requests = match (self.settings.admin_rate_limit, &caller) {
-            (Some(requests), Counted::User(user)) if is_admin(user, &state.world) => requests,
+            (Some(requests), RateLimitedCaller::User(user)) if is_admin(user, &state.world) => {
+                requests
+            }
             _ => limit.requests,
         };
         let limit = RateLimit { requests, ..limit };
@@ -250,7 +256,7 @@ impl Core {
                 let (id, name) = (caller.id(), caller.name());
                 state.user = Some(name.unwrap_or(id).to_owned());
                 state.world.act_as(id, name);
-                let user = state.world.know_caller(id);
+                let user = state.world.find_or_add_caller(id);
                 match caller.is_admin() {
                     true => Access::Everything,
                     false => state.world.access_of(user),

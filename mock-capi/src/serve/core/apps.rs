@@ -6,7 +6,9 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::{Core, Wire};
-use crate::data_plane::{AppBehaviour, AppRequest, InvalidApps, Outcome as AppOutcome, Scene};
+use crate::data_plane::{
+    AppBehaviour, AppRequest, DataPlaneContext, InvalidApps, Outcome as AppOutcome,
+};
 use crate::serve::faults::NO_APPS;
 use crate::world::InstanceAddress;
 
@@ -39,7 +41,7 @@ impl Core {
         let now = self.clock.now();
         state.world.settle(now);
         let mut faults = state.faults.of_traffic(now);
-        Scene::new(&state.world, &mut state.plane, &mut faults).answer(request)
+        DataPlaneContext::new(&state.world, &mut state.plane, &mut faults).answer(request)
     }
 
     /// Whether this mock has already forwarded the request, so that it would be forwarded

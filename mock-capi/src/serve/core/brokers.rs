@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Core;
-use crate::api::osb::{self, BrokerReply, BrokerRequest, Next};
-use crate::serve::courier::Courier;
-use crate::world::{Errand, Guid, World};
+use crate::api::osb::{self, BrokerReply, BrokerRequest, NextRun};
+use crate::serve::dispatcher::BrokerDispatcher;
+use crate::world::{BrokerTask, Guid, World};
 
 impl Core {
     /// Registers the brokers that run inside the mock, with plans that everyone sees.
@@ -18,31 +18,31 @@ impl Core {
     }
 
     /// Starts the pending requests to brokers.
-    pub(crate) fn run_errands(self: &Arc<Self>) {
-        let errands = self.lock().world.take_errands();
-        if errands.is_empty() {
+    pub(crate) fn run_broker_tasks(self: &Arc<Self>) {
+        let broker_tasks = self.lock().world.take_broker_tasks();
+        if broker_tasks.is_empty() {
             return;
         }
-        if let Some(courier) = self.courier() {
-            for errand in errands {
-                courier.run(errand, self);
+        if let Some(dispatcher) = self.dispatcher() {
+            for task in broker_tasks {
+                dispatcher.run(task, self);
             }
         }
     }
 
-    /// The courier. `None` only if the system cannot start a thread.
-    pub(crate) fn courier(&self) -> Option<&Courier> {
-        if let Some(courier) = self.courier.get() {
-            return Some(courier);
+    /// The dispatcher. `None` only if the system cannot start a thread.
+    pub(crate) fn dispatcher(&self) -> Option<&BrokerDispatcher> {
+        if let Some(dispatcher) = self.dispatcher.get() {
+            return Some(dispatcher);
         }
-        let courier = Courier::start(self.settings.broker_timeout).ok()?;
-        Some(self.courier.get_or_init(|| courier))
+        let dispatcher = BrokerDispatcher::start(self.settings.broker_timeout).ok()?;
+        Some(self.dispatcher.get_or_init(|| dispatcher))
     }
 
-    /// The next request to a broker for an errand.
-    pub(crate) fn broker_request(&self, errand: &Errand) -> Option<BrokerRequest> {
+    /// The next request to a broker for a task.
+    pub(crate) fn broker_request(&self, task: &BrokerTask) -> Option<BrokerRequest> {
         let state = self.lock();
-        let request = osb::request(&state.world, errand)?;
+        let request = osb::request(&state.world, task)?;
         Some(self.signed(request))
     }
 
@@ -57,13 +57,17 @@ impl Core {
     }
 
     /// Continues a job with the reply of a broker.
-    pub(crate) fn go_on(self: &Arc<Self>, job: Guid, reply: Option<&BrokerReply>) -> Next {
+    pub(crate) fn continue_job(
+        self: &Arc<Self>,
+        job: Guid,
+        reply: Option<&BrokerReply>,
+    ) -> NextRun {
         let next = {
             let mut state = self.lock();
             state.world.settle(self.clock.now());
-            osb::go_on(&mut state.world, &self.settings, job, reply)
+            osb::continue_job(&mut state.world, &self.settings, job, reply)
         };
-        self.run_errands();
+        self.run_broker_tasks();
         next
     }
 }

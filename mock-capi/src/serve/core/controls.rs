@@ -10,10 +10,10 @@ use super::Core;
 use super::record::Stats;
 use crate::api::state::present_world;
 use crate::api::uaa::KeyError;
-use crate::api::uaa::token::{Holder, TokenKind};
+use crate::api::uaa::token::{TokenKind, TokenOwner};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
 use crate::serve::pace::{PriceList, Profile};
-use crate::serve::request_log::{RequestFilter, Verification, Verified};
+use crate::serve::request_log::{RequestFilter, Verification, VerificationResult};
 use crate::serve::state::{self, SavedState, SnapshotError, StateError};
 use crate::serve::stubs::Stub;
 use crate::serve::worlds::Worlds;
@@ -104,12 +104,17 @@ impl Core {
     }
 
     /// The logged requests after a number that match the filter, as JSON.
-    pub(crate) fn logged(&self, number: u64, filter: &RequestFilter, in_short: bool) -> Value {
+    pub(crate) fn logged(
+        &self,
+        number: u64,
+        filter: &RequestFilter,
+        without_content: bool,
+    ) -> Value {
         let state = self.lock();
         let later = state.log.after(number).into_iter();
         let found = later.filter(|request| filter.admits(request));
-        if in_short {
-            let found: Vec<_> = found.map(|request| request.in_short()).collect();
+        if without_content {
+            let found: Vec<_> = found.map(|request| request.without_content()).collect();
             serde_json::json!(found)
         } else {
             serde_json::json!(found.collect::<Vec<_>>())
@@ -130,7 +135,7 @@ impl Core {
         state.recorded.clear();
     }
 
-    pub(crate) fn verify(&self, verification: &Verification) -> Verified {
+    pub(crate) fn verify(&self, verification: &Verification) -> VerificationResult {
         verification.check(&self.lock().log)
     }
 
@@ -181,7 +186,7 @@ impl Core {
         let (Some(user), Some(client)) = (accounts.first(), state.world.client(CF_CLIENT)) else {
             return Ok(None);
         };
-        let holder = Holder::user(&state.world, client, user, "password");
+        let holder = TokenOwner::user(&state.world, client, user, "password");
         let (kind, now) = (TokenKind::Access, self.clock.now());
         let lifetime = self.settings.token_lifetime.as_secs();
         let tokens = &mut state.tokens;

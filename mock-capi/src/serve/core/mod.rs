@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::api::router::Router;
 use crate::api::uaa::token::Tokens;
-use crate::data_plane::Plane;
-use crate::serve::courier::Courier;
+use crate::data_plane::DataPlane;
+use crate::serve::dispatcher::BrokerDispatcher;
 use crate::serve::faults::{Fault, FaultPlan, InvalidFaults};
-use crate::serve::inside_broker::InsideBroker;
+use crate::serve::inside_broker::EmbeddedBroker;
 use crate::serve::pace::{Pace, PriceList, Profile};
 use crate::serve::rate_limit::RateLimiter;
 use crate::serve::request_log::RequestLog;
@@ -68,9 +68,9 @@ pub(crate) struct Core {
     /// Additional worlds of this process, if they are allowed.
     worlds: Mutex<Option<Worlds>>,
     /// Sends requests to service brokers. Started with the first request.
-    courier: OnceLock<Courier>,
+    dispatcher: OnceLock<BrokerDispatcher>,
     /// The brokers that run inside the mock.
-    brokers: Vec<InsideBroker>,
+    brokers: Vec<EmbeddedBroker>,
 }
 
 /// The part of the fake that requests change.
@@ -84,7 +84,7 @@ pub(crate) struct State {
     log: RequestLog,
     stubs: Stubs,
     /// The state of the apps that answer requests.
-    plane: Plane,
+    plane: DataPlane,
     /// The response times.
     pub(crate) pace: Pace,
     /// The user of the current request's token.
@@ -109,7 +109,7 @@ pub(crate) struct Parts {
     pub(crate) observer: Option<Observer>,
     pub(crate) profile: Option<Profile>,
     pub(crate) workers: usize,
-    pub(crate) brokers: Vec<InsideBroker>,
+    pub(crate) brokers: Vec<EmbeddedBroker>,
 }
 
 impl Core {
@@ -140,7 +140,7 @@ impl Core {
             recorded: Vec::new(),
             log: RequestLog::new(settings.keep_requests),
             stubs: Stubs::default(),
-            plane: Plane::new(random.split()),
+            plane: DataPlane::new(random.split()),
             pace: pace(profile.as_ref(), workers, &router),
             user: None,
             rate_limiter: RateLimiter::default(),
@@ -162,7 +162,7 @@ impl Core {
             certificate: OnceLock::new(),
             state: Mutex::new(state),
             worlds: Mutex::new(None),
-            courier: OnceLock::new(),
+            dispatcher: OnceLock::new(),
             brokers,
         };
         core.register_brokers(&mut core.lock().world);

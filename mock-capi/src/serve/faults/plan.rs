@@ -41,7 +41,7 @@ impl FaultCount {
 
 /// The effect of a fault on a request.
 #[derive(Debug)]
-pub(crate) struct Strike {
+pub(crate) struct AppliedFault {
     pub(crate) effect: Effect,
     pub(crate) delay: Duration,
     /// The response that replaces the processing of the request.
@@ -99,7 +99,12 @@ impl FaultPlan {
     }
 
     /// Starts a request, and returns the effect of faults on it.
-    pub(crate) fn begin(&mut self, method: &str, path: &str, now: Timestamp) -> Option<Strike> {
+    pub(crate) fn begin(
+        &mut self,
+        method: &str,
+        path: &str,
+        now: Timestamp,
+    ) -> Option<AppliedFault> {
         if self.rules.is_empty() {
             return None;
         }
@@ -107,7 +112,7 @@ impl FaultPlan {
         method.clone_into(&mut self.method);
         path.clone_into(&mut self.path);
         let fault = self.strike(|fault| fault.fault.is_of_request())?;
-        Some(Strike {
+        Some(AppliedFault {
             effect: fault.fault,
             delay: fault.delay.unwrap_or_default(),
             answer: (fault.fault == Effect::Answer).then(|| fault.response(path)),

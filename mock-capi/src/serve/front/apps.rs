@@ -24,14 +24,14 @@ use crate::serve::controller::CloudController;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request for an app, or another request.
-pub(super) enum Taken {
-    ForApp(Box<ForApp>),
+pub(super) enum RoutedRequest {
+    App(Box<PendingAppRequest>),
     /// A request for the API, or for the mock's own endpoints.
     Other(Box<(Parts, Incoming)>),
 }
 
 /// A request for an app.
-pub(super) struct ForApp {
+pub(super) struct PendingAppRequest {
     parts: Parts,
     body: Incoming,
     client: SocketAddr,
@@ -39,12 +39,12 @@ pub(super) struct ForApp {
 }
 
 /// Decides whether a request is for an app.
-pub(super) fn take(
+pub(super) fn route(
     parts: Parts,
     body: Incoming,
     client: SocketAddr,
     controller: &CloudController,
-) -> Taken {
+) -> RoutedRequest {
     let core = controller.core();
     let returns = parts.headers.contains_key(FORWARDED_BY) && core.has_forwarded(&parts.headers);
     let unread = match body.is_end_stream() {
@@ -56,8 +56,8 @@ pub(super) fn take(
         false => app_routes::outcome(core, &parts, unread, client),
     };
     match outcome {
-        None => Taken::Other(Box::new((parts, body))),
-        Some(outcome) => Taken::ForApp(Box::new(ForApp {
+        None => RoutedRequest::Other(Box::new((parts, body))),
+        Some(outcome) => RoutedRequest::App(Box::new(PendingAppRequest {
             parts,
             body,
             client,
@@ -66,7 +66,7 @@ pub(super) fn take(
     }
 }
 
-impl ForApp {
+impl PendingAppRequest {
     pub(super) async fn answer(
         mut self,
         controller: &CloudController,

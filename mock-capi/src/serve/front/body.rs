@@ -13,7 +13,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use tokio::time::{Sleep, timeout};
 
 use crate::api::error::CcError;
-use crate::api::form::{Form, FormError, Worker};
+use crate::api::form::{Form, FormError, HashingThread};
 use crate::api::http::Response;
 use crate::serve::request_log::KEPT_BODY;
 
@@ -59,7 +59,7 @@ pub(super) async fn read(parts: &Parts, body: &mut Incoming) -> Result<ReadBody,
     let read = match upload {
         Some(content_type) => {
             pieces.kept = KEPT_BODY;
-            Form::read(content_type, &mut pieces, Worker::Pool).await
+            Form::read(content_type, &mut pieces, HashingThread::Pool).await
         }
         None => pieces.read_all().await.map(|()| Form::default()),
     };

@@ -38,8 +38,8 @@ pub(super) fn present(answer: Answer) -> Result<hyper::Response<Content>, Droppe
         builder = builder.header(name.as_ref(), value);
     }
     let content = match answer.ending {
-        Ending::Dripped(time) => Content::Dripped(Dripped::new(body.into(), time)),
-        ending => Content::Whole(Whole::new(body.into(), ending)),
+        Ending::Dripped(time) => Content::Dripped(DrippedBody::new(body.into(), time)),
+        ending => Content::Whole(WholeBody::new(body.into(), ending)),
     };
     // A fault may ask for an invalid status.
     builder.body(content).map_err(|_| Dropped)
@@ -52,7 +52,7 @@ pub(super) fn of_reply(reply: Reply) -> Result<hyper::Response<Content>, Dropped
         builder = builder.header(name.as_ref(), value);
     }
     let content = match reply.body {
-        ReplyBody::Bytes(body) => Content::Whole(Whole::new(body.into(), Ending::Whole)),
+        ReplyBody::Bytes(body) => Content::Whole(WholeBody::new(body.into(), Ending::Whole)),
         ReplyBody::Random(left) => Content::Random(RandomBytes {
             left,
             random: Random::from_seed(Random::any_seed()),
@@ -64,8 +64,8 @@ pub(super) fn of_reply(reply: Reply) -> Result<hyper::Response<Content>, Dropped
 /// The body of a response.
 #[derive(Debug)]
 pub(super) enum Content {
-    Whole(Whole),
-    Dripped(Dripped),
+    Whole(WholeBody),
+    Dripped(DrippedBody),
     Random(RandomBytes),
     /// The body of another server's response.
     Streamed(UnsyncBoxBody<Bytes, Dropped>),
@@ -116,14 +116,14 @@ impl Body for Content {
 
 /// A body in memory, which may be cut in the middle.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct WholeBody {
     length: u64,
     data: Option<Bytes>,
     breaks: bool,
     flushed: bool,
 }
 
-impl Whole {
+impl WholeBody {
     fn new(mut data: Bytes, ending: Ending) -> Self {
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         let breaks = ending == Ending::Truncated;
@@ -157,14 +157,14 @@ impl Whole {
 
 /// A body that is sent piece by piece, with a pause before each.
 #[derive(Debug)]
-pub(super) struct Dripped {
+pub(super) struct DrippedBody {
     left: Bytes,
     piece: usize,
     pause: Duration,
     pausing: Pin<Box<Sleep>>,
 }
 
-impl Dripped {
+impl DrippedBody {
     fn new(body: Bytes, time: Duration) -> Self {
         const MOST_PIECES: usize = 20;
         let piece = body.len().div_ceil(MOST_PIECES).max(1);

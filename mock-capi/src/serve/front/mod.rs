@@ -33,7 +33,7 @@ use crate::serve::adapter::sealed::{Serve, ServeOptions, WireKind};
 use crate::serve::controller::CloudController;
 use crate::serve::core::{Answer, Wire};
 
-use apps::Taken;
+use apps::RoutedRequest;
 use content::{Content, Dropped};
 pub(crate) use tls::Tls;
 
@@ -174,9 +174,11 @@ async fn serve(
         async move {
             let (mut parts, body) = request.into_parts();
             adopt_authority(&mut parts);
-            let request = match apps::take(parts, body, client, &controller) {
-                Taken::Other(request) => request,
-                Taken::ForApp(request) => return request.answer(&controller).await,
+            let request = match apps::route(parts, body, client, &controller) {
+                RoutedRequest::Other(request) => request,
+                RoutedRequest::App(request) => {
+                    return request.answer(&controller).await;
+                }
             };
             let (parts, body) = *request;
             let mut answer = answer(&parts, body, client, &controller).await;

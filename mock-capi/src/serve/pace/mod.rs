@@ -25,7 +25,7 @@ pub(crate) struct Pace {
 
 /// The price of a request, which is known before the request is processed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Priced {
+pub(crate) struct PricedRequest {
     price: profile::Price,
     /// Whether the request is for the Cloud Controller, not for UAA or log-cache.
     is_served: bool,
@@ -49,13 +49,13 @@ impl Pace {
     }
 
     /// The price of a request.
-    pub(crate) fn price(&self, path: &str, found: Option<&Found>) -> Priced {
+    pub(crate) fn price(&self, path: &str, found: Option<&Found>) -> PricedRequest {
         let is_served = ["/v2", "/v3"].iter().any(|root| {
             let rest = path.strip_prefix(root);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         let prices = self.prices.as_ref().filter(|_| is_served);
-        Priced {
+        PricedRequest {
             price: prices.map(|prices| prices.of(found)).unwrap_or_default(),
             is_served,
         }
@@ -64,7 +64,7 @@ impl Pace {
     /// Serves a request. `listed` is the number of resources in its response.
     pub(crate) fn serve(
         &mut self,
-        priced: Priced,
+        priced: PricedRequest,
         listed: Option<usize>,
         timings: &Timings,
         random: &mut Random,

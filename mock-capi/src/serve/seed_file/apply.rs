@@ -88,7 +88,8 @@ fn create_org<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<Seeded
         }
     };
     // Without a quota, nothing is limited.
-    fake.world.touch(guid, |org: &mut Org| org.quota = guid);
+    fake.world
+        .update_row(guid, |org: &mut Org| org.quota = guid);
     if let Some(metadata) = &entry.metadata {
         let path = format!("/v3/organizations/{guid}");
         let sent = fake.send("PATCH", &path, &json!({"metadata": metadata}));
@@ -100,10 +101,10 @@ fn create_org<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<Seeded
     if let Some(name) = &entry.isolation_segment {
         let segment = segment_of(fake, name, guid).map_err(in_org)?;
         fake.world
-            .touch(guid, |org: &mut Org| org.default_segment = Some(segment));
+            .update_row(guid, |org: &mut Org| org.default_segment = Some(segment));
     }
     for role in &entry.roles {
-        give_role(fake.world, role, guid, None).map_err(in_org)?;
+        assign_role(fake.world, role, guid, None).map_err(in_org)?;
     }
     for quota in &entry.space_quotas {
         space_quota(fake, quota, guid).map_err(in_org)?;
@@ -146,14 +147,14 @@ fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Resul
     if let Some(segment) = &entry.isolation_segment {
         let segment = segment_of(fake, segment, org).map_err(in_space)?;
         fake.world
-            .touch(guid, |space: &mut Space| space.segment = Some(segment));
+            .update_row(guid, |space: &mut Space| space.segment = Some(segment));
     }
     for group in &entry.security_groups {
         let bound = fake.world.seed_running_group(guid, group);
         bound.ok_or_else(|| in_space(format!("there is no security group '{group}'")))?;
     }
     for role in &entry.roles {
-        give_role(fake.world, role, org, Some(guid)).map_err(in_space)?;
+        assign_role(fake.world, role, org, Some(guid)).map_err(in_space)?;
     }
     Ok(guid)
 }
@@ -188,15 +189,16 @@ fn segment_of(fake: &mut Requests<'_>, name: &str, org: Guid) -> Result<Guid, St
             sent.map_err(|error| format!("isolation segment '{name}': {error}"))?
         }
     };
-    fake.world.touch(guid, |segment: &mut IsolationSegment| {
-        if !segment.orgs.contains(&org) {
-            segment.orgs.push(org);
-        }
-    });
+    fake.world
+        .update_row(guid, |segment: &mut IsolationSegment| {
+            if !segment.orgs.contains(&org) {
+                segment.orgs.push(org);
+            }
+        });
     Ok(guid)
 }
 
-fn give_role(
+fn assign_role(
     world: &mut World,
     role: &RoleEntry,
     org: Guid,
@@ -207,7 +209,7 @@ fn give_role(
     let known = known.filter(|it| it.is_of_space() == space.is_some());
     let known = known.ok_or_else(|| format!("user '{user}': there is no role '{kind}' here"))?;
     let origin = origin.as_deref().unwrap_or(UAA_ORIGIN);
-    let account = world.know_account(user, origin);
+    let account = world.find_or_add_account(user, origin);
     world.seed_role_in(account, known, org, space);
     Ok(())
 }
@@ -363,7 +365,7 @@ fn limit_space(
         let space = &entry.name;
         format!("space '{space}': there is no space quota '{name}'")
     })?;
-    world.touch(space, |space: &mut Space| space.quota = Some(quota));
+    world.update_row(space, |space: &mut Space| space.quota = Some(quota));
     Ok(())
 }
 
@@ -383,7 +385,7 @@ fn finish_org(fake: &mut Requests<'_>, org: &SeededOrg<'_>) -> Result<(), String
         }
         None => default,
     };
-    fake.world.touch(org.guid, |org: &mut Org| {
+    fake.world.update_row(org.guid, |org: &mut Org| {
         org.quota = quota.unwrap_or(org.quota);
         org.suspended = *suspended;
     });

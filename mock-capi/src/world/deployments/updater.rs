@@ -56,7 +56,7 @@ impl World {
 
     pub(super) fn change_deployment(&mut self, guid: Guid, change: impl FnOnce(&mut Deployment)) {
         let now = self.now;
-        self.touch(guid, |deployment: &mut Deployment| {
+        self.update_row(guid, |deployment: &mut Deployment| {
             let before = (deployment.state, deployment.reason.clone());
             change(deployment);
             if before != (deployment.state, deployment.reason.clone()) {

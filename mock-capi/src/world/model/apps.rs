@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::CowStr;
 use crate::world::clock::Timestamp;
 use crate::world::overlay::Placement;
-use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct App {
@@ -51,8 +51,8 @@ impl Row for App {
         }
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -222,8 +222,8 @@ impl Row for Process {
         ]
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -247,8 +247,8 @@ impl Row for Sidecar {
         vec![Key::Guid(Field::App, self.app)]
     }
 
-    fn home(&self, world: &World) -> Home {
-        world.home_of_app(self.app)
+    fn access_scope(&self, world: &World) -> AccessScope {
+        world.access_scope_of_app(self.app)
     }
 }
 
@@ -290,8 +290,8 @@ impl Row for Task {
         ]
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Lifecycle;
 use crate::world::clock::Timestamp;
-use crate::world::{Access, Base, Field, Guid, Home, Key, PackageFile, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, PackageFile, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Package {
@@ -97,8 +97,8 @@ impl Row for Package {
         ]
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -140,8 +140,8 @@ impl Row for Build {
         ]
     }
 
-    fn home(&self, world: &World) -> Home {
-        world.home_of_app(self.app)
+    fn access_scope(&self, world: &World) -> AccessScope {
+        world.access_scope_of_app(self.app)
     }
 }
 
@@ -209,8 +209,8 @@ impl Row for Droplet {
         keys
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {

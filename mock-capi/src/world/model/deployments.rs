@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CowStr;
 use crate::world::clock::Timestamp;
-use crate::world::{Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{AccessScope, Base, Field, Guid, Key, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Deployment {
@@ -72,7 +72,7 @@ impl Row for Deployment {
         vec![Key::Guid(Field::App, self.app)]
     }
 
-    fn home(&self, world: &World) -> Home {
-        world.home_of_app(self.app)
+    fn access_scope(&self, world: &World) -> AccessScope {
+        world.access_scope_of_app(self.app)
     }
 }

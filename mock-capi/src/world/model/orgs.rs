@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::world::access::{READ_SPACE, SPACE_MEMBERS};
-use crate::world::{Access, Base, Field, Guid, Home, Key, MANAGE_ORG, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, MANAGE_ORG, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Org {
@@ -35,8 +35,8 @@ impl Row for Org {
         &self.name
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Org(self.guid())
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Org(self.guid())
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -74,8 +74,8 @@ impl Row for Space {
         &self.name
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.guid())
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.guid())
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -107,7 +107,7 @@ impl Row for IsolationSegment {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let mut orgs = self.orgs.iter();
-        access.is_everything() || orgs.any(|org| access.sees(world, Home::Org(*org)))
+        access.is_everything() || orgs.any(|org| access.sees(world, AccessScope::Org(*org)))
     }
 }
 
@@ -144,13 +144,13 @@ impl Row for SpaceQuota {
         ]
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Org(self.org)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Org(self.org)
     }
 
     /// Members of the spaces that have the quota see it too.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.allows(world, self.home(world), MANAGE_ORG)
+        access.allows(world, self.access_scope(world), MANAGE_ORG)
             || world.allows_in_any_space(access, Field::Quota, self.guid(), SPACE_MEMBERS)
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::CowStr;
 use crate::world::clock::Timestamp;
-use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A feature flag.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ impl FeatureFlag {
     ];
 
     /// Whether administrators may use the feature while it is off.
-    pub(crate) fn spares_admins(&self) -> bool {
+    pub(crate) fn allows_admins(&self) -> bool {
         const FOR_ALL: [&str; 4] = [
             "env_var_visibility",
             "diego_cnb",
@@ -115,7 +115,7 @@ impl Row for SecurityGroup {
         access.is_everything()
             || self.running_default
             || self.staging_default
-            || spaces.any(|space| access.sees(world, Home::Space(*space)))
+            || spaces.any(|space| access.sees(world, AccessScope::Space(*space)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A user of the Cloud Controller, whose name is in UAA.
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,8 +117,9 @@ impl Row for Role {
         ]
     }
 
-    fn home(&self, _world: &World) -> Home {
-        self.space.map_or(Home::Org(self.org), Home::Space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        self.space
+            .map_or(AccessScope::Org(self.org), AccessScope::Space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {

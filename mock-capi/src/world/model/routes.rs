@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::CowStr;
 use crate::world::access::READ_ROUTES;
 use crate::world::clock::Timestamp;
-use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A shared domain; with an `org`, a private domain.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,8 +38,8 @@ impl Row for Domain {
         keys
     }
 
-    fn home(&self, _world: &World) -> Home {
-        self.org.map_or(Home::Everywhere, Home::Org)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        self.org.map_or(AccessScope::Global, AccessScope::Org)
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
@@ -96,8 +96,8 @@ impl Row for Route {
         keys
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -107,11 +107,11 @@ impl Row for Route {
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.allows(world, self.home(world), READ_ROUTES)
+        access.allows(world, self.access_scope(world), READ_ROUTES)
     }
 
     fn is_listed(&self, world: &World, access: &Access) -> bool {
         let mut spaces = std::iter::once(&self.space).chain(&self.shared_with);
-        spaces.any(|space| access.allows(world, Home::Space(*space), READ_ROUTES))
+        spaces.any(|space| access.allows(world, AccessScope::Space(*space), READ_ROUTES))
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::world::access::READ_SPACE;
 use crate::world::broker_work::Operation;
 use crate::world::clock::Timestamp;
-use crate::world::{Access, Base, Field, Guid, Home, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A service instance: user-provided, with credentials, or managed by a broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -75,8 +75,8 @@ impl Row for ServiceInstance {
         &self.name
     }
 
-    fn home(&self, _world: &World) -> Home {
-        Home::Space(self.space)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
@@ -87,7 +87,7 @@ impl Row for ServiceInstance {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let mut spaces = std::iter::once(&self.space).chain(&self.shared_with);
-        spaces.any(|space| access.sees(world, Home::Space(*space)))
+        spaces.any(|space| access.sees(world, AccessScope::Space(*space)))
     }
 }
 
@@ -133,12 +133,14 @@ impl Row for ServiceBinding {
         self.name.as_deref().unwrap_or_default()
     }
 
-    fn home(&self, world: &World) -> Home {
+    fn access_scope(&self, world: &World) -> AccessScope {
         if let Some(app) = self.app {
-            return world.home_of_app(app);
+            return world.access_scope_of_app(app);
         }
         let instance = world.service_instances.get(self.instance);
-        instance.map_or(Home::Nowhere, |instance| Home::Space(instance.space))
+        instance.map_or(AccessScope::Deleted, |instance| {
+            AccessScope::Space(instance.space)
+        })
     }
 }
 
@@ -161,8 +163,10 @@ impl Row for RouteBinding {
         ]
     }
 
-    fn home(&self, world: &World) -> Home {
+    fn access_scope(&self, world: &World) -> AccessScope {
         let route = world.routes.get(self.route);
-        route.map_or(Home::Nowhere, |route| Home::Space(route.space))
+        route.map_or(AccessScope::Deleted, |route| {
+            AccessScope::Space(route.space)
+        })
     }
 }

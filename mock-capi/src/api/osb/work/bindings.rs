@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Next, Run, text, timed_out, too_late, unable};
+use super::{NextRun, Run, text, timed_out, too_late, unable};
 use crate::api::error::CcError;
-use crate::api::osb::reply::{self, Ask, BrokerError, BrokerErrorKind, BrokerReply, Progress};
+use crate::api::osb::reply::{
+    self, BrokerError, BrokerErrorKind, BrokerOperation, BrokerReply, Progress,
+};
 use crate::world::{
     BindingRef, Operation, OperationState, RouteBinding, Row, ServiceBinding, Step,
 };
@@ -14,7 +16,7 @@ impl Run<'_> {
         &mut self,
         binding: BindingRef,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
+    ) -> Result<NextRun, CcError> {
         const NOT_RETRIEVABLE: &str =
             "The broker responded asynchronously but does not support fetching binding data";
         let Some(instance) = self.world.instance_of(binding).map(Row::guid) else {
@@ -23,7 +25,7 @@ impl Run<'_> {
         let offering = self.offering_of(instance).map(|offering| &offering.catalog);
         let requires = offering.map(|it| it.requires.clone()).unwrap_or_default();
         let retrievable = offering.is_some_and(|it| it.bindings_retrievable);
-        let accepted = match reply::read(Ask::Bind(&requires), reply) {
+        let accepted = match reply::read(BrokerOperation::Bind(&requires), reply) {
             Ok(accepted) => accepted,
             Err(error) => {
                 self.remove_orphan(&error, instance, Some(binding.guid()));
@@ -70,7 +72,7 @@ impl Run<'_> {
         match binding {
             BindingRef::Credential(guid) => {
                 let is_app = |binding: &ServiceBinding| binding.app.is_some();
-                self.world.touch(guid, |binding: &mut ServiceBinding| {
+                self.world.update_row(guid, |binding: &mut ServiceBinding| {
                     binding.credentials =
                         body.get("credentials").filter(|it| !it.is_null()).cloned();
                     if is_app(binding) {
@@ -79,7 +81,7 @@ impl Run<'_> {
                     }
                 });
             }
-            BindingRef::Route(guid) => self.world.touch(guid, |binding: &mut RouteBinding| {
+            BindingRef::Route(guid) => self.world.update_row(guid, |binding: &mut RouteBinding| {
                 binding.route_service_url = text(body, "route_service_url");
             }),
         }
@@ -93,8 +95,8 @@ impl Run<'_> {
         &mut self,
         binding: BindingRef,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
-        let accepted = match reply::read(Ask::Unbind, reply) {
+    ) -> Result<NextRun, CcError> {
+        let accepted = match reply::read(BrokerOperation::Unbind, reply) {
             Ok(accepted) => accepted,
             Err(error) => return Err(self.fail_unbind(binding, &error)),
         };
@@ -188,7 +190,7 @@ impl Run<'_> {
         &mut self,
         binding: BindingRef,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
+    ) -> Result<NextRun, CcError> {
         const FAILED: &str = "VCAP::CloudController::V3::LastOperationFailedState";
         let deletes = self.world.operation_of_binding(binding);
         let deletes = deletes.is_some_and(|operation| operation.kind == "delete");
@@ -200,7 +202,7 @@ impl Run<'_> {
                 self.world.unbind_service(binding);
                 Ok(self.done())
             }
-            Progress::Succeeded => Ok(self.then(Step::ReadBinding(binding), Next::Now)),
+            Progress::Succeeded => Ok(self.then(Step::ReadBinding(binding), NextRun::Now)),
             Progress::Failed => {
                 let operation = self.failed(kind, description);
                 self.world.set_binding_operation(binding, operation);
@@ -231,7 +233,7 @@ impl Run<'_> {
         &mut self,
         binding: BindingRef,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
+    ) -> Result<NextRun, CcError> {
         match reply::read_parameters(reply) {
             Ok(body) => {
                 self.complete_binding(binding, &body);

@@ -1,9 +1,9 @@
 //! Steps of jobs about brokers.
 
-use super::{Next, Run, inactive_plans};
+use super::{NextRun, Run, inactive_plans};
 use crate::api::error::CcError;
-use crate::api::osb::catalog::{self, Known};
-use crate::api::osb::reply::{self, Ask, BrokerErrorKind, BrokerReply};
+use crate::api::osb::catalog::{self, PreviousOffering};
+use crate::api::osb::reply::{self, BrokerErrorKind, BrokerOperation, BrokerReply};
 use crate::world::metadata::MetadataPatch;
 use crate::world::{BrokerChange, BrokerState, Guid, Row, ServiceBroker, ServiceOffering};
 
@@ -12,7 +12,7 @@ impl Run<'_> {
         &mut self,
         broker: Guid,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
+    ) -> Result<NextRun, CcError> {
         let taken = self.take_catalog(broker, reply);
         let state = match taken {
             Ok(()) => BrokerState::Available,
@@ -32,7 +32,7 @@ impl Run<'_> {
         broker: Guid,
         reply: &BrokerReply,
     ) -> Result<(), CcError> {
-        let accepted = reply::read(Ask::Catalog, reply).map_err(|error| match error.kind {
+        let accepted = reply::read(BrokerOperation::Catalog, reply).map_err(|error| match error.kind {
             BrokerErrorKind::Malformed => CcError::new(
                 502,
                 270_021,
@@ -50,11 +50,11 @@ impl Run<'_> {
             ),
             _ => error.for_client(),
         })?;
-        let known: Vec<Known> = self
+        let known: Vec<PreviousOffering> = self
             .world
             .offerings_of(broker)
             .into_iter()
-            .map(|offering: &ServiceOffering| Known {
+            .map(|offering: &ServiceOffering| PreviousOffering {
                 id: offering.catalog.id.clone(),
                 name: offering.catalog.name.clone(),
                 is_removable: {
@@ -84,7 +84,7 @@ impl Run<'_> {
         change: BrokerChange,
         before: BrokerState,
         reply: Option<&BrokerReply>,
-    ) -> Result<Next, CcError> {
+    ) -> Result<NextRun, CcError> {
         if self.world.service_brokers.get(broker).is_none() {
             return Err(CcError::new(
                 422,
@@ -101,7 +101,7 @@ impl Run<'_> {
         }
         let patch = change.metadata.as_ref();
         let patch = patch.map(|patch| MetadataPatch::read(patch, &mut Vec::new()));
-        self.world.touch(broker, |broker: &mut ServiceBroker| {
+        self.world.update_row(broker, |broker: &mut ServiceBroker| {
             if let Some(name) = change.name {
                 broker.name = name;
             }

@@ -2,19 +2,21 @@
 
 use serde_json::{Map, Value};
 
-use super::{Next, Run, text, timed_out, too_late, unable};
+use super::{NextRun, Run, text, timed_out, too_late, unable};
 use crate::api::error::CcError;
-use crate::api::osb::reply::{self, Ask, BrokerError, BrokerErrorKind, BrokerReply, Progress};
+use crate::api::osb::reply::{
+    self, BrokerError, BrokerErrorKind, BrokerOperation, BrokerReply, Progress,
+};
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    Errand, Guid, InstanceChange, Kind, Managed, Operation, OperationState, ServiceInstance,
+    BrokerTask, Guid, InstanceChange, Kind, Managed, Operation, OperationState, ServiceInstance,
     ServiceOffering, Step,
 };
 
 impl Run<'_> {
     pub(super) fn set_managed(&mut self, instance: Guid, change: impl FnOnce(&mut Managed)) {
         self.world
-            .touch(instance, |instance: &mut ServiceInstance| {
+            .update_row(instance, |instance: &mut ServiceInstance| {
                 if let Some(managed) = &mut instance.managed {
                     change(managed);
                 }
@@ -42,7 +44,7 @@ impl Run<'_> {
             .and_then(ServiceInstance::plan)
             .filter(|_| error.leaves_orphan)
         {
-            self.world.ask_for(Errand::RemoveOrphan {
+            self.world.ask_for(BrokerTask::RemoveOrphan {
                 plan,
                 instance,
                 binding,
@@ -54,8 +56,8 @@ impl Run<'_> {
         &mut self,
         instance: Guid,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
-        let accepted = match reply::read(Ask::Provision, reply) {
+    ) -> Result<NextRun, CcError> {
+        let accepted = match reply::read(BrokerOperation::Provision, reply) {
             Ok(accepted) => accepted,
             Err(error) => {
                 self.remove_orphan(&error, instance, None);
@@ -109,7 +111,7 @@ impl Run<'_> {
             .and_then(|plan| self.world.service_plans.get(plan))
             .map(|plan| plan.catalog.maintenance_info.clone());
         self.world
-            .touch(instance, |instance: &mut ServiceInstance| {
+            .update_row(instance, |instance: &mut ServiceInstance| {
                 if let Some(name) = change.name {
                     instance.name = name;
                 }
@@ -141,8 +143,8 @@ impl Run<'_> {
         instance: Guid,
         change: InstanceChange,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
-        let accepted = match reply::read(Ask::Update, reply) {
+    ) -> Result<NextRun, CcError> {
+        let accepted = match reply::read(BrokerOperation::Update, reply) {
             Ok(accepted) => accepted,
             Err(error) => {
                 let operation = self.failed("update", Some(error.message.clone()));
@@ -167,8 +169,8 @@ impl Run<'_> {
         &mut self,
         instance: Guid,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
-        let accepted = match reply::read(Ask::Deprovision, reply) {
+    ) -> Result<NextRun, CcError> {
+        let accepted = match reply::read(BrokerOperation::Deprovision, reply) {
             Ok(accepted) => accepted,
             Err(error) => return Err(self.fail_deprovision(instance, &error)),
         };
@@ -214,7 +216,7 @@ impl Run<'_> {
         instance: Guid,
         change: Option<InstanceChange>,
         reply: &BrokerReply,
-    ) -> Result<Next, CcError> {
+    ) -> Result<NextRun, CcError> {
         let kind = self.world.operation_of_instance(instance);
         let kind = kind.map_or("create", |operation| match operation.kind.as_ref() {
             "update" => "update",
@@ -244,7 +246,7 @@ impl Run<'_> {
                     .offering_of(instance)
                     .is_some_and(|it| it.catalog.instances_retrievable)
                 {
-                    return Ok(self.then(Step::ReadInstance(instance, change), Next::Now));
+                    return Ok(self.then(Step::ReadInstance(instance, change), NextRun::Now));
                 }
                 self.complete_instance(instance, change);
                 Ok(self.done())
@@ -296,7 +298,7 @@ impl Run<'_> {
             .get(instance)
             .and_then(ServiceInstance::plan);
         if let Some(plan) = plan.filter(|_| kind == "create") {
-            self.world.ask_for(Errand::RemoveOrphan {
+            self.world.ask_for(BrokerTask::RemoveOrphan {
                 plan,
                 instance,
                 binding: None,

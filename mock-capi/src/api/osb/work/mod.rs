@@ -15,7 +15,7 @@ use crate::world::{Guid, Operation, OperationState, Step, World};
 
 /// When a job continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextRun {
     Now,
     After(Duration),
     /// The job is done.
@@ -23,14 +23,14 @@ pub(crate) enum Next {
 }
 
 /// Continues a job with the response of a broker, or without one.
-pub(crate) fn go_on(
+pub(crate) fn continue_job(
     world: &mut World,
     settings: &Settings,
     job: Guid,
     reply: Option<&BrokerReply>,
-) -> Next {
+) -> NextRun {
     let Some(step) = world.step_of(job).cloned() else {
-        return Next::Never;
+        return NextRun::Never;
     };
     world.act_for(job);
     let mut run = Run {
@@ -42,7 +42,7 @@ pub(crate) fn go_on(
         Ok(next) => next,
         Err(error) => {
             world.fail_work(job, error.into());
-            Next::Never
+            NextRun::Never
         }
     }
 }
@@ -60,7 +60,7 @@ fn unable(verb: &str, why: &str) -> CcError {
 }
 
 impl Run<'_> {
-    fn take(&mut self, step: Step, reply: Option<&BrokerReply>) -> Result<Next, CcError> {
+    fn take(&mut self, step: Step, reply: Option<&BrokerReply>) -> Result<NextRun, CcError> {
         match (step, reply) {
             (Step::Delete(kind, guid), _) => {
                 self.world.delete(kind, guid);
@@ -97,27 +97,27 @@ impl Run<'_> {
         }
     }
 
-    fn done(&mut self) -> Next {
+    fn done(&mut self) -> NextRun {
         self.world.finish_step(self.job);
         match self.world.step_of(self.job) {
-            Some(_) => Next::Now,
-            None => Next::Never,
+            Some(_) => NextRun::Now,
+            None => NextRun::Never,
         }
     }
 
-    fn then(&mut self, step: Step, next: Next) -> Next {
+    fn then(&mut self, step: Step, next: NextRun) -> NextRun {
         self.world.replace_step(self.job, Some(step));
         next
     }
 
     /// Polls again later, not before the broker's `Retry-After`.
-    fn later(&self, reply: Option<&BrokerReply>) -> Next {
+    fn later(&self, reply: Option<&BrokerReply>) -> NextRun {
         let wanted = match reply {
-            Some(BrokerReply::Answer { retry_after, .. }) => *retry_after,
+            Some(BrokerReply::Response { retry_after, .. }) => *retry_after,
             _ => None,
         };
         let wanted = wanted.map_or(Duration::ZERO, Duration::from_secs);
-        Next::After(self.settings.broker_poll_interval.max(wanted))
+        NextRun::After(self.settings.broker_poll_interval.max(wanted))
     }
 
     fn operation(&self, kind: &'static str, state: OperationState) -> Operation {

@@ -13,7 +13,7 @@ use crate::world::{Feature, NewSidecar, ruby};
 
 use super::processes::{self, ProcessUpdate, ScalePatch};
 use super::routes::{self, WantedRoutes};
-use super::staging::{self, Refused, WantedLifecycle};
+use super::staging::{self, DisabledLifecycles, WantedLifecycle};
 use crate::api::v3::route_options::OptionRules;
 use crate::api::v3::sidecars;
 
@@ -53,7 +53,7 @@ impl AppManifest {
     pub(crate) fn read(
         index: usize,
         application: &Yaml,
-        refused: Refused<'_>,
+        refused: DisabledLifecycles<'_>,
         options: &OptionRules,
     ) -> Result<Self, Vec<String>> {
         let fields = match application.to_json() {
@@ -62,7 +62,7 @@ impl AppManifest {
         };
         let mut message = Message::of_any(&fields);
         let manifest = read_fields(&mut message, application, refused, options);
-        if message.is_sound() {
+        if message.is_valid() {
             return Ok(manifest);
         }
         let name = message.value("name").filter(|name| !ruby::is_blank(name));
@@ -111,7 +111,7 @@ pub(super) fn list_of_objects(value: &Value) -> Option<Vec<&Map<String, Value>>>
 fn read_fields(
     message: &mut Message<'_>,
     application: &Yaml,
-    refused: Refused<'_>,
+    refused: DisabledLifecycles<'_>,
     options: &OptionRules,
 ) -> AppManifest {
     let name = message.check("name").present_or("must not be empty");

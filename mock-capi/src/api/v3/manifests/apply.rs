@@ -177,7 +177,7 @@ fn apply_to(
         .map_err(CcError::unprocessable)?;
     }
     set_lifecycle(context, app, manifest.lifecycle)?;
-    context.world.touch(app, |app: &mut App| {
+    context.world.update_row(app, |app: &mut App| {
         app.base.metadata.apply(manifest.metadata)
     });
     let request = json!({"request": manifest.app_fields});
@@ -303,7 +303,7 @@ fn set_lifecycle(
     let stack = wanted.stack.unwrap_or_else(|| stack.clone());
     validate(&errors)?;
     let buildpacks = wanted.buildpacks.unwrap_or_else(|| buildpacks.clone());
-    context.world.touch(app, |app: &mut App| {
+    context.world.update_row(app, |app: &mut App| {
         app.lifecycle = Lifecycle::Buildpack {
             buildpacks,
             stack,

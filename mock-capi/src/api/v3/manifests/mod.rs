@@ -23,7 +23,7 @@ use crate::world::{
 
 use super::{app_features, apps, sidecars, spaces};
 use application::AppManifest;
-use staging::Refused;
+use staging::DisabledLifecycles;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/manifest", show).by(READ_SECRETS),
@@ -236,7 +236,7 @@ pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError
     let no_docker = no_docker.map(|refusal| refusal.details());
     let no_cnb = context.require_flag("diego_cnb").err();
     let no_cnb = no_cnb.map(|refusal| refusal.details());
-    let refused = Refused {
+    let refused = DisabledLifecycles {
         docker: no_docker.as_deref(),
         cnb: no_cnb.as_deref(),
     };

@@ -9,7 +9,7 @@ use crate::api::shared::lifecycle::{
 
 /// The errors for apps whose lifecycle the operator disabled.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Refused<'r> {
+pub(crate) struct DisabledLifecycles<'r> {
     pub(crate) docker: Option<&'r str>,
     pub(crate) cnb: Option<&'r str>,
 }
@@ -105,7 +105,7 @@ fn read_buildpacks(message: &mut Message<'_>) -> Option<Vec<String>> {
 
 /// Checks that the keys about staging fit together, and that the operator allows the
 /// lifecycle.
-pub(super) fn check(message: &mut Message<'_>, refused: Refused<'_>) {
+pub(super) fn check(message: &mut Message<'_>, refused: DisabledLifecycles<'_>) {
     let docker = message.has("docker");
     let (one, many) = (message.has("buildpack"), message.has("buildpacks"));
     if one && many {

@@ -11,51 +11,53 @@ use reqwest::{Client, Method};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::api::osb::{BrokerReply, BrokerRequest, Next};
+use crate::api::osb::{BrokerReply, BrokerRequest, NextRun};
 use crate::serve::core::Core;
-use crate::world::Errand;
+use crate::world::BrokerTask;
 
 /// The maximum size of a response.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
 
-/// A task for the courier.
-enum Call {
-    Errand(Errand, Weak<Core>),
+/// A task for the dispatcher.
+enum Message {
+    Task(BrokerTask, Weak<Core>),
     /// A request, and a function that gets its response.
     Request(BrokerRequest, Box<dyn FnOnce(BrokerReply) + Send>),
 }
 
 /// The thread that sends requests to brokers.
 #[derive(Debug)]
-pub(crate) struct Courier {
-    calls: mpsc::UnboundedSender<Call>,
+pub(crate) struct BrokerDispatcher {
+    messages: mpsc::UnboundedSender<Message>,
 }
 
-impl Courier {
-    /// Starts the thread. It ends when the courier is dropped. Each request times out
+impl BrokerDispatcher {
+    /// Starts the thread. It ends when the dispatcher is dropped. Each request times out
     /// after `timeout`.
     pub(crate) fn start(timeout: Duration) -> std::io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (calls, mut receiver) = mpsc::unbounded_channel();
+        let (messages, mut receiver) = mpsc::unbounded_channel();
         let serve = move || {
             runtime.block_on(async move {
                 let http = Client::builder().timeout(timeout).no_proxy().build().ok();
-                while let Some(call) = receiver.recv().await {
-                    tokio::spawn(answer(call, http.clone()));
+                while let Some(message) = receiver.recv().await {
+                    tokio::spawn(answer(message, http.clone()));
                 }
             });
         };
         thread::Builder::new()
             .name("mock-capi-brokers".into())
             .spawn(serve)?;
-        Ok(Self { calls })
+        Ok(Self { messages })
     }
 
-    pub(crate) fn run(&self, errand: Errand, core: &Arc<Core>) {
-        // The thread lives as long as the courier.
-        let _ = self.calls.send(Call::Errand(errand, Arc::downgrade(core)));
+    pub(crate) fn run(&self, task: BrokerTask, core: &Arc<Core>) {
+        // The thread lives as long as the dispatcher.
+        let _ = self
+            .messages
+            .send(Message::Task(task, Arc::downgrade(core)));
     }
 
     /// Sends a request and waits for the response. `None` if the thread has ended.
@@ -63,48 +65,48 @@ impl Courier {
         let (sender, receiver) = oneshot::channel();
         // The caller may have stopped waiting.
         let deliver = Box::new(move |reply| drop(sender.send(reply)));
-        let _ = self.calls.send(Call::Request(request, deliver));
+        let _ = self.messages.send(Message::Request(request, deliver));
         receiver.await.ok()
     }
 
-    /// The blocking form of [`Courier::ask`].
+    /// The blocking form of [`BrokerDispatcher::ask`].
     pub(crate) fn ask_blocking(&self, request: BrokerRequest) -> Option<BrokerReply> {
         let (sender, receiver) = std_mpsc::channel();
         let deliver = Box::new(move |reply| drop(sender.send(reply)));
-        let _ = self.calls.send(Call::Request(request, deliver));
+        let _ = self.messages.send(Message::Request(request, deliver));
         receiver.recv().ok()
     }
 }
 
-async fn answer(call: Call, http: Option<Client>) {
-    match call {
-        Call::Request(request, deliver) => deliver(send(http.as_ref(), request).await),
-        Call::Errand(errand, core) => run(errand, &core, http.as_ref()).await,
+async fn answer(message: Message, http: Option<Client>) {
+    match message {
+        Message::Request(request, deliver) => deliver(send(http.as_ref(), request).await),
+        Message::Task(task, core) => run(task, &core, http.as_ref()).await,
     }
 }
 
-/// Carries out an errand to its end, as long as the fake exists.
-async fn run(errand: Errand, core: &Weak<Core>, http: Option<&Client>) {
+/// Carries out a task to its end, as long as the fake exists.
+async fn run(task: BrokerTask, core: &Weak<Core>, http: Option<&Client>) {
     loop {
         let request = match core.upgrade() {
-            Some(core) => core.broker_request(&errand),
+            Some(core) => core.broker_request(&task),
             None => return,
         };
         let reply = match request {
             Some(request) => Some(send(http, request).await),
             None => None,
         };
-        let Errand::ContinueJob(job) = &errand else {
+        let BrokerTask::ContinueJob(job) = &task else {
             return;
         };
         let next = match core.upgrade() {
-            Some(core) => core.go_on(*job, reply.as_ref()),
+            Some(core) => core.continue_job(*job, reply.as_ref()),
             None => return,
         };
         match next {
-            Next::Never => return,
-            Next::Now => {}
-            Next::After(time) => tokio::time::sleep(time).await,
+            NextRun::Never => return,
+            NextRun::Now => {}
+            NextRun::After(time) => tokio::time::sleep(time).await,
         }
     }
 }
@@ -143,7 +145,7 @@ async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<BrokerReply> 
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(BrokerReply::Answer {
+    Ok(BrokerReply::Response {
         status: status.as_u16(),
         reason: status.canonical_reason().unwrap_or_default().to_owned(),
         retry_after,
