@@ -41,14 +41,23 @@ async fn a_run_that_deletes_more_than_approved_sends_no_write(#[case] workflow: 
     fixture.converge_up_to_date(SMALL).await;
     fixture.writes();
     let converger = converger(workflow, &fixture.client, &fewer());
-    for approval in [
-        Approval::None,
-        Approval::MaxDeletes(1),
-        Approval::ask(|_| false),
-        Approval::ask(|_| panic!("nobody can answer")),
+    for (approval, expected) in [
+        (Approval::None, "it is not approved"),
+        (Approval::MaxDeletes(1), "at most 1 deletion is approved"),
+        (Approval::ask(|_| false), "it was declined"),
+        (
+            Approval::ask(|_| panic!("nobody can answer")),
+            "it was declined",
+        ),
     ] {
         let error = converger.converge(approval).await.unwrap_err();
-        let ConvergeError::NotApproved { deletions, .. } = error else {
+        assert_eq!(
+            error.to_string(),
+            format!("deleting 2 apps failed: {expected}")
+        );
+        let (ConvergeError::NotApproved { deletions, .. } | ConvergeError::Declined { deletions }) =
+            error
+        else {
             panic!("{error}");
         };
         assert_eq!(names(&deletions), ["scale-tick-1", "scale-tick-2"]);
@@ -227,7 +236,7 @@ async fn the_command_lists_what_it_would_delete_and_exits_with_1() {
     assert!(
         output
             .stderr
-            .starts_with("error: deleting 2 apps failed: at most 1 deletions are approved\n"),
+            .starts_with("error: deleting 2 apps failed: at most 1 deletion is approved\n"),
         "{}",
         output.stderr
     );

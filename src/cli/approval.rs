@@ -49,5 +49,24 @@ fn ask(deletions: &Deletions, api: &str) -> io::Result<bool> {
     let summary = deletions.summary();
     let question = format!("{deletions}\nDelete {summary} on {api}? [y/N] ");
     let answer = screen::ask(&question)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_approves() {
+        for answer in ["y\n", "Y", " yes ", "YES\r\n"] {
+            assert!(is_yes(answer), "{answer:?}");
+        }
+        for answer in ["", "\n", "n", "no", "yep", "y y"] {
+            assert!(!is_yes(answer), "{answer:?}");
+        }
+    }
 }

@@ -49,7 +49,8 @@ impl Converger {
     /// [`ConvergeError::NotOurs`] for an org without our label and
     /// [`ConvergeError::HasUnmanaged`] for one with apps or service instances that are
     /// not ours, unless that is [forced](Converger::force), and
-    /// [`ConvergeError::NotApproved`]. Nothing is deleted then.
+    /// [`ConvergeError::NotApproved`] or [`ConvergeError::Declined`]. Nothing is deleted
+    /// then.
     pub fn destroy(&self, approval: Approval) -> BoxFuture<'_, Result<Destroyed, ConvergeError>> {
         Box::pin(async move {
             let mut destroyed = Destroyed::default();
@@ -306,29 +307,30 @@ impl Converger {
         approval: &Approval,
         deletions: &Deletions,
     ) -> Result<(), ConvergeError> {
-        let count = deletions.count();
-        let is_approved = deletions.is_empty()
-            || match approval {
-                Approval::None => false,
-                Approval::MaxDeletes(most) => count <= *most,
-                Approval::All => true,
-                Approval::Ask(question) => {
-                    let (question, asked) = (question.clone(), deletions.clone());
-                    let answer = tokio::task::spawn_blocking(move || question(&asked));
-                    // A question that panics counts as not answered.
-                    let answer = self.client.unless_interrupted(answer).await?;
-                    answer.unwrap_or(false)
-                }
-            };
-        if is_approved {
+        if deletions.is_empty() {
             return Ok(());
         }
-        Err(ConvergeError::NotApproved {
-            deletions: deletions.clone(),
-            most: match approval {
-                Approval::MaxDeletes(most) => Some(*most),
-                _ => None,
-            },
-        })
+        let deletions = deletions.clone();
+        match approval {
+            Approval::All => Ok(()),
+            Approval::MaxDeletes(most) if deletions.count() <= *most => Ok(()),
+            Approval::MaxDeletes(most) => Err(ConvergeError::NotApproved {
+                deletions,
+                most: Some(*most),
+            }),
+            Approval::None => Err(ConvergeError::NotApproved {
+                deletions,
+                most: None,
+            }),
+            Approval::Ask(question) => {
+                let (question, asked) = (question.clone(), deletions.clone());
+                let answer = tokio::task::spawn_blocking(move || question(&asked));
+                // A question that panics counts as declined.
+                match self.client.unless_interrupted(answer).await? {
+                    Ok(true) => Ok(()),
+                    Ok(false) | Err(_) => Err(ConvergeError::Declined { deletions }),
+                }
+            }
+        }
     }
 }

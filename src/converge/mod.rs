@@ -154,6 +154,12 @@ pub enum ConvergeError {
         /// The approved number of deletions, if a number was approved.
         most: Option<usize>,
     },
+    /// The function of [`Approval::Ask`] declined the deletions. No write was sent.
+    #[error("deleting {} failed: it was declined", deletions.summary())]
+    Declined {
+        /// The deletions of the run.
+        deletions: Deletions,
+    },
 }
 
 /// A text such as `1 app and 2 service instances`.
@@ -181,6 +187,7 @@ fn exist(targets: &[Target]) -> String {
 
 fn not_approved(most: Option<usize>) -> String {
     match most {
+        Some(1) => "at most 1 deletion is approved".to_owned(),
         Some(most) => format!("at most {most} deletions are approved"),
         None => "it is not approved".to_owned(),
     }
@@ -343,8 +350,9 @@ impl Converger {
     /// list, the run stops, and each such app is a failure.
     ///
     /// # Errors
-    /// As [`Converger::plan`], [`ConvergeError::NotApproved`] and
-    /// [`ConvergeError::Unmanaged`]. What fails for single apps is in the [`Outcome`].
+    /// As [`Converger::plan`], [`ConvergeError::NotApproved`],
+    /// [`ConvergeError::Declined`] and [`ConvergeError::Unmanaged`]. What fails for single
+    /// apps is in the [`Outcome`].
     pub fn converge(&self, approval: Approval) -> BoxFuture<'_, Result<Outcome, ConvergeError>> {
         Box::pin(async move {
             let outcome = self.converge_all(approval).await;
