@@ -321,11 +321,12 @@ async fn an_interrupted_test_deletes_its_policies_and_reports_the_phases_before(
     let tester = Tester::new(client, foundation.config.clone())
         .router(foundation.mock.uri())
         .clock(Clock::advanced_by(move |by| fake.advance(by)));
-    let outcome = tester.run().await;
-    assert!(
-        matches!(outcome, Err(TestError::Api(Error::Interrupted))),
-        "{outcome:?}"
-    );
+    let outcome = tester.run().await.unwrap();
+    assert_eq!(outcome.error, Some(Error::Interrupted.into()));
+    assert!(!outcome.is_ok());
+    assert_eq!(outcome.contexts.len(), 1);
+    assert_eq!(outcome.contexts[0].phases.len(), ended);
+    assert!(outcome.contexts[0].phases.iter().all(|phase| phase.ok));
     assert_eq!(foundation.policies().await, [] as [Value; 0]);
     let expected = ["registration", "without-policies", "with-policies"];
     assert_eq!(*foundation.watch.checks.lock().unwrap(), expected[..=ended]);
@@ -338,8 +339,14 @@ async fn a_test_that_fails_halfway_deletes_its_policies() {
     let path = "/networking/v1/external/policies";
     let fault = Fault::answer("POST", path, 400).skip(1);
     foundation.mock.set_faults(vec![fault]).unwrap();
-    let outcome = foundation.tester().run().await;
-    assert!(matches!(outcome, Err(TestError::Api(_))), "{outcome:?}");
+    let outcome = foundation.tester().run().await.unwrap();
+    assert!(
+        matches!(outcome.error, Some(TestError::Api(_))),
+        "{outcome:?}"
+    );
+    let phases = outcome.contexts.iter().map(|context| context.phases.len());
+    assert_eq!(phases.collect::<Vec<_>>(), [3, 1]);
+    assert_eq!(outcome.failures(), [] as [String; 0]);
     foundation.mock.set_faults(Vec::new()).unwrap();
     assert_eq!(foundation.policies().await, [] as [Value; 0]);
 }
@@ -500,6 +507,33 @@ fn the_command_fails_if_policies_have_too_little_time() {
     ] {
         assert!(report.contains(text), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_shows_the_finished_phases_of_a_test_that_ends_early() {
+    let place = Place::new();
+    let foundation = Foundation::new().await;
+    let path = "/networking/v1/external/policies";
+    let fault = Fault::answer("POST", path, 400);
+    foundation.mock.set_faults(vec![fault]).unwrap();
+    let router = foundation.mock.uri();
+    let args = ["test", "--router", &router, "--format", "json"];
+    let output = place.on(&foundation.mock, CONFIG, &args);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let object: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(object["tick-apps"][2], "scale-tick-2");
+    let phases = object["test"]["contexts"][0]["phases"].as_array().unwrap();
+    assert_eq!(
+        phases,
+        &[json!({"name": "without-policies", "ok": true, "failed": []})]
+    );
+    assert_eq!(object["error"]["kind"], "foundation");
+    assert_eq!(object["error"]["message"], object["test"]["error"]);
+    let errors = output
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("error: "));
+    assert_eq!(errors.count(), 1, "{}", output.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -125,27 +125,38 @@ pub(super) fn run_json(session: &Session, outcome: &Outcome) -> Value {
 
 /// The closing lines of a run.
 pub(super) fn summary(outcome: &Outcome, counts: &RunCounts, took: Duration) -> String {
-    let apps = outcome.changed() + outcome.unchanged() + outcome.failed();
+    let (changed, unchanged) = (outcome.changed(), outcome.unchanged());
+    let failed = outcome.failed();
+    let apps = changed + unchanged + failed;
+    let first = match (outcome.interrupted, apps) {
+        (true, 0) => "interrupted before the first change".to_owned(),
+        // Resources that were not started did not fail.
+        (true, _) => format!("{changed} changed, {unchanged} unchanged, {failed} not done"),
+        (false, _) => format!("{changed} changed, {unchanged} unchanged, {failed} failed"),
+    };
     #[expect(clippy::cast_precision_loss, reason = "these are small counts")]
-    let per_app = counts.requests as f64 / apps.max(1) as f64;
-    // Resources that were not started did not fail.
-    let undone = match outcome.interrupted {
-        true => "not done",
-        false => "failed",
+    let per_app = match apps {
+        0 => String::new(),
+        apps => format!(" ({:.2} per app)", counts.requests as f64 / apps as f64),
     };
     format!(
-        "apps: {} changed, {} unchanged, {} {undone}\n\
-         requests: {} ({per_app:.2} per app), {} retries, {} rate limited\n\
+        "apps: {first}\n\
+         requests: {}{per_app}, {}, {} rate limited\n\
          {}time: {:.1} s",
-        outcome.changed(),
-        outcome.unchanged(),
-        outcome.failed(),
         counts.requests,
-        counts.retries,
+        counted(counts.retries, "retry", "retries"),
         counts.rate_limited,
         server_time(counts),
         took.as_secs_f64(),
     )
+}
+
+/// A number with its noun, such as `1 retry` or `2 retries`.
+pub(super) fn counted(count: u64, one: &str, several: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {several}"),
+    }
 }
 
 /// A line about the time that the foundation reports for its work, and the most expensive
@@ -189,20 +200,21 @@ mod tests {
 
     #[test]
     fn the_summary_shows_counts_and_duration() {
-        let outcome = Outcome::default();
+        let mut outcome = Outcome::default();
         let mut counts = RunCounts::default();
         (counts.requests, counts.retries, counts.rate_limited) = (412, 3, 1);
         insta::assert_snapshot!(summary(&outcome, &counts, Duration::from_millis(1234)), @r"
         apps: 0 changed, 0 unchanged, 0 failed
-        requests: 412 (412.00 per app), 3 retries, 1 rate limited
+        requests: 412, 3 retries, 1 rate limited
         time: 1.2 s
         ");
         counts.server_ms_by_endpoint = [("GET /v3/apps", 400), ("POST /v3/deployments", 6000)]
             .map(|(endpoint, ms)| (endpoint.to_owned(), ms))
             .into();
+        outcome.interrupted = true;
         insta::assert_snapshot!(summary(&outcome, &counts, Duration::from_millis(1234)), @r"
-        apps: 0 changed, 0 unchanged, 0 failed
-        requests: 412 (412.00 per app), 3 retries, 1 rate limited
+        apps: interrupted before the first change
+        requests: 412, 3 retries, 1 rate limited
         server time: 6.4 s, of which POST /v3/deployments 6.0 s
         time: 1.2 s
         ");

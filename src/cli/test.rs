@@ -190,10 +190,20 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
     if args.measurements.route_latency || args.measurements.asg_latency {
         return measure(&args.measurements, &session, &tester, setup).await;
     }
-    let tested = tester.run().await?;
+    let (tested, error) = match tester.run().await {
+        Ok(tested) => {
+            let error = tested.error.clone();
+            (Some(tested), error)
+        }
+        // The setup is reported, although nothing was tested.
+        Err(error) if setup.is_some() => (None, Some(error)),
+        Err(error) => return Err(error.into()),
+    };
     session.connected.end_progress();
-    report(&session, &tested, setup)?;
-    Ok(u8::from(!tested.is_ok()))
+    let error = error.map(CommandError::from);
+    report(&session, setup, tested.as_ref(), error.as_ref())?;
+    let is_ok = tested.is_some_and(|tested| tested.is_ok());
+    Ok(error.map_or(u8::from(!is_ok), |error| error.exit_code()))
 }
 
 async fn set_up(args: &TestArgs, session: &Session) -> Result<Outcome, CommandError> {
@@ -290,25 +300,38 @@ fn print_json(session: &Session, setup: Option<&Outcome>, result: Value) -> std:
     output::print_json(session, object)
 }
 
+/// Prints what was tested, then the failures, and last the error that ended the test early.
 fn report(
     session: &Session,
-    tested: &TestOutcome,
     setup: Option<&Outcome>,
+    tested: Option<&TestOutcome>,
+    error: Option<&CommandError>,
 ) -> Result<(), CommandError> {
-    match session.connected.format {
-        Format::Json => print_json(session, setup, json!({ "test": tested }))?,
-        Format::Text => {
+    match (session.connected.format, tested) {
+        (Format::Json, _) => {
+            let mut result = error.map_or_else(|| json!({}), CommandError::to_json);
+            if let Some(tested) = tested {
+                result["test"] = json!(tested);
+            }
+            print_json(session, setup, result)?;
+        }
+        (Format::Text, Some(tested)) => {
             let took = session.connected.began.elapsed();
             let is_fake = session.connected.is_fake();
             output::print(&summary::test(tested, is_fake, took))?;
         }
+        (Format::Text, None) => {}
     }
-    // Printed last, so that they are on the screen.
-    for failure in tested.failures() {
-        output::eprintln_labelled_error(&failure);
+    if let Some(tested) = tested {
+        for failure in tested.failures() {
+            output::eprintln_labelled_error(&failure);
+        }
+        if let Some(help) = summary::help(tested) {
+            output::eprintln_help(&help);
+        }
     }
-    if let Some(help) = summary::help(tested) {
-        output::eprintln_help(&help);
+    if let Some(error) = error {
+        output::eprintln_error(error);
     }
     Ok(())
 }

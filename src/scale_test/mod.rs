@@ -67,14 +67,14 @@ use run::Run;
 
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::events::{CheckResult, Event};
+use crate::events::Event;
 use crate::spec::scaling::ScalingTest;
 
 /// The time that the policies are kept after the test.
 const DEFAULT_SETTLE: Duration = Duration::from_secs(30);
 
-/// The reason why a scaling test ended without an outcome.
-#[derive(Debug, thiserror::Error)]
+/// The reason why a scaling test ended early.
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestError {
     /// A request to the foundation failed.
@@ -139,6 +139,13 @@ fn missing(apps: &[String], org: &str, space: &str, user: &str) -> String {
         "{kind} {} not found in {org}/{space}, or not visible to {user}",
         crate::converge::approval::ranges(&names).join(", ")
     )
+}
+
+/// Two errors are equal if their messages are.
+impl PartialEq for TestError {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
 }
 
 impl TestError {
@@ -288,15 +295,19 @@ impl Tester {
     ///
     /// # Errors
     ///
-    /// [`TestError`] if the test cannot be completed.
+    /// [`TestError`] if the test ends before it knows which instances are registered. A
+    /// later error is in [`TestOutcome::error`], beside the finished phases.
     pub fn run(&self) -> BoxFuture<'_, Result<TestOutcome, TestError>> {
         Box::pin(async move {
-            let mut checks: Vec<CheckResult> = Vec::new();
             // Boxed, so that the futures of callers stay small.
-            let outcome = Box::pin(Run::test(self, &mut checks)).await;
+            let outcome = Box::pin(Run::test(self)).await;
+            let (checks, error) = match &outcome {
+                Ok(outcome) => (outcome.checks(), outcome.error.as_ref()),
+                Err(error) => (Vec::new(), Some(error)),
+            };
             self.client.events().emit(Event::TestEnded {
                 checks: checks.into(),
-                error: outcome.as_ref().err().map(ToString::to_string),
+                error: error.map(ToString::to_string),
             });
             outcome
         })

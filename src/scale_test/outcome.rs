@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use super::TestError;
 use super::numbers::Context;
 use super::registry::Registration;
 use crate::converge::approval;
@@ -59,6 +60,17 @@ pub struct TestOutcome {
     /// [`Clock`](super::Clock).
     #[serde(rename = "waited_seconds", serialize_with = "seconds")]
     pub waited: Duration,
+    /// The error that ended the test early, such as an interrupt. The finished phases are
+    /// in `contexts`. Serializes as its message.
+    #[serde(serialize_with = "message", skip_serializing_if = "Option::is_none")]
+    pub error: Option<TestError>,
+}
+
+fn message<S: Serializer>(error: &Option<TestError>, serializer: S) -> Result<S::Ok, S::Error> {
+    error
+        .as_ref()
+        .map(ToString::to_string)
+        .serialize(serializer)
 }
 
 fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -124,10 +136,22 @@ impl fmt::Display for FailedConnection {
 }
 
 impl TestOutcome {
-    /// Whether all instances were registered, and all connections as expected.
+    /// Whether the test was completed, all instances were registered, and all connections
+    /// were as expected.
     pub fn is_ok(&self) -> bool {
         let mut phases = self.contexts.iter().flat_map(|it| &it.phases);
-        self.registry.ok && phases.all(|phase| phase.ok)
+        self.error.is_none() && self.registry.ok && phases.all(|phase| phase.ok)
+    }
+
+    /// The finished parts of the test, in order.
+    pub(super) fn checks(&self) -> Vec<CheckResult> {
+        let phases = self.contexts.iter().flat_map(|context| {
+            let phases = context.phases.iter();
+            phases.map(|phase| phase.check(context.name))
+        });
+        std::iter::once(self.registry.check())
+            .chain(phases)
+            .collect()
     }
 
     /// Descriptions of the failures by cause, with the affected apps and addresses.
@@ -144,7 +168,7 @@ impl TestOutcome {
 }
 
 impl Registration {
-    pub(super) fn check(&self) -> CheckResult {
+    fn check(&self) -> CheckResult {
         CheckResult {
             context: String::new(),
             name: "registration".to_owned(),
@@ -186,7 +210,7 @@ impl Registration {
 }
 
 impl PhaseOutcome {
-    pub(super) fn check(&self, context: Context) -> CheckResult {
+    fn check(&self, context: Context) -> CheckResult {
         CheckResult {
             context: context.name().to_owned(),
             name: self.name.name().to_owned(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::foundation::TestApps;
 use super::numbers;
+use super::run::counted_policies;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::network_policies::{NetworkPolicy, POLICIES_PER_REQUEST};
@@ -60,9 +61,9 @@ impl Created {
         if self.0.is_empty() {
             return;
         }
-        let count = self.0.len();
+        let policies = counted_policies(self.0.len());
         client.events().emit(Event::Note(format!(
-            "deleting {count} policies that the test has created"
+            "deleting {policies} that the test has created"
         )));
         let deletion = client.despite_interrupt(self.delete(client));
         let problem = match tokio::time::timeout(CLEANUP_TIMEOUT, deletion).await {
@@ -73,9 +74,9 @@ impl Created {
                 humantime::format_duration(CLEANUP_TIMEOUT)
             ),
         };
-        let count = self.0.len();
+        let policies = counted_policies(self.0.len());
         client.events().emit(Event::Warning(format!(
-            "{count} policies may be left over, the next test deletes them: {problem}"
+            "{policies} may be left over, which the next test deletes: {problem}"
         )));
     }
 }

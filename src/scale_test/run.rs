@@ -14,8 +14,8 @@ use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::Domain;
 use crate::capi::network_policies::NetworkPolicy;
-use crate::events::{Check, CheckResult, Event, Phase, StepContext};
-use crate::latency::Latencies;
+use crate::events::{Check, Event, Phase, StepContext};
+use crate::latency::{Latencies, Percentiles};
 
 /// The time that tick instances have to register themselves.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,21 +43,30 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Runs the test. `checks` gets each part of the test that was carried out, also if
-    /// the test does not come to its end.
-    pub(super) async fn test(
-        tester: &'a Tester,
-        checks: &mut Vec<CheckResult>,
-    ) -> Result<TestOutcome, TestError> {
+    /// Runs the test. An error after the registration is in the outcome.
+    pub(super) async fn test(tester: &'a Tester) -> Result<TestOutcome, TestError> {
         let seed = tester
             .seed
             .unwrap_or_else(|| fastrand::u64(..=LARGEST_SEED));
         let mut run = Self::prepare(tester).await?;
-        let outcome = run.all(seed, checks).await;
-        if outcome.is_err() {
-            run.created.clean_up(&tester.client).await;
+        let mut outcome = TestOutcome {
+            registry: run.registration().await?,
+            contexts: Vec::new(),
+            latency_ms: Percentiles::default(),
+            seed,
+            waited: Duration::ZERO,
+            error: None,
+        };
+        if outcome.registry.ok {
+            let ended = run.contexts(seed, &mut outcome.contexts).await;
+            if let Err(error) = ended {
+                run.created.clean_up(&tester.client).await;
+                outcome.error = Some(error);
+            }
         }
-        outcome
+        outcome.latency_ms = run.latencies.percentiles();
+        outcome.waited = run.waited;
+        Ok(outcome)
     }
 
     /// Finds the apps.
@@ -85,30 +94,19 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn all(
+    /// Runs all contexts. If one ends with an error, its finished phases are in `tested`.
+    async fn contexts(
         &mut self,
         seed: u64,
-        checks: &mut Vec<CheckResult>,
-    ) -> Result<TestOutcome, TestError> {
-        let registry = self.registration().await?;
-        checks.push(registry.check());
-        let mut contexts = Vec::new();
-        if registry.ok {
-            self.delete_left_over().await?;
-            let last = self.tester.contexts.len().saturating_sub(1);
-            for (at, context) in self.tester.contexts.iter().enumerate() {
-                let keeps = self.tester.keeps_policies && at == last;
-                let tested = self.context(*context, seed, keeps, checks);
-                contexts.push(tested.await?);
-            }
+        tested: &mut Vec<ContextOutcome>,
+    ) -> Result<(), TestError> {
+        self.delete_left_over().await?;
+        let last = self.tester.contexts.len().saturating_sub(1);
+        for (at, context) in self.tester.contexts.iter().enumerate() {
+            let keeps = self.tester.keeps_policies && at == last;
+            self.context(*context, seed, keeps, tested).await?;
         }
-        Ok(TestOutcome {
-            registry,
-            contexts,
-            latency_ms: self.latencies.percentiles(),
-            seed,
-            waited: self.waited,
-        })
+        Ok(())
     }
 
     /// Waits some seconds until all tick instances are registered.
@@ -165,22 +163,20 @@ impl<'a> Run<'a> {
         if left_over.is_empty() {
             return Ok(());
         }
-        let count = left_over.len();
-        self.note(format!(
-            "deleting {count} policies that an earlier test has left"
-        ));
+        let policies = counted_policies(left_over.len());
+        self.note(format!("deleting {policies} that an earlier test has left"));
         client.delete_network_policies(&left_over).await?;
         self.wait_for_policies("setup", "the deletion").await
     }
 
-    /// Runs all phases of a context.
+    /// Runs all phases of a context, and adds it to the tested contexts.
     async fn context(
         &mut self,
         context: Context,
         seed: u64,
         keeps_policies: bool,
-        checks: &mut Vec<CheckResult>,
-    ) -> Result<ContextOutcome, TestError> {
+        tested: &mut Vec<ContextOutcome>,
+    ) -> Result<(), TestError> {
         let name = context.name();
         let (proxies, ticks) = context.apps(&self.apps.names.proxies, &self.apps.names.ticks);
         let (proxies, ticks) = (proxies.to_vec(), ticks.to_vec());
@@ -195,25 +191,44 @@ impl<'a> Run<'a> {
             counted(u64::from(self.extra_ports) + 1, "port"),
             counted(count, "connection"),
         ));
-        let mut outcome = ContextOutcome {
+        let mut phases = Vec::new();
+        let random = randomness(seed, context);
+        let ended = self.phases(
+            context,
+            &connections,
+            &policies,
+            keeps_policies,
+            random,
+            &mut phases,
+        );
+        let ended = ended.await;
+        tested.push(ContextOutcome {
             name: context,
             proxies: proxies.len(),
             ticks: ticks.len(),
             policies: policies.len(),
             connections: count,
             sampled,
-            phases: Vec::new(),
-        };
-        let mut random = randomness(seed, context);
+            phases,
+        });
+        ended
+    }
+
+    /// Runs the phases of a context. Those that finished are in `tested`.
+    async fn phases(
+        &mut self,
+        context: Context,
+        connections: &Connections,
+        policies: &[NetworkPolicy],
+        keeps_policies: bool,
+        mut random: fastrand::Rng,
+        tested: &mut Vec<PhaseOutcome>,
+    ) -> Result<(), TestError> {
+        let name = context.name();
         let mut next = move || fastrand::Rng::with_seed(random.u64(..));
 
-        let mut add = |phase: PhaseOutcome| {
-            checks.push(phase.check(context));
-            outcome.phases.push(phase);
-        };
-
-        let phase = self.check(context, TestPhase::WithoutPolicies, &connections, next());
-        add(phase.await?);
+        let phase = self.check(context, TestPhase::WithoutPolicies, connections, next());
+        tested.push(phase.await?);
         self.note(format!(
             "{name}: creating {}",
             counted_policies(policies.len())
@@ -223,16 +238,16 @@ impl<'a> Run<'a> {
             client,
             name,
             "creating the policies",
-            created.create(client, &policies),
+            created.create(client, policies),
         )
         .await?;
         self.wait_for_policies(name, "the policies").await?;
 
-        let phase = self.check(context, TestPhase::WithPolicies, &connections, next());
-        add(phase.await?);
+        let phase = self.check(context, TestPhase::WithPolicies, connections, next());
+        tested.push(phase.await?);
         if keeps_policies {
             self.created.keep();
-            return Ok(outcome);
+            return Ok(());
         }
         let settle = self.tester.settle;
         self.wait(name, "with the policies in place", settle)
@@ -251,9 +266,9 @@ impl<'a> Run<'a> {
         .await?;
         self.wait_for_policies(name, "the deletion").await?;
 
-        let phase = self.check(context, TestPhase::AfterDeletion, &connections, next());
-        add(phase.await?);
-        Ok(outcome)
+        let phase = self.check(context, TestPhase::AfterDeletion, connections, next());
+        tested.push(phase.await?);
+        Ok(())
     }
 
     /// The connections from some proxy apps to all registered instances of some tick apps.
@@ -385,7 +400,7 @@ fn counted(count: u64, name: &str) -> String {
     }
 }
 
-fn counted_policies(count: usize) -> String {
+pub(super) fn counted_policies(count: usize) -> String {
     match count {
         1 => "1 policy".to_owned(),
         _ => format!("{count} policies"),

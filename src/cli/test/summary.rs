@@ -5,6 +5,8 @@ use std::time::Duration;
 use cf_pusher::report::Percentiles;
 use cf_pusher::scale_test::{PhaseOutcome, TestOutcome, TestPhase};
 
+use super::super::output::counted;
+
 /// The result of a test, with the numbers of each phase.
 pub(super) fn test(tested: &TestOutcome, is_fake: bool, took: Duration) -> String {
     let registry = &tested.registry;
@@ -90,11 +92,4 @@ pub(super) fn help(tested: &TestOutcome) -> Option<String> {
         }
     };
     Some(help.to_owned())
-}
-
-fn counted(count: u64, one: &str, several: &str) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        _ => format!("{count} {several}"),
-    }
 }
