@@ -384,6 +384,13 @@ pub enum Event {
         /// The size of the upload in bytes.
         total: u64,
     },
+    /// A phase without steps waits for an app, and maybe for others too.
+    Waiting {
+        /// The phase.
+        phase: Phase,
+        /// The name of the app.
+        app: String,
+    },
     /// A connection of a scaling test was tried.
     Connection(Arc<TriedConnection>),
     /// A scaling test ended.

@@ -39,9 +39,6 @@ pub(super) async fn run(
     let converger = session.converger()?;
     let destroyed = converger.force(args.force).destroy(approval).await?;
     session.connected.end_progress();
-    if destroyed.interrupted {
-        output::eprintln_error(&CommandError::from(Error::Interrupted));
-    }
     let user = session.connected.client.user();
     for target in &destroyed.not_found {
         output::eprintln_line(&format!("{target}: not found, or not visible to {user}"));
@@ -76,8 +73,9 @@ pub(super) async fn run(
         }
         Format::Text => {}
     }
-    Ok(match destroyed.interrupted {
-        true => INTERRUPTED,
-        false => 0,
-    })
+    if destroyed.interrupted {
+        output::eprintln_error(&CommandError::from(Error::Interrupted));
+        return Ok(INTERRUPTED);
+    }
+    Ok(0)
 }

@@ -243,6 +243,7 @@ fn execute(command: Online) -> Result<u8, CommandError> {
             () = interrupt::wait_for_second_signal(&interrupt) => Err(Error::Interrupted.into()),
         }
     });
+    progress::stop();
     // A prompt may still be reading from the terminal. It is not waited for.
     runtime.shutdown_background();
     outcome

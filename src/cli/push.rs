@@ -146,7 +146,11 @@ fn show(
         Format::Text => {
             if let Some(path) = manifest.path() {
                 let path = path.display();
-                output::print(&format!("Applying manifest {path} with these changes:"))?;
+                let changes = match plan.diff().is_empty() {
+                    true => "without changes",
+                    false => "with these changes",
+                };
+                output::print(&format!("Applying manifest {path} {changes}:"))?;
             }
             output::print_diff(&lines)?;
             if args.dry_run && plan.diff().is_empty() {

@@ -67,8 +67,7 @@ impl Converger {
     ) -> Result<WaitResult, Error> {
         let client = &self.client;
         let began = Instant::now();
-        let apps = plan.apps();
-        let total = apps.filter(|app| app.role() != Some(Role::Surplus)).count();
+        let total = startable(plan, &self.drift_of(&observed, plan));
         let mut has_waited = false;
         let mut awaited: HashSet<Target> = plan
             .apps()
@@ -92,6 +91,16 @@ impl Converger {
             };
             let waiting = starting.len() - crashed.len() + lagging;
             self.show_waiting(&mut has_waited, total, waiting, crashed.len());
+            let mut awaiting = drift.iter().filter(|it| match it.is_transient {
+                true => !crashed.contains(&it.target),
+                false => lagging > 0 && lacks_process(it),
+            });
+            if let Some(first) = awaiting.next() {
+                self.client.events().emit(Event::Waiting {
+                    phase: Phase::Instances,
+                    app: first.target.name().to_owned(),
+                });
+            }
             self.report_running(&mut awaited, &drift);
             let pause = pauses.next().unwrap_or(timeout);
             if waiting == 0 || began.elapsed().saturating_add(pause) > timeout {
@@ -200,6 +209,21 @@ impl Converger {
         });
         apps.collect()
     }
+}
+
+/// The number of apps whose instances run or may start. Apps whose changes failed do not.
+fn startable(plan: &Plan, drift: &[Drift]) -> usize {
+    let targets = |is_wanted: fn(&&Drift) -> bool| -> HashSet<&Target> {
+        let wanted = drift.iter().filter(is_wanted);
+        wanted.map(|it| &it.target).collect()
+    };
+    let starting = targets(|it| it.is_transient);
+    let stuck = targets(|it| !it.is_transient && it.difference != Difference::NoWebProcess);
+    let apps = plan.apps().filter(|app| {
+        app.role() != Some(Role::Surplus)
+            && (starting.contains(&app.target) || !stuck.contains(&app.target))
+    });
+    apps.count()
 }
 
 /// The last lines of an app's log. Empty if it cannot be read.

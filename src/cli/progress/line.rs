@@ -7,16 +7,27 @@ use indicatif::HumanBytes;
 
 use cf_pusher::events::StepContext;
 
+use super::super::output::counted;
+
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
 /// On a terminal of at least this width, bars are longer.
 const WIDE: usize = 100;
+
+/// On a terminal below this width, the names of phases are not padded.
+const NARROW: usize = 60;
+
+/// The width of the longest name of a phase that is common.
+const NAME_WIDTH: usize = 11;
 
 /// The columns between two parts of a line.
 const GAP: usize = 2;
 
 /// The fewest columns in which a cut description says anything.
 const SHORTEST_WHAT: usize = 8;
+
+/// The columns that are kept free for the description of what is being waited for.
+const WAITING_ROOM: usize = 28;
 
 /// A phase in progress.
 #[derive(Debug, Clone, Default)]
@@ -35,34 +46,91 @@ pub(super) struct PhaseLine<'a> {
 
 impl PhaseLine<'_> {
     /// The line, at most `width` columns wide.
+    ///
+    /// Phase, count and what is being waited for are always shown. The other parts are
+    /// left out where there is no room for them.
     pub(super) fn text(&self, width: usize) -> String {
         let ended = self.done + self.failed;
-        let mut parts = vec![
-            format!("{} {:<11}", spinner(self.frame), self.name),
-            bar(ended, self.total, width),
-            count(self.done, self.total),
-        ];
-        if self.failed > 0 {
-            let failed = style(format!("{} failed", self.failed));
-            parts.push(failed.for_stderr().red().to_string());
-        }
         let rest = self.total.saturating_sub(ended);
-        if let Some(rate) = self.rate.filter(|_| rest > 0) {
-            parts.push(format!("{:>7}", rate_text(rate)));
-            parts.push(format!("{} left", time(left(rest, rate))));
+        let rate = self.rate.filter(|_| rest > 0);
+        let pad = if width < NARROW { 0 } else { NAME_WIDTH };
+        let name = format!("{} {:<pad$}", spinner(self.frame), self.name);
+        let count = count(self.done, self.total);
+        let failed = (self.failed > 0).then(|| {
+            let failed = style(format!("{} failed", self.failed));
+            failed.for_stderr().red().to_string()
+        });
+        let mut room = Room::of(width);
+        room.take(&name);
+        room.take(&count);
+        if self.waiting.is_some() {
+            room.reserve(WAITING_ROOM.min(room.0 / 2));
         }
-        let mut text = parts.join("  ");
+        // The most important part first.
+        let failed = room.fitting(failed);
+        let left = rate.map(|rate| format!("{} left", time(left(rest, rate))));
+        let left = room.fitting(left);
+        let bar = room.fitting(Some(bar(ended, self.total, width)));
+        let rate = room.fitting(rate.map(|rate| format!("{:>7}", rate_text(rate))));
+
+        let parts = [Some(name), bar, Some(count), failed, rate, left];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let mut text = parts.join(&" ".repeat(GAP));
         if let Some((what, time_so_far)) = &self.waiting {
             let time_so_far = format!(": {}", time(*time_so_far));
             let taken = measure_text_width(&text) + GAP + time_so_far.len() + 1;
-            // The time is what matters, so a long name is cut.
             let free = width.saturating_sub(taken);
             if free >= SHORTEST_WHAT || measure_text_width(what) <= free {
-                let what = truncate_str(what, free, "...");
-                text += &format!("{:GAP$}{what}{time_so_far}", "");
+                text += &format!("{:GAP$}{}{time_so_far}", "", shorten(what, free));
             }
         }
         fit(&text, width)
+    }
+}
+
+/// The free columns of a line.
+struct Room(usize);
+
+impl Room {
+    fn of(width: usize) -> Self {
+        Self(width.saturating_sub(1))
+    }
+
+    fn reserve(&mut self, columns: usize) {
+        self.0 = self.0.saturating_sub(columns + GAP);
+    }
+
+    fn take(&mut self, part: &str) {
+        self.reserve(measure_text_width(part));
+    }
+
+    /// The part, if there is room for it.
+    fn fitting(&mut self, part: Option<String>) -> Option<String> {
+        let part = part.filter(|part| measure_text_width(part) + GAP <= self.0)?;
+        self.take(&part);
+        Some(part)
+    }
+}
+
+/// Cuts an activity so that the name at its end remains: `copying... scale-tick-1042`, or
+/// without the verb if there is no room for it.
+fn shorten(what: &str, most: usize) -> String {
+    const DOTS: &str = "...";
+    if measure_text_width(what) <= most {
+        return what.to_owned();
+    }
+    let verb = what.split(' ').next().unwrap_or_default();
+    let alone = most.saturating_sub(DOTS.len());
+    let beside_verb = alone.saturating_sub(measure_text_width(verb));
+    let tails = what.char_indices().filter_map(|(at, _)| what.get(at..));
+    let longest = |room: usize, is_cut: bool| {
+        let mut tails = tails.clone();
+        tails.find(|tail| (is_cut || tail.starts_with(' ')) && measure_text_width(tail) <= room)
+    };
+    match (longest(beside_verb, false), longest(alone, false)) {
+        (Some(tail), _) => format!("{verb}{DOTS}{tail}"),
+        (None, Some(tail)) => format!("{DOTS}{tail}"),
+        (None, None) => format!("{DOTS}{}", longest(alone, true).unwrap_or_default()),
     }
 }
 
@@ -80,13 +148,13 @@ impl StatusLine {
     /// The line at the bottom, which is shown between phases too.
     pub(super) fn text(&self, width: usize) -> String {
         let mut text = format!(
-            "{} {}, {} requests",
+            "{} {}, {}",
             spinner(self.frame),
             time(self.elapsed),
-            self.requests
+            counted(self.requests, "request", "requests")
         );
         if self.retries > 0 {
-            text += &format!(", {} retries", self.retries);
+            text += &format!(", {}", counted(self.retries, "retry", "retries"));
         }
         if self.rate_limited > 0 {
             text += &format!(", {} rate limited", self.rate_limited);
@@ -158,7 +226,7 @@ fn spinner(frame: usize) -> char {
 }
 
 fn bar(ended: usize, total: usize, width: usize) -> String {
-    let length = if width < WIDE { 12 } else { 30 };
+    let length = if width < WIDE { 10 } else { 20 };
     let filled = (ended * length / total.max(1)).min(length);
     let head = if filled < length { ">" } else { "" };
     format!("[{:<length$}]", format!("{}{head}", "=".repeat(filled)))
@@ -222,9 +290,30 @@ mod tests {
             text
         });
         insta::assert_snapshot!(lines.join("\n"), @r"
-        / clones       [====>       ]   812/...
-        / clones       [====>       ]   812/2000  3 failed     24/s  48 s left
-        / clones       [============>                 ]   812/2000  3 failed     24/s  48 s left  copying the droplet ...: 12 s
+        / clones   812/2000  ...tick-1042: 12 s
+        / clones        812/2000  3 failed  48 s left  copying... scale-tick-1042: 12 s
+        / clones       [========>           ]   812/2000  3 failed     24/s  48 s left  copying... of scale-tick-1042: 12 s
+        ");
+    }
+
+    #[test]
+    fn what_is_waited_for_stays_when_other_parts_find_no_room() {
+        let lines = [None, Some(24.2)].map(|rate| {
+            let line = PhaseLine {
+                failed: 0,
+                rate,
+                ..clones()
+            };
+            line.text(80)
+        });
+        let idle = PhaseLine {
+            waiting: None,
+            ..clones()
+        };
+        insta::assert_snapshot!(format!("{}\n{}", lines.join("\n"), idle.text(80)), @r"
+        / clones       [====>     ]   812/2000  copying... of scale-tick-1042: 12 s
+        / clones       [====>     ]   812/2000  49 s left  ... of scale-tick-1042: 12 s
+        / clones       [====>     ]   812/2000  3 failed     24/s  48 s left
         ");
     }
 
@@ -236,7 +325,7 @@ mod tests {
             waiting: Some(("staging scale-tick-0".to_owned(), Duration::from_secs(12))),
             ..PhaseLine::default()
         };
-        insta::assert_snapshot!(line.text(80), @"| prototypes   [>           ]  0/3  staging scale-tick-0: 12 s");
+        insta::assert_snapshot!(line.text(80), @"| prototypes   [>         ]  0/3  staging scale-tick-0: 12 s");
     }
 
     #[test]
@@ -312,6 +401,6 @@ mod tests {
             rate_limited: 1,
         };
         insta::assert_snapshot!(status.text(80), @"- 1 min 15 s, 455 requests, 2 retries, 1 rate limited");
-        insta::assert_snapshot!(upload("dora", 3 << 20, 10 << 20, 80), @"  uploading    [===>        ]  3.00 MiB of 10.00 MiB  dora");
+        insta::assert_snapshot!(upload("dora", 3 << 20, 10 << 20, 80), @"  uploading    [===>      ]  3.00 MiB of 10.00 MiB  dora");
     }
 }

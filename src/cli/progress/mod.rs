@@ -4,7 +4,7 @@
 mod line;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use console::style;
@@ -31,6 +31,16 @@ const MOST_SHOWN: usize = 10;
 
 /// The maximum number of uploads with a line of their own.
 const MOST_UPLOADS: usize = 4;
+
+/// The progress of the process.
+static SHOWN: OnceLock<Weak<Progress>> = OnceLock::new();
+
+/// Ends the live lines, whatever still runs: the process is about to end.
+pub(super) fn stop() {
+    if let Some(progress) = SHOWN.get().and_then(Weak::upgrade) {
+        progress.stop();
+    }
+}
 
 /// A sink that shows progress, failures and warnings.
 pub(super) struct Progress {
@@ -68,6 +78,8 @@ struct PhaseState {
     /// The number of ended steps at some points in time.
     samples: VecDeque<(Instant, usize)>,
     running: HashMap<Arc<StepContext>, Instant>,
+    /// The app that a phase without steps waits for.
+    awaited: Option<String>,
     line: Option<ProgressBar>,
 }
 
@@ -92,8 +104,10 @@ impl Progress {
         let progress = Arc::new(Self {
             state: Mutex::new(state),
         });
+        let shown = Arc::downgrade(&progress);
+        // A process has one progress output.
+        let _ = SHOWN.set(Weak::clone(&shown));
         if screen::is_live() {
-            let shown = Arc::downgrade(&progress);
             tokio::spawn(async move {
                 loop {
                     tokio::time::sleep(FRAME).await;
@@ -143,6 +157,11 @@ impl State {
                 failed,
             } => self.advance(*phase, *done, *failed, now),
             Event::PhaseEnded { phase } => self.end(*phase),
+            Event::Waiting { phase, app } => {
+                if let Some(shown) = self.phases.get_mut(phase) {
+                    shown.awaited = Some(app.clone());
+                }
+            }
             Event::StepStarted(context) => self.step_started(context, now),
             Event::StepEnded { context, error } => self.step_ended(context, error.as_deref()),
             Event::Push { app, step } => self.push(app, *step, now),
@@ -170,6 +189,7 @@ impl State {
             tenth: 0,
             samples: VecDeque::new(),
             running: HashMap::new(),
+            awaited: None,
             line: None,
         };
         self.phases.insert(phase, shown);
@@ -399,6 +419,8 @@ impl PhaseState {
                 None => (line::doing(context), *since),
             }
         });
+        let awaited = self.awaited.as_ref();
+        let waiting = waiting.or_else(|| Some((format!("waiting for {}", awaited?), self.began)));
         PhaseLine {
             frame,
             name: phase.name(),
@@ -462,6 +484,7 @@ mod tests {
             tenth: 0,
             samples: VecDeque::new(),
             running: HashMap::new(),
+            awaited: None,
             line: None,
         }
     }
@@ -498,6 +521,20 @@ mod tests {
         }
         let line = shown.line_at(now, 0, Phase::Prototypes, &HashMap::new());
         let waiting = ("staging scale-tick-0".to_owned(), Duration::from_secs(12));
+        assert_eq!(line.waiting, Some(waiting));
+    }
+
+    #[test]
+    fn a_phase_without_steps_waits_for_an_app() {
+        let began = Instant::now();
+        let now = began + Duration::from_secs(20);
+        let mut shown = shown(3, began);
+        shown.awaited = Some("scale-tick-1".to_owned());
+        let line = shown.line_at(now, 0, Phase::Instances, &HashMap::new());
+        let waiting = (
+            "waiting for scale-tick-1".to_owned(),
+            Duration::from_secs(20),
+        );
         assert_eq!(line.waiting, Some(waiting));
     }
 
