@@ -62,7 +62,7 @@ impl fmt::Debug for Variables {
 #[non_exhaustive]
 pub enum VariablesError {
     /// The manifest uses variables without a value.
-    #[error("no value for the variables {}", .0.join(", "))]
+    #[error("no value for {}", named(.0))]
     Missing(Vec<String>),
     /// A variable inside a string is neither a string nor an integer.
     #[error("the variable {name} is {kind}, must be a string or an integer inside a string")]
@@ -92,6 +92,16 @@ pub enum VariablesError {
     /// A key of a map would become a list or a map.
     #[error("a key is {0} after interpolation, must be a scalar")]
     Key(&'static str),
+}
+
+/// The names of variables, such as `the variables a, b`.
+fn named(names: &[String]) -> String {
+    let noun = if names.len() == 1 {
+        "variable"
+    } else {
+        "variables"
+    };
+    format!("the {noun} {}", names.join(", "))
 }
 
 /// A string of a spec, after variables are replaced.

@@ -480,7 +480,7 @@ fn variables_are_replaced_and_their_values_are_not_shown() {
     spec.yml:3: `users` is a number that a variable supplies, must be a list of non-empty strings
     spec.yml:7: no value for the variables missing, none
     spec.yml:8: `count` is a string that a variable supplies, must be a whole number from 0 to 100000
-    spec.yml:9: no value for the variables also
+    spec.yml:9: no value for the variable also
     ");
     assert!(!error.to_string().contains("hunter2"));
 }
