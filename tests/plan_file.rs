@@ -70,6 +70,22 @@ async fn a_plan_is_refused_if_more_changes_are_needed() {
     assert_eq!(fixture.writes().len(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_does_not_replace_the_configuration_that_it_is_made_from() {
+    let mock = MockCapi::builder().start().await.unwrap();
+    let place = Place::new();
+    let config = place.dir.path().join("config.json");
+    let args = ["plan", "--out", config.to_str().unwrap()];
+    let output = place.on(&mock, SMALL, &args);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("the command reads that file"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), SMALL);
+}
+
 /// A sink that counts requests and signals when a number is reached.
 struct After {
     left: AtomicUsize,

@@ -84,8 +84,7 @@ enum WorkflowChoice {
 impl ConvergeArgs {
     /// The files that the command reads.
     fn inputs(&self) -> Vec<&PathBuf> {
-        let files = &self.common.input.files;
-        let inputs = files.specs.iter().chain(&files.config);
+        let inputs = self.common.input.paths().into_iter();
         inputs.chain(&self.plan).collect()
     }
 }

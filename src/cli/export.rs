@@ -11,7 +11,7 @@ use cf_pusher::export::{Export, ExportError, Exporter};
 
 use super::connect::Connected;
 use super::push::summary;
-use super::{CommandError, Format, Foundation, help, output};
+use super::{CommandError, Format, Foundation, files, help, output};
 
 /// Write a spec of the existing resources of an org
 ///
@@ -48,7 +48,7 @@ pub(super) struct ExportArgs {
     as_seed: bool,
 
     /// Write to this file [default: standard output]
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = files::output_file())]
     output: Option<PathBuf>,
 
     /// Replace the file of --output if it exists

@@ -2,7 +2,31 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+/// Parses the path of a file to write. Standard output has the result of the command.
+pub(super) fn output_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
+        true => Err("must be a file, not standard output"),
+        false => Ok(path),
+    })
+}
+
+/// Whether `path` is this input, or an existing file in it if the input is a folder.
+pub(super) fn is_input(input: &Path, path: &Path) -> bool {
+    let inside = |input: PathBuf| path.canonicalize().is_ok_and(|it| it.starts_with(input));
+    input == path || input.canonicalize().is_ok_and(inside)
+}
+
+/// What to do about an output file that could not be written, unless that is about the
+/// system.
+pub(super) fn help_for_output(error: &io::Error) -> Option<&'static str> {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), IsADirectory | NotADirectory | NotFound)
+        .then_some("choose a file in a folder that exists")
+}
 
 /// Reads a text of at most `most` bytes, so that no file fills the memory.
 pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
@@ -50,6 +74,24 @@ mod tests {
         assert_eq!(read(file.path(), 2_000_001).unwrap().len(), 2_000_001);
         let error = read(file.path(), 2_000_000).unwrap_err();
         assert_eq!(error.to_string(), "it is larger than 2 MB");
+    }
+
+    #[test]
+    fn inputs_are_recognized_however_their_paths_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (specs, file) = (
+            folder.path().join("specs"),
+            folder.path().join("specs/a.yml"),
+        );
+        fs::create_dir(&specs).unwrap();
+        fs::write(&file, "").unwrap();
+        let again = specs.join("../specs/./a.yml");
+        assert!(is_input(&file, &again));
+        assert!(is_input(&specs, &again));
+        assert!(!is_input(&file, &specs.join("b.yml")));
+        assert!(!is_input(&specs, &folder.path().join("a.yml")));
+        let new = Path::new("new.json");
+        assert!(is_input(new, new));
     }
 
     #[test]

@@ -37,6 +37,15 @@ pub(super) struct InputFlags {
     pub(super) apps_dir: Option<PathBuf>,
 }
 
+impl InputFlags {
+    /// The files and folders that are read.
+    pub(super) fn paths(&self) -> Vec<&PathBuf> {
+        let InputFiles { specs, config } = &self.files;
+        let paths = specs.iter().chain(config);
+        paths.chain(self.variables.files()).collect()
+    }
+}
+
 /// A configuration or the files of a spec.
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Session;
 use super::input::Bits;
-use super::{CommandError, Common, Format, files, output};
+use super::{CommandError, Common, Format, files, output, record};
 
 /// The largest plan that is read, in bytes.
 const LARGEST_PLAN: u64 = 256_000_000;
@@ -31,7 +31,7 @@ pub(super) struct PlanArgs {
     detailed_exitcode: bool,
 
     /// Write the plan to a file, for `--plan FILE` of `converge` and `apply`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::output_file())]
     out: Option<PathBuf>,
 
     /// Also plan the deletion of resources that earlier runs created and the configuration
@@ -69,6 +69,9 @@ impl OnlyArgs {
 }
 
 pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
+    if let Some(out) = &args.out {
+        record::check_output("plan", out, &args.common.input.paths())?;
+    }
     let session = Session::open(&args.common, Bits::Required, interrupt).await?;
     let converger = args.only.select(session.converger()?)?.prune(args.prune);
     let shown = show(&session, &converger, args.all, args.out.as_deref()).await?;
@@ -91,8 +94,12 @@ pub(super) async fn show(
     if let Some(path) = out {
         let saved = converger.save(&plan).await?;
         files::write_private(path, &saved.to_json()).map_err(|error| {
-            CommandError::usage(format!("writing {} failed: {error}", path.display()))
-                .help("--out must be a file in a folder that exists")
+            let path = path.display();
+            let failed = CommandError::usage(format!("writing the plan {path} failed: {error}"));
+            match files::help_for_output(&error) {
+                Some(help) => failed.help(help),
+                None => failed,
+            }
         })?;
     }
     match session.connected.format {

@@ -11,27 +11,27 @@ use tokio_util::sync::CancellationToken;
 use cf_pusher::report::{HtmlReport, HttpArchive, Junit, Recording, Trace};
 use cf_pusher::{Error, EventSink};
 
-use super::{CommandError, output};
+use super::{CommandError, files, output};
 
 /// The flags that record a run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recordings")]
 pub(super) struct RecordArgs {
     /// Write a trace of steps and requests for ui.perfetto.dev
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::output_file())]
     trace: Option<PathBuf>,
 
     /// Write an HTML report: apps and latencies over time, failures
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::output_file())]
     report: Option<PathBuf>,
 
     /// Write all requests and responses as an HTTP Archive, without secrets and
     /// with the first 16 KiB of each body
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::output_file())]
     har: Option<PathBuf>,
 
     /// Write the result for each app as JUnit XML, for CI systems
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = files::output_file())]
     junit: Option<PathBuf>,
 }
 
@@ -70,13 +70,7 @@ impl RecordArgs {
                 ))
                 .help("choose another file for one of them"));
             }
-            if inputs.iter().any(|input| is_same(input, path)) {
-                let path = path.display();
-                return Err(CommandError::usage(format!(
-                    "the {what} cannot be written to {path}: the command reads that file"
-                ))
-                .help("choose another file"));
-            }
+            check_output(what, path, inputs)?;
             let file = path.clone();
             let created = tokio::task::spawn_blocking(move || create(&file));
             let created = tokio::select! {
@@ -85,8 +79,12 @@ impl RecordArgs {
             };
             let recording = created.map_err(|error| {
                 let path = path.display();
-                CommandError::usage(format!("writing the {what} {path} failed: {error}"))
-                    .help("choose a file in a folder that exists")
+                let failed =
+                    CommandError::usage(format!("writing the {what} {path} failed: {error}"));
+                match files::help_for_output(&error) {
+                    Some(help) => failed.help(help),
+                    None => failed,
+                }
             })?;
             let path = path.clone();
             opened.push(OpenRecording {
@@ -97,6 +95,20 @@ impl RecordArgs {
         }
         Ok(Recordings(opened))
     }
+}
+
+/// Refuses to replace a file that the command reads.
+pub(super) fn check_output(
+    what: &str,
+    path: &Path,
+    inputs: &[&PathBuf],
+) -> Result<(), CommandError> {
+    if !inputs.iter().any(|input| files::is_input(input, path)) {
+        return Ok(());
+    }
+    let path = path.display();
+    let message = format!("the {what} cannot be written to {path}: the command reads that file");
+    Err(CommandError::usage(message).help("choose another file"))
 }
 
 /// Whether both are the same existing file, however their paths are written.

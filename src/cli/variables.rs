@@ -21,6 +21,11 @@ pub(super) struct VariableFlags {
 }
 
 impl VariableFlags {
+    /// The files of variables.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.vars_files
+    }
+
     pub(super) fn variables(&self) -> Result<Variables, CommandError> {
         let mut variables = Variables::default();
         for path in &self.vars_files {
