@@ -220,8 +220,9 @@ fn printable_error(error: CcError) -> CcError {
     }
 }
 
-/// A server's text without escape sequences and control characters, which could change
-/// the state of a terminal. Line breaks and tabs stay.
+/// A server's text without escape sequences, control characters and marks that change the
+/// direction of text, which could change the state of a terminal or hide what is printed.
+/// Line breaks and tabs stay.
 pub(crate) fn printable(text: &str) -> String {
     static ESCAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?").ok()
@@ -230,7 +231,11 @@ pub(crate) fn printable(text: &str) -> String {
         Some(escapes) => escapes.replace_all(text, ""),
         None => text.into(),
     };
-    let is_printable = |it: &char| !it.is_control() || matches!(it, '\n' | '\t');
+    let is_printable = |it: &char| match it {
+        '\n' | '\t' => true,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        it => !it.is_control(),
+    };
     text.chars().filter(is_printable).collect()
 }
 

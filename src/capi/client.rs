@@ -208,6 +208,7 @@ impl Client {
             let policy_server = root.links.policy_server();
             let uaa = root.links.uaa.or(root.links.login);
             let uaa = uaa.and_then(|link| Url::parse(&link.href).ok());
+            let uaa = uaa.filter(|url| matches!(url.scheme(), "http" | "https"));
             let uaa = uaa.ok_or_else(|| {
                 Error::unreachable(base.as_str(), "its response to GET / has no link to a UAA")
             })?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use cf_pusher::Credentials;
 
@@ -18,7 +19,8 @@ const LARGEST_LOGIN: u64 = 10_000_000;
 pub(super) struct CfLogin {
     pub(super) api: String,
     pub(super) skip_ssl_validation: bool,
-    pub(super) credentials: Credentials,
+    /// `None` after `cf logout`.
+    pub(super) credentials: Option<Credentials>,
     /// The targeted org and space, if any.
     pub(super) org: Option<Targeted>,
     pub(super) space: Option<Targeted>,
@@ -50,8 +52,8 @@ struct CfConfig {
     space_fields: Targeted,
 }
 
-/// The login in `$CF_HOME`, or in the home folder if that is not set. `None` without a
-/// login.
+/// The login in `$CF_HOME`, or in the home folder if that is not set. `None` if the `cf`
+/// CLI has no target.
 pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
     let home = std::env::var_os("CF_HOME")
         .filter(|home| !home.is_empty())
@@ -76,15 +78,22 @@ fn read_from(home: &Path) -> Result<Option<CfLogin>, CommandError> {
             .help("correct CF_HOME, or log in again with `cf login`"));
         }
     };
-    let config: CfConfig = serde_json::from_str(&text).map_err(|error| {
+    let invalid = |reason: &dyn std::fmt::Display| {
         let path = path.display();
-        CommandError::usage(format!("invalid login of the cf CLI {path}: {error}"))
+        CommandError::usage(format!("invalid login of the cf CLI {path}: {reason}"))
             .help("log in again with `cf login`")
-    })?;
-    if config.target.is_empty() || config.access_token.is_empty() {
+    };
+    let object: Map<String, Value> = serde_json::from_str(&text)
+        .map_err(|error| invalid(&format_args!("not a JSON object: {error}")))?;
+    let config: CfConfig =
+        serde_json::from_value(object.into()).map_err(|error| invalid(&error))?;
+    if config.target.is_empty() {
         return Ok(None);
     }
     let access = config.access_token;
+    if access.contains(char::is_control) {
+        return Err(invalid(&"the access token has control characters"));
+    }
     let token = match access.split_once(' ') {
         Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => token.to_owned(),
         _ => access,
@@ -96,12 +105,12 @@ fn read_from(home: &Path) -> Result<Option<CfLogin>, CommandError> {
     Ok(Some(CfLogin {
         api: config.target,
         skip_ssl_validation: config.ssl_disabled,
-        credentials: Credentials::Tokens {
+        credentials: (!token.is_empty()).then(|| Credentials::Tokens {
             access: SecretString::from(token),
             refresh: SecretString::from(config.refresh_token),
             client,
             client_secret: SecretString::from(config.uaa_oauth_client_secret),
-        },
+        }),
         org: Some(config.organization_fields).filter(|org| !org.guid.is_empty()),
         space: Some(config.space_fields).filter(|space| !space.guid.is_empty()),
     }))
@@ -132,12 +141,12 @@ mod tests {
         assert!(login.skip_ssl_validation);
         assert_eq!(login.org.unwrap().guid, "o-guid");
         assert!(login.space.is_none());
-        let Credentials::Tokens {
+        let Some(Credentials::Tokens {
             access,
             refresh,
             client,
             ..
-        } = login.credentials
+        }) = login.credentials
         else {
             panic!("not tokens");
         };
@@ -151,12 +160,38 @@ mod tests {
         assert!(read_from(Path::new("/nonexistent")).unwrap().is_none());
         assert!(read_from(home("{}").path()).unwrap().is_none());
         let logged_out = r#"{"Target": "https://api.example.com", "AccessToken": ""}"#;
-        assert!(read_from(home(logged_out).path()).unwrap().is_none());
+        let logged_out = read_from(home(logged_out).path()).unwrap().unwrap();
+        assert!(logged_out.credentials.is_none());
     }
 
     #[test]
     fn an_invalid_login_is_an_error() {
-        let error = read_from(home("{").path()).unwrap_err();
-        assert_eq!(error.advice().unwrap(), "log in again with `cf login`");
+        for (text, reason) in [
+            (
+                "{",
+                "not a JSON object: EOF while parsing an object at line 1 column 1",
+            ),
+            (
+                "[]",
+                "not a JSON object: invalid type: sequence, expected a map at line 1 column 0",
+            ),
+            (
+                r#"{"Target": 5}"#,
+                "invalid type: integer `5`, expected a string",
+            ),
+            (
+                r#"{"Target": "https://api.example.com", "AccessToken": "bearer a\nb"}"#,
+                "the access token has control characters",
+            ),
+        ] {
+            let error = read_from(home(text).path()).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .ends_with(&format!("config.json: {reason}")),
+                "{error}"
+            );
+            assert_eq!(error.advice().unwrap(), "log in again with `cf login`");
+        }
     }
 }

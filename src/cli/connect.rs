@@ -294,10 +294,13 @@ fn target(
             "set CF_USERNAME and CF_PASSWORD, or log in with `cf login -a {api}`"
         )));
     }
-    let options = ConnectOptions::new(
-        api.unwrap_or(login.api),
-        credentials.unwrap_or(login.credentials),
-    );
+    let Some(credentials) = credentials.or(login.credentials) else {
+        let api = login.api;
+        let message = format!("no credentials for {api}: the cf CLI is not logged in");
+        return Err(CommandError::usage(message)
+            .help("log in with `cf login`, or set CF_USERNAME and CF_PASSWORD"));
+    };
+    let options = ConnectOptions::new(api.unwrap_or(login.api), credentials);
     Ok(options.skip_ssl_validation(skip_ssl_validation || login.skip_ssl_validation))
 }
 

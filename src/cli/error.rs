@@ -200,7 +200,11 @@ impl CommandError {
             Self::Threads { .. } => Some(
                 "raise the limit for processes (`ulimit -u`), or end other programs".to_owned(),
             ),
-            Self::Source(SourceError::Missing { .. } | SourceError::NoFolder { .. }) => Some(
+            Self::Source(
+                SourceError::Missing { .. }
+                | SourceError::NoFolder { .. }
+                | SourceError::NotAFolder { .. },
+            ) => Some(
                 "--apps-dir (APPS_DIR) must be a folder with one folder for each group".to_owned(),
             ),
             _ => None,

@@ -25,6 +25,12 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
             "check the API's URL, and what is in between, such as a proxy"
         }
         Error::Interrupted => "run the same command again to finish",
+        Error::Refused { status: 401, .. } => {
+            "log in again; if that does not help, the Cloud Controller does not accept the tokens of its UAA"
+        }
+        Error::Refused { status: 429, .. } => {
+            "run again when the rate limit of the user is reset, or have it raised"
+        }
         _ if error.is_quota_exceeded() => {
             "raise the limits of the quota, or declare fewer or smaller apps"
         }

@@ -106,6 +106,12 @@ pub enum SourceError {
         /// The folder of the apps.
         dir: PathBuf,
     },
+    /// The folder of the apps is a file.
+    #[error("the apps folder {dir} is not a folder")]
+    NotAFolder {
+        /// The path of the file.
+        dir: PathBuf,
+    },
     /// A group's `manifest.yml` cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -128,7 +134,10 @@ impl Sources {
     ) -> Result<Self, SourceError> {
         if let Some(dir) = apps_dir.filter(|dir| !dir.is_dir()) {
             let dir = dir.to_owned();
-            return Err(SourceError::NoFolder { dir });
+            return Err(match dir.exists() {
+                true => SourceError::NotAFolder { dir },
+                false => SourceError::NoFolder { dir },
+            });
         }
         let source = |kind: &GroupKind| {
             let source = match apps_dir {

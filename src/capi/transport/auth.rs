@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -228,6 +229,14 @@ impl Auth {
             })
             .await?;
         let granted: TokenResponse = response.json()?;
+        if HeaderValue::from_str(granted.access_token.expose_secret()).is_err() {
+            return Err(Error::UnexpectedResponse {
+                method: request.method.to_string(),
+                path: request.path.clone(),
+                reason: "the access token has characters that no header may have".to_owned(),
+                source: None,
+            });
+        }
         let secrets = self.transport.secrets();
         secrets.add(&granted.access_token);
         granted.refresh_token.iter().for_each(|it| secrets.add(it));

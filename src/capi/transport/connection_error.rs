@@ -99,6 +99,11 @@ pub(super) fn transport_error(
 ) -> Error {
     let error = error.without_url();
     let reason = innermost(&error);
+    if error.is_builder() {
+        // It would fail again.
+        let (method, path) = (&request.method, &request.path);
+        return Error::impossible(format!("sending {method} {path} to {base}"), reason);
+    }
     if !error.is_connect() {
         return Error::NoResponse {
             method: request.method.to_string(),
