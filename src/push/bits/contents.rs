@@ -48,8 +48,14 @@ impl Contents {
     ) -> Result<(), Reason> {
         match &mut self.source {
             BitsSource::Folder(root) => {
-                let file = File::open(root.join(&entry.name)).map_err(Reason::io(&entry.name))?;
-                copy(file, u64::MAX, entry, &mut self.piece, pass_on)
+                let failed = || Reason::io(&entry.name);
+                let file = File::open(root.join(&entry.name)).map_err(failed())?;
+                // A file that grows faster than it is read would have no end.
+                let size = file.metadata().map_err(failed())?.len();
+                copy(file, size, entry, &mut self.piece, pass_on).map_err(|reason| match reason {
+                    Reason::LargerThanSaid(name) => Reason::Changed(name),
+                    reason => reason,
+                })
             }
             BitsSource::Archive(archive) => {
                 let file = archive.by_index(entry.index);

@@ -31,9 +31,14 @@ pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
 }
 
 fn cfignore(root: &Path) -> Result<String, Reason> {
-    match File::open(root.join(ignores::FILE)) {
+    let path = root.join(ignores::FILE);
+    match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        opened => ignores::read(opened.map_err(Reason::io(ignores::FILE))?),
+        // Reading a pipe would wait for its writer.
+        Ok(found) if !found.is_file() => {
+            Err(Reason::io(ignores::FILE)(io::Error::other("not a file")))
+        }
+        _ => ignores::read(File::open(&path).map_err(Reason::io(ignores::FILE))?),
     }
 }
 

@@ -260,6 +260,32 @@ fn a_file_that_changes_before_it_is_zipped_is_an_error(#[case] then: &str, #[cas
     assert!(error.ends_with(": a changed while it was read"), "{error}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_has_grown_since_it_was_opened_is_an_error() {
+    // The kernel gives 0 as its size.
+    let folder = Source::Folder("/proc/self".into());
+    let entry = Entry {
+        name: "status".to_owned(),
+        mode: 0,
+        kind: EntryKind::unread(),
+        index: 0,
+    };
+    let mut contents = contents::Contents::open(&folder).unwrap();
+    let read = contents.read(&entry, &mut |_| Ok(()));
+    assert_eq!(
+        read.unwrap_err().to_string(),
+        "status changed while it was read"
+    );
+}
+
+#[test]
+fn a_cfignore_that_is_not_a_file_is_an_error() {
+    let dir = folder_of(&[("a", b"1")]);
+    fs::create_dir(dir.path().join(".cfignore")).unwrap();
+    assert_eq!(error_of(dir.path()), ".cfignore: not a file");
+}
+
 #[test]
 fn an_empty_folder_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
