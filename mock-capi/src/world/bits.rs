@@ -10,7 +10,7 @@ use zip::ZipArchive;
 
 use super::blobs::MAX_BLOB;
 use super::droplets::hex;
-use super::resources::{PackageFile, list_archive};
+use super::resources::{NO_ARCHIVE, PackageFile, list_archive};
 
 /// The number of first bytes that are kept: enough to recognize a tar archive.
 const HEAD: usize = 512;
@@ -29,8 +29,8 @@ pub(crate) struct Bits {
     pub(crate) head: Vec<u8>,
     /// All bytes, if they are few enough to be kept.
     pub(super) content: Option<Vec<u8>>,
-    /// The files of a zip archive; empty for other bits. The error says, in the
-    /// Cloud Controller's words, why a package cannot have these bits.
+    /// The files of a zip archive. The error says, in the Cloud Controller's words,
+    /// why a package cannot have these bits.
     pub(super) files: Result<Vec<PackageFile>, String>,
     /// The text of `manifest.yml` in a zip archive.
     pub(crate) manifest: Option<String>,
@@ -85,7 +85,7 @@ impl BitsWriter {
         let manifest = archive.as_mut().and_then(read_manifest);
         let files = archive
             .as_mut()
-            .map_or_else(|| Ok(Vec::new()), list_archive);
+            .map_or_else(|| Err(NO_ARCHIVE.to_owned()), list_archive);
         Ok(Bits {
             size: self.size,
             sha256: hex(&self.digest.finalize()),
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!((read.size, read.head.as_slice()), (3, &b"abc"[..]));
         assert_eq!(read.sha256, sha256(b"abc"));
         assert_eq!(read.content.as_deref(), Some(&b"abc"[..]));
-        assert_eq!(read.files, Ok(Vec::new()));
+        assert_eq!(read.files, Err(NO_ARCHIVE.into()));
         assert!(bits(&[]).is_empty());
     }
 
@@ -134,6 +134,29 @@ mod tests {
         assert_eq!(read.size, piece.len() as u64 + 4);
         assert_eq!(read.content, None);
         assert_eq!(read.head, vec![7; HEAD]);
+    }
+
+    #[test]
+    fn only_archives_with_files_are_packages() {
+        let zip_of = |names: &[&str]| {
+            let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+            for name in names {
+                zip.start_file(*name, zip::write::SimpleFileOptions::default())
+                    .unwrap();
+            }
+            zip.finish().unwrap().into_inner()
+        };
+        let empty = "The app upload is invalid: Invalid zip archive (zipfile is empty).";
+        assert_eq!(bits(&[&zip_of(&[])]).files, Err(empty.into()));
+        let whole = zip_of(&["a"]);
+        assert_eq!(bits(&[&whole]).files.unwrap()[0].path, "a");
+        for invalid in [
+            [b"#!/bin/sh\n".as_slice(), &whole].concat(),
+            whole[..whole.len() - 5].to_vec(),
+            zip_of(&["/etc/passwd"]),
+        ] {
+            assert_eq!(bits(&[&invalid]).files, Err(NO_ARCHIVE.into()));
+        }
     }
 
     #[test]

@@ -24,6 +24,9 @@ const DEFAULT_MODE: u32 = 0o744;
 /// The permissions that an app's files must have at least.
 const MIN_MODE: u32 = 0o600;
 
+/// Why bits that are not a readable zip archive are refused.
+pub(super) const NO_ARCHIVE: &str = "The app upload is invalid: Invalid zip archive.";
+
 /// A SHA-1 checksum.
 pub(super) type Checksum = [u8; 20];
 
@@ -71,7 +74,11 @@ impl World {
     /// only names.
     pub(crate) fn unpack(&mut self, bits: Option<&Bits>, resources: &[Resource]) -> Contents {
         let mut files = BTreeMap::new();
-        let unpacked = bits.map_or_else(|| Ok(Vec::new()), |bits| bits.files.clone());
+        let unpacked = match bits {
+            None if resources.is_empty() => Err(NO_ARCHIVE.into()),
+            None => Ok(Vec::new()),
+            Some(bits) => bits.files.clone(),
+        };
         let appended = unpacked.and_then(|unpacked| {
             for file in unpacked {
                 if let Some(sha1) = parse(&file.sha1).filter(|_| REMEMBERED.contains(&file.size)) {
@@ -149,22 +156,32 @@ impl World {
 pub(super) fn list_archive(
     archive: &mut ZipArchive<impl Read + Seek>,
 ) -> Result<Vec<PackageFile>, String> {
-    const INVALID: &str = "The app upload is invalid: Invalid zip archive.";
+    // The Cloud Controller's reader accepts nothing in front of the archive.
+    if archive.offset() > 0 {
+        return Err(NO_ARCHIVE.into());
+    }
+    if archive.is_empty() {
+        return Err("The app upload is invalid: Invalid zip archive (zipfile is empty).".into());
+    }
     let mut files = Vec::new();
     let mut sizes: u64 = 0;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(|_| INVALID)?;
+        let mut entry = archive.by_index(index).map_err(|_| NO_ARCHIVE)?;
         if entry.is_dir() {
             continue;
         }
         // The size that an entry declares may be wrong.
         check_size([sizes, entry.size()])?;
         let left = MAX_PACKAGE_SIZE.saturating_sub(sizes);
-        let (size, sha1) = hash(&mut entry, left).map_err(|_| INVALID)?;
+        let (size, sha1) = hash(&mut entry, left).map_err(|_| NO_ARCHIVE)?;
         sizes = sizes.saturating_add(size);
         check_size([sizes])?;
+        let path = entry.name().map_err(|_| NO_ARCHIVE)?.into_owned();
+        if path.starts_with('/') {
+            return Err(NO_ARCHIVE.into());
+        }
         files.push(PackageFile {
-            path: entry.name().map_err(|_| INVALID)?.into_owned(),
+            path,
             size,
             mode: entry.unix_mode().map(|mode| mode & 0o7777),
             sha1,

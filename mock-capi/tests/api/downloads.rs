@@ -1,11 +1,10 @@
 //! Downloads of bits.
 
-use crate::common::{Session, send};
+use crate::common::{Session, archive_of, send, sha256};
 use mock_capi::MockCapi;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 async fn download(cf: &Session, path: &str) -> Vec<u8> {
     let request = cf.request(Method::GET, &format!("{path}/download"));
@@ -15,11 +14,6 @@ async fn download(cf: &Session, path: &str) -> Vec<u8> {
     answer.bytes().await.unwrap().to_vec()
 }
 
-fn sha256(bits: &[u8]) -> String {
-    let digest = Sha256::digest(bits);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[tokio::test]
 async fn packages_are_downloaded_unchanged() {
     let cf = Session::v3().await;
@@ -27,7 +21,7 @@ async fn packages_are_downloaded_unchanged() {
     let app = cf.create_app(&space, "app").await;
     let package = cf.package(&app, b"the bits").await;
     let path = format!("/v3/packages/{package}");
-    assert_eq!(download(&cf, &path).await, b"the bits");
+    assert_eq!(download(&cf, &path).await, archive_of(b"the bits"));
     let events = cf
         .get("/v3/audit_events?types=audit.app.package.download")
         .await
@@ -42,8 +36,7 @@ async fn packages_are_downloaded_unchanged() {
     let refused = cf.get(&format!("/v3/packages/{empty}/download")).await;
     assert_eq!(refused.error().1, "Package has no bits to download.");
     // Bits that are too large are not kept, and the error says so.
-    let large: &[u8] = Vec::leak(vec![0; 1024 * 1024 + 1]);
-    let large = cf.package(&app, large).await;
+    let large = cf.package(&app, &vec![0; 1024 * 1024]).await;
     let gone = cf.get(&format!("/v3/packages/{large}/download")).await;
     assert_eq!(gone.status, 404);
     assert_eq!(gone.json()["errors"][0]["title"], "MockCapi-BitsNotKept");

@@ -1,6 +1,6 @@
 //! Errors, with the Cloud Controller's messages.
 
-use crate::common::{Session, new_app, new_package, new_route, send};
+use crate::common::{Session, archive_of, new_app, new_package, new_route, send, sha256};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -500,11 +500,7 @@ async fn a_package_accepts_bits_once() {
     );
     assert_eq!(first, second);
     assert_ne!(first, third);
-    // The SHA-256 of "same".
-    assert_eq!(
-        first,
-        "0967115f2813a3541eaef77de9d9d5773f1c0c04314b0bbfe4ff3b3b1c55b5d5"
-    );
+    assert_eq!(first, sha256(&archive_of(b"same")));
 }
 
 #[tokio::test]

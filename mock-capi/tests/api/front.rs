@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::common::{Session, new_package, new_route, send};
+use crate::common::{Session, archive_of, new_package, new_route, send, sha256};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -111,7 +111,7 @@ async fn package(cf: &Session<Front>) -> String {
 async fn only_the_beginning_of_a_large_upload_is_logged() {
     let cf = front().await;
     let package = package(&cf).await;
-    let bits = vec![7; 12 * 1024 * 1024];
+    let bits = archive_of(&vec![7; 12 * 1024 * 1024]);
     let checksum = sha256(&bits);
     let form = Form::new().part("bits", Part::bytes(bits).file_name("bits.zip"));
     let path = format!("/v3/packages/{package}/upload");
@@ -130,18 +130,9 @@ async fn a_small_upload_is_read_whole() {
     let cf = front().await;
     let package = package(&cf).await;
     assert_eq!(cf.upload(&package, b"bits").await.status, 200);
-    assert_eq!(
-        cf.get(&format!("/v3/packages/{package}/download"))
-            .await
-            .text,
-        "bits"
-    );
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    let download = format!("/v3/packages/{package}/download");
+    let answer = cf.request(Method::GET, &download).send().await.unwrap();
+    assert_eq!(answer.bytes().await.unwrap(), archive_of(b"bits"));
 }
 
 #[tokio::test]

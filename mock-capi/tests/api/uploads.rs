@@ -212,6 +212,35 @@ async fn requests_for_matches_are_limited() {
 }
 
 #[tokio::test]
+async fn a_package_of_bits_that_are_no_archive_fails() {
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let empty = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let empty = empty.finish().unwrap().into_inner();
+    for (bits, reason) in [
+        (b"text".to_vec(), "Invalid zip archive."),
+        (empty, "Invalid zip archive (zipfile is empty)."),
+    ] {
+        let package = cf.post("/v3/packages", new_package(&app)).await.guid();
+        let answer = upload(&cf, &package, Some(bits), json!([])).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.json()["state"], "PROCESSING_UPLOAD");
+        let package = cf.get(&format!("/v3/packages/{package}")).await.json();
+        assert_eq!(package["state"], "FAILED");
+        assert_eq!(
+            package["data"],
+            json!({
+                "error": format!("The app upload is invalid: {reason}"),
+                "checksum": {"type": "sha256", "value": null},
+            })
+        );
+        let build = json!({"package": {"guid": package["guid"]}});
+        assert_eq!(cf.post("/v3/builds", build).await.status, 422);
+    }
+}
+
+#[tokio::test]
 async fn packages_are_copied_to_other_apps() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{HttpResponse, Session, send};
+use crate::common::{HttpResponse, Session, archive_of, send};
 use mock_capi::{Fault, MockCapi};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -26,7 +26,11 @@ async fn create(cf: &Session, space: &str, more: Value) -> String {
 }
 
 async fn upload(cf: &Session, app: &str, query: &str) -> HttpResponse {
-    let part = reqwest::multipart::Part::bytes(&b"bits"[..]).file_name("application.zip");
+    upload_bits(cf, app, query, archive_of(b"file")).await
+}
+
+async fn upload_bits(cf: &Session, app: &str, query: &str, bits: Vec<u8>) -> HttpResponse {
+    let part = reqwest::multipart::Part::bytes(bits).file_name("application.zip");
     let form = reqwest::multipart::Form::new()
         .text("resources", "[]")
         .part("application", part);
@@ -317,6 +321,27 @@ async fn bits_are_uploaded_in_a_job() {
     let form = reqwest::multipart::Form::new().text("application", "bits");
     let answer = send(cf.request(Method::PUT, &path).multipart(form)).await;
     assert_eq!(error(&answer), (160_001, "CF-AppBitsUploadInvalid".into()));
+}
+
+#[tokio::test]
+async fn bits_that_are_no_archive_fail() {
+    const REASON: &str = "The app upload is invalid: Invalid zip archive.";
+    let cf = Session::v3().await;
+    let (_, space) = cf.space().await;
+    let app = create(&cf, &space, json!({})).await;
+    let refused = upload_bits(&cf, &app, "", b"text".to_vec()).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(error(&refused), (160_001, "CF-AppBitsUploadInvalid".into()));
+    assert_eq!(refused.json()["description"], REASON);
+    assert_eq!(entity(&cf, &app).await["package_state"], "FAILED");
+
+    let job = upload_bits(&cf, &app, "?async=true", b"text".to_vec()).await;
+    assert_eq!(job.status, 201);
+    let job = cf.get(&format!("/v2/jobs/{}", job.v2_guid())).await.json();
+    assert_eq!(job["entity"]["status"], "failed");
+    assert_eq!(job["entity"]["error_details"]["description"], REASON);
+    upload(&cf, &app, "").await;
+    assert_ne!(entity(&cf, &app).await["package_state"], "FAILED");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 pub(crate) mod broker;
 pub(crate) mod scale;
 
+use std::io::{Cursor, Write};
+
 use mock_capi::{Adapter, MockCapi, MockCapiBuilder, Wiremock};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -177,16 +179,17 @@ impl<A: Adapter> Session<A> {
         self.post("/v3/apps", new_app(space, name)).await.guid()
     }
 
-    /// A package with bits.
-    pub(crate) async fn package(&self, app: &str, bits: &'static [u8]) -> String {
+    /// A package of one file with that content.
+    pub(crate) async fn package(&self, app: &str, content: &[u8]) -> String {
         let package = self.post("/v3/packages", new_package(app)).await.guid();
-        let answer = self.upload(&package, bits).await;
+        let answer = self.upload(&package, content).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         package
     }
 
-    pub(crate) async fn upload(&self, package: &str, bits: &'static [u8]) -> HttpResponse {
-        let part = reqwest::multipart::Part::bytes(bits).file_name("bits.zip");
+    /// Uploads an archive of one file with that content.
+    pub(crate) async fn upload(&self, package: &str, content: &[u8]) -> HttpResponse {
+        let part = reqwest::multipart::Part::bytes(archive_of(content)).file_name("bits.zip");
         let form = reqwest::multipart::Form::new()
             .text("resources", "[]")
             .part("bits", part);
@@ -196,7 +199,7 @@ impl<A: Adapter> Session<A> {
 
     /// The staged droplet of a new package of an app.
     pub(crate) async fn stage(&self, app: &str) -> String {
-        let package = self.package(app, b"bits").await;
+        let package = self.package(app, b"file").await;
         let build = self
             .post("/v3/builds", json!({"package": {"guid": package}}))
             .await
@@ -300,6 +303,23 @@ pub(crate) fn names(list: &Value) -> Vec<String> {
 
 pub(crate) fn new_app(space: &str, name: &str) -> Value {
     json!({"name": name, "relationships": {"space": {"data": {"guid": space}}}})
+}
+
+/// The checksum in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A zip archive of one file with that content, not compressed.
+pub(crate) fn archive_of(content: &[u8]) -> Vec<u8> {
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    zip.start_file("file", stored).unwrap();
+    zip.write_all(content).unwrap();
+    zip.finish().unwrap().into_inner()
 }
 
 pub(crate) fn new_package(app: &str) -> Value {

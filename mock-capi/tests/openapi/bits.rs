@@ -3,6 +3,7 @@
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
+use crate::common::archive_of;
 use crate::tour::{Tour, guid, metadata, related};
 
 pub(crate) async fn visit(tour: &Tour) {
@@ -20,10 +21,8 @@ pub(crate) async fn visit(tour: &Tour) {
 }
 
 fn form(name: &str) -> Form {
-    Form::new().part(
-        "bits",
-        Part::bytes(b"bits".as_slice()).file_name(name.to_owned()),
-    )
+    let bits = Part::bytes(archive_of(b"file"));
+    Form::new().part("bits", bits.file_name(name.to_owned()))
 }
 
 fn new_package(app: &str) -> Value {

@@ -170,6 +170,38 @@ fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r Bits>, Vec<Resou
     Ok((bits, resources))
 }
 
+/// The error for bits that are no package. The Cloud Controller has codes for some
+/// reasons; the others are unknown errors.
+pub(crate) fn invalid_bits(reason: &str) -> CcError {
+    const CODES: [(&str, u32, &str); 4] = [
+        (
+            "The app upload is invalid",
+            160_001,
+            "CF-AppBitsUploadInvalid",
+        ),
+        (
+            "The app package is invalid",
+            150_001,
+            "CF-AppPackageInvalid",
+        ),
+        (
+            "The resource file mode is invalid",
+            160_003,
+            "CF-AppResourcesFileModeInvalid",
+        ),
+        (
+            "The resource file path is invalid",
+            160_004,
+            "CF-AppResourcesFilePathInvalid",
+        ),
+    ];
+    let mut codes = CODES.into_iter();
+    match codes.find(|(start, ..)| reason.starts_with(start)) {
+        Some((_, code, title)) => CcError::new(400, code, title, reason),
+        None => CcError::unknown(),
+    }
+}
+
 /// Reads the `resources` of an upload: JSON, with today's field names or those of
 /// v2.
 pub(crate) fn read_resources(json: &[u8]) -> Result<Vec<Resource>, CcError> {

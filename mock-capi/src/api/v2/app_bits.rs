@@ -43,7 +43,10 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         context
             .world
             .receive_bits(package, bits, &resources, outcome);
-        return Ok(Response::created(&json!({})));
+        return match refusal(context, package)? {
+            Some(refusal) => Err(refusal),
+            None => Ok(Response::created(&json!({}))),
+        };
     }
     let job = context.start_job("package.upload", Some(package), None);
     let Job {
@@ -56,7 +59,18 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context
         .world
         .receive_bits(package, bits, &resources, outcome);
+    let refusal = refusal(context, package)?.map(Into::into);
+    context.world.jobs.update(job, |job| {
+        job.failure = job.failure.take().or(refusal);
+    });
     Ok(Response::created(&jobs::present_queued(context.world, job)))
+}
+
+/// Why the bits that a package received are invalid.
+fn refusal(context: &RequestContext<'_>, package: Guid) -> Result<Option<CcError>, CcError> {
+    let package: &Package = context.row(package)?;
+    let error = package.upload.as_ref().and_then(|it| it.error.as_deref());
+    Ok(error.map(packages::invalid_bits))
 }
 
 /// Refuses callers who may not upload bits of an app.

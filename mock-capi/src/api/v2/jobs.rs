@@ -16,9 +16,8 @@ fn present(job: &Job, at: Timestamp) -> Value {
     let mut entity = json!({
         "guid": guid,
         "status": match job.state(at) {
-            "PROCESSING" => "queued",
             "FAILED" => "failed",
-            _ => "finished",
+            _ => "queued",
         },
     });
     if let Some(failure) = job.failure.as_ref().filter(|_| at >= job.ready_at) {
@@ -43,12 +42,14 @@ pub(super) fn present_queued(world: &World, job: Guid) -> Value {
         .unwrap_or_default()
 }
 
-/// An unknown job is shown as finished.
+/// The Cloud Controller deletes a job that succeeded, and shows an unknown job as
+/// finished.
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let job = context.world.look_up::<Job>(context.capture("guid"));
+    let now = context.world.now();
     Ok(Response::ok(&match job {
-        Some(job) => present(job, context.world.now()),
-        None => json!({
+        Some(job) if job.state(now) != "COMPLETE" => present(job, now),
+        _ => json!({
             "metadata": {
                 "guid": "0",
                 "created_at": "1970-01-01T00:00:00Z",
