@@ -204,7 +204,7 @@ async fn times_are_changed_while_the_mock_runs() {
             json!({"jitter": 2}),
             "times: jitter must be from 0 to 1, not 2",
         ),
-        (json!({"nap": "1s"}), "times: nap: unknown field `nap`"),
+        (json!({"nap": "1s"}), "times: unknown field `nap`"),
         (json!([]), "times: expected an object, not a list"),
     ] {
         let (code, detail) = put(&cf, "times", &times).await.error();
