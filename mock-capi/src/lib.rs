@@ -6,7 +6,8 @@
 //! A [`MockCapi`] has its own world and its own port, so tests run in parallel. The
 //! client under test gets its URL and logs in as `admin` with the password `admin`, or
 //! uses a token. What the test needs is seeded, and what the client did is read, without
-//! requests.
+//! requests: apps with [`CloudController::org`] and [`CloudController::app`], anything else
+//! with [`MockCapiBuilder::seed_yaml`] and [`CloudController::state`].
 //!
 //! ```
 //! use mock_capi::MockCapi;
@@ -86,7 +87,8 @@
 //!
 //! Nothing happens in the background: staging, copying, starting and jobs take the times
 //! that [`MockCapiBuilder`] sets, and [`CloudController::advance`] lets time pass
-//! without waiting. [`CloudController::snapshot`] keeps a world to go back to.
+//! without waiting. [`CloudController::freeze`] stops the clock.
+//! [`CloudController::snapshot`] keeps a world to go back to.
 //!
 //! # Other ways to serve it
 //!
@@ -113,7 +115,7 @@ pub use serve::front::Front;
 pub use serve::mock_capi::{MockCapi, StartError};
 pub use serve::on_wiremock::{Scope, Wiremock};
 pub use serve::pace::{InvalidProfile, Profile};
-pub use serve::seeds::{AppSeed, AppState, OrgSeed, RouteError, SpaceSeed};
+pub use serve::seeds::{AppSeed, AppState, OrgSeed, OrgState, RouteError, SpaceSeed, SpaceState};
 pub use serve::state::{Snapshot, SnapshotError, StateError};
 pub use wiremock;
 pub use world::PackageFile;

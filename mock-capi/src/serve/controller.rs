@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
@@ -297,6 +297,36 @@ impl CloudController {
     /// instances start, tokens expire.
     pub fn advance(&self, by: Duration) {
         self.core.advance(by);
+    }
+
+    /// The time of the mock's clock.
+    pub fn now(&self) -> SystemTime {
+        self.core.clock().now().into()
+    }
+
+    /// Stops the mock's clock, so that only [`advance`](Self::advance) moves it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mock_capi::MockCapi;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::start().await?;
+    /// mock.freeze();
+    /// let before = mock.now();
+    /// mock.advance(Duration::from_secs(60));
+    /// assert_eq!(mock.now().duration_since(before)?, Duration::from_secs(60));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn freeze(&self) {
+        self.core.clock().freeze();
+    }
+
+    /// Lets a stopped clock continue from where it is.
+    pub fn thaw(&self) {
+        self.core.clock().thaw();
     }
 }
 

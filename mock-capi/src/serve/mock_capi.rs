@@ -59,6 +59,9 @@ pub enum StartError {
         /// The problem and its place in the file.
         reason: String,
     },
+    /// The text of [`MockCapiBuilder::seed_yaml`] is invalid.
+    #[error("invalid seed: {0}")]
+    Seed(String),
     /// The certificate cannot be created, for example because of an invalid host name.
     #[error("cannot create a certificate: {0}")]
     Tls(#[source] io::Error),

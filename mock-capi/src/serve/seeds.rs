@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::serve::controller::CloudController;
-use crate::world::{App, Field, Guid, RouteRefusal, Row, Selection, Space, World};
+use crate::world::{App, Field, Guid, Org, RouteRefusal, Row, Selection, Space, World};
 
 /// Creates resources without requests.
 impl CloudController {
@@ -40,6 +40,29 @@ impl CloudController {
         self.core().read(|world| {
             let apps = world.apps.iter();
             apps.map(|app| AppState::of(world, app)).collect()
+        })
+    }
+
+    /// All organizations with their spaces, oldest first. Unlike [`org`](Self::org), this
+    /// creates nothing.
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mock = MockCapi::start().await?;
+    /// mock.org("o").space("s");
+    /// // ... the client under test deletes the space ...
+    /// let orgs = mock.orgs();
+    /// assert_eq!((orgs[0].name.as_str(), orgs[0].spaces.len()), ("o", 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn orgs(&self) -> Vec<OrgState> {
+        self.core().read(|world| {
+            let orgs = world.orgs.iter();
+            orgs.map(|org| OrgState::of(world, org)).collect()
         })
     }
 
@@ -157,10 +180,61 @@ impl AppSeed<'_> {
         })
     }
 
+    /// The current state of the app. `None` if it was deleted.
+    pub fn state(&self) -> Option<AppState> {
+        let read = |world: &World| world.get(self.guid).map(|app| AppState::of(world, app));
+        self.fake.core().read(read)
+    }
+
     /// Starts the app. All instances run immediately.
     pub fn started(self) -> Self {
         self.fake.change(|world| world.seed_started(self.guid));
         self
+    }
+}
+
+/// The current state of an organization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OrgState {
+    /// The organization's GUID.
+    pub guid: String,
+    /// The organization's name.
+    pub name: String,
+    /// Its spaces, oldest first.
+    pub spaces: Vec<SpaceState>,
+}
+
+/// The current state of a space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpaceState {
+    /// The space's GUID.
+    pub guid: String,
+    /// The space's name.
+    pub name: String,
+    /// The names of its apps, oldest first.
+    pub apps: Vec<String>,
+}
+
+impl OrgState {
+    fn of(world: &World, org: &Org) -> Self {
+        let spaces = world.spaces.select(&Selection::by(Field::Org, org.guid()));
+        let spaces = spaces.into_iter().map(|space| {
+            let apps = world
+                .apps
+                .select(&Selection::by(Field::Space, space.guid()));
+            SpaceState {
+                guid: space.guid().to_string(),
+                name: space.name.clone(),
+                apps: apps.iter().map(|app| app.name.clone()).collect(),
+            }
+        });
+        Self {
+            guid: org.guid().to_string(),
+            name: org.name.clone(),
+            spaces: spaces.collect(),
+        }
     }
 }
 

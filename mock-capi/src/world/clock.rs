@@ -52,6 +52,12 @@ impl Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_millis(at.0.min(Clock::LAST.0))
+    }
+}
+
 /// The Cloud Controller's format: UTC, in seconds, such as `2017-04-25T20:53:11Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

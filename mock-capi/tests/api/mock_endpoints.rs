@@ -622,6 +622,37 @@ async fn a_seeded_app_is_like_a_pushed_one() {
     assert!(seeded.route("no host!").is_err());
 }
 
+#[tokio::test]
+async fn a_seed_is_text_and_what_became_of_it_has_types() {
+    let seed = "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, state: stopped}]}]}]";
+    let builder = MockCapi::builder().seed_yaml(seed).record_requests();
+    let cf = Session::start(builder).await;
+    cf.mock.reset();
+    let orgs = cf.mock.orgs();
+    assert_eq!((orgs.len(), &*orgs[0].name), (1, "o"));
+    assert_eq!(
+        (&*orgs[0].spaces[0].name, &orgs[0].spaces[0].apps[..]),
+        ("s", &["a".to_owned()][..])
+    );
+    let app = cf.mock.org("o").space("s").app("a");
+    assert!(!app.state().unwrap().started);
+    let deleted = cf.delete(&format!("/v3/apps/{}", app.guid())).await;
+    assert_eq!(deleted.status, 202);
+    assert_eq!(app.state(), None);
+
+    let requests = cf.mock.requests();
+    let last = requests.last().unwrap();
+    assert_eq!(last.method, "DELETE");
+    let authorization = last.header("Authorization").unwrap();
+    assert_eq!(authorization, format!("Bearer {}", cf.token));
+    assert_eq!(last.header("X-Nothing"), None);
+
+    let refused = MockCapi::builder().seed_yaml("orgz: []").start().await;
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, StartError::Seed(_)), "{refused:?}");
+    assert!(refused.to_string().contains("unknown key `orgz`"));
+}
+
 #[cfg(feature = "client")]
 #[tokio::test]
 async fn tests_get_a_logged_in_client() {

@@ -22,7 +22,7 @@ use crate::serve::on_wiremock::Wiremock;
 use crate::serve::pace::Profile;
 use crate::world::settings::{Dialect, RateLimit};
 
-use options::Options;
+use options::{Options, SeedSource};
 
 /// The settings of a [`MockCapi`] that has not been started. [`MockCapi::builder`]
 /// returns one.
@@ -275,7 +275,35 @@ impl<A: Adapter> MockCapiBuilder<A> {
     /// precedence.
     #[must_use]
     pub fn seed_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.options.seed_file = Some(path.into());
+        self.options.seed_source = Some(SeedSource::File(path.into()));
+        self
+    }
+
+    /// Creates the resources in a text that [`seed_file`](Self::seed_file) would read from
+    /// a file. The last of the two counts.
+    ///
+    /// ```
+    /// use mock_capi::MockCapi;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let seed = "
+    /// users: [{name: dev, password: secret}]
+    /// orgs:
+    /// - name: my-org
+    ///   spaces:
+    ///   - name: my-space
+    ///     roles: [{type: space_developer, user: dev}]
+    ///     apps: [{name: web, instances: 2, memory: 64M}]
+    /// ";
+    /// let mock = MockCapi::builder().seed_yaml(seed).start().await?;
+    /// assert_eq!(mock.app("web").map(|web| web.running), Some(2));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn seed_yaml(mut self, text: impl Into<String>) -> Self {
+        self.options.seed_source = Some(SeedSource::Yaml(text.into()));
         self
     }
 
@@ -390,8 +418,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
     /// [`StartError::Listen`] if the address cannot be listened on;
     /// [`StartError::State`] if there is a state file that cannot be loaded or
     /// saved, or that another mock uses;
-    /// [`StartError::SeedFile`] if there is a seed file that cannot be read or
-    /// asks for what cannot be; [`StartError::Faults`] if a fault could never
+    /// [`StartError::SeedFile`] or [`StartError::Seed`] if a seed cannot be read or asks for
+    /// what cannot be; [`StartError::Faults`] if a fault could never
     /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is
     /// not from 0 to 1; [`StartError::Tls`] if no certificate can be made;
     /// [`StartError::Broker`] if a service broker inside the mock cannot listen.

@@ -28,6 +28,29 @@ use crate::world::{GuidSource, World};
 /// foundation.
 const MAX_BINDINGS: usize = 5;
 
+/// Where the resources to start with are declared.
+#[derive(Clone, Debug)]
+pub(super) enum SeedSource {
+    File(PathBuf),
+    Yaml(String),
+}
+
+impl SeedSource {
+    fn read(&self) -> Result<SeedFile, StartError> {
+        match self {
+            Self::File(path) => SeedFile::read(path),
+            Self::Yaml(text) => SeedFile::parse(text).map_err(StartError::Seed),
+        }
+    }
+
+    fn refuse(self, reason: String) -> StartError {
+        match self {
+            Self::File(path) => StartError::SeedFile { path, reason },
+            Self::Yaml(_) => StartError::Seed(reason),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     pub(super) dialect: Dialect,
@@ -47,7 +70,7 @@ pub(super) struct Options {
     pub(super) faults: Vec<Fault>,
     pub(super) seed: Option<u64>,
     pub(super) state_file: Option<PathBuf>,
-    pub(super) seed_file: Option<PathBuf>,
+    pub(super) seed_source: Option<SeedSource>,
     pub(super) keep_events: usize,
     pub(super) keep_requests: usize,
     pub(super) v2_disabled: bool,
@@ -83,7 +106,7 @@ impl Default for Options {
             faults: Vec::new(),
             seed: None,
             state_file: None,
-            seed_file: None,
+            seed_source: None,
             keep_events: 200_000,
             keep_requests: 1000,
             v2_disabled: false,
@@ -141,10 +164,8 @@ impl Options {
 
     pub(super) fn build(self, wire: Wire) -> Result<CloudController, StartError> {
         check_jitter(self.timings.jitter).map_err(StartError::Times)?;
-        let seed = match &self.seed_file {
-            Some(path) => Some(SeedFile::read(path)?),
-            None => None,
-        };
+        let seed = self.seed_source.as_ref().map(SeedSource::read);
+        let seed = seed.transpose()?;
         let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
         let mut guids = GuidSource::new(random.split());
         let administrator = [(self.user, true)];
@@ -193,9 +214,9 @@ impl Options {
             }
             None => {
                 let mut world = World::new(guids, clock.now(), self.timings, &settings);
-                if let (Some(seed), Some(path)) = (&seed, self.seed_file) {
+                if let (Some(seed), Some(source)) = (&seed, self.seed_source) {
                     let applied = seed.apply(&mut world, &settings);
-                    applied.map_err(|reason| StartError::SeedFile { path, reason })?;
+                    applied.map_err(|reason| source.refuse(reason))?;
                 }
                 (world, Tokens::default())
             }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -22,9 +23,16 @@ pub struct RecordedRequest {
     pub query: Option<String>,
     /// The body.
     pub body: Vec<u8>,
+    headers: HeaderMap,
 }
 
 impl RecordedRequest {
+    /// The first value of a header, by its name in any case. `None` if there is none, or if
+    /// it is not text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// The body as JSON. `None` if it is not JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
@@ -75,5 +83,6 @@ pub(super) fn record(request: &Request<'_>) -> RecordedRequest {
         path: request.path.into(),
         query: request.raw_query.map(str::to_owned),
         body: request.body.to_vec(),
+        headers: request.headers.clone(),
     }
 }

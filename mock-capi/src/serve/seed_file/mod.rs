@@ -41,7 +41,8 @@ impl SeedFile {
         Self::parse(&text).map_err(refuse)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the text of a file.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         // This reader knows the lines. It reads YAML 1.2.
         let located: Result<Seed, _> = serde_saphyr::from_str(text);
         let located = located.map_err(|error| plain(&error.to_string()));
