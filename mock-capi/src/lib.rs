@@ -1,13 +1,13 @@
-//! A fake Cloud Controller for tests: stateful, true to the real one's rules and texts,
-//! and fast enough for tests that create hundreds of apps.
+//! A fake Cloud Controller for tests. It keeps state, has the rules and error messages of
+//! the real one, and is fast enough for tests that create hundreds of apps.
 //!
 //! # A test
 //!
 //! A [`MockCapi`] has its own world and its own port, so tests run in parallel. The
 //! client under test gets its URL and logs in as `admin` with the password `admin`, or
-//! uses a token. What the test needs is seeded, and what the client did is read, without
-//! requests: apps with [`CloudController::org`] and [`CloudController::app`], anything else
-//! with [`MockCapiBuilder::seed_yaml`] and [`CloudController::state`].
+//! uses a token. The test seeds resources and reads the results without requests: apps with
+//! [`CloudController::org`] and [`CloudController::app`], all other resources with
+//! [`MockCapiBuilder::seed_yaml`] and [`CloudController::state`].
 //!
 //! ```
 //! use mock_capi::MockCapi;
@@ -35,9 +35,10 @@
 //!
 //! # Stubs and verification
 //!
-//! The fake is the last mock of a [`wiremock`] server. A test mounts its own in front of
-//! it on [`MockCapi::server`], with expectations and [`Scope`]s. `received_requests` of
-//! the server has all requests after [`MockCapiBuilder::record_requests`].
+//! The fake is the last mock of a [`wiremock`] server. A test mounts its own mocks in front
+//! of it on [`MockCapi::server`], with expectations and [`Scope`]s. With
+//! [`MockCapiBuilder::record_requests`], `received_requests` of the server returns all
+//! requests.
 //!
 //! ```
 //! use mock_capi::MockCapi;
@@ -65,9 +66,9 @@
 //! # }
 //! ```
 //!
-//! # What goes wrong
+//! # Faults
 //!
-//! [`Fault`]s make requests, jobs, staging and instances fail, with counts that are
+//! [`Fault`]s make requests, jobs, staging and instances fail. Their expected counts are
 //! verified when the mock is dropped.
 //!
 //! ```
@@ -85,18 +86,18 @@
 //!
 //! # Time
 //!
-//! Nothing happens in the background: staging, copying, starting and jobs take the times
-//! that [`MockCapiBuilder`] sets, and [`CloudController::advance`] lets time pass
-//! without waiting. [`CloudController::freeze`] stops the clock.
-//! [`CloudController::snapshot`] keeps a world to go back to.
+//! Nothing runs in the background: staging, copies, starts and jobs take the times that
+//! [`MockCapiBuilder`] sets. [`CloudController::advance`] lets time pass without waiting,
+//! and [`CloudController::freeze`] stops the clock. [`CloudController::snapshot`] saves a
+//! world, to restore it later.
 //!
 //! # Other ways to serve it
 //!
-//! [`MockCapiBuilder::front`] serves the fake by a server of mock-capi's own, which
-//! breaks off answers, speaks TLS, streams uploads and lets apps answer on their routes.
-//! [`CloudController::mount`] adds it to a `wiremock` server that a test has already.
-//! The command `mock-capi` is for tests in other languages. [`Dialect`] chooses between
-//! today's API and that of April 2017.
+//! [`MockCapiBuilder::front`] serves the fake with mock-capi's own server, which can cut
+//! off responses, serves TLS, streams uploads and lets apps respond on their routes.
+//! [`CloudController::mount`] adds the fake to an existing `wiremock` server. The command
+//! `mock-capi` is for tests in other languages. [`Dialect`] selects today's API or that of
+//! April 2017.
 
 mod api;
 mod data_plane;

@@ -1,10 +1,10 @@
-// Shows what the mock tells of itself, and asks it to change. Whatever comes
-// from the mock's world becomes text, never markup.
+// Shows the state of the mock, and changes it. All data of the mock is inserted as
+// text, never as markup.
 
 const KEPT_REQUESTS = 1000;
 const SHOWN_REQUESTS = 200;
 const PAGE = 100;
-/** Spaces are open unless closed while there are no more than so many. */
+/** Spaces are open at first if there are no more than this. */
 const FEW_SPACES = 3;
 
 const TONES = {
@@ -15,7 +15,7 @@ const TONES = {
 
 const find = (id) => document.getElementById(id);
 
-/** An element with attributes and, in it, texts and elements. */
+/** Makes an element with attributes and with texts and elements inside. */
 function element(name, attributes = {}, ...content) {
   const made = document.createElement(name);
   for (const [attribute, value] of Object.entries(attributes)) {
@@ -26,9 +26,9 @@ function element(name, attributes = {}, ...content) {
 }
 
 /**
- * Shows a list: `render(item, node)` gives an item's node, or keeps the one that
- * it had. Nodes of what did not change stay as they are, so that focus,
- * selection and whatever is open stay too.
+ * Shows a list: `render(item, node)` returns the node of an item, which may be its
+ * previous node. Nodes of unchanged items are kept, with their focus, selection and
+ * open details.
  */
 function showList(parent, items, keyOf, render) {
   const before = parent.shown ?? new Map();
@@ -49,7 +49,7 @@ function showList(parent, items, keyOf, render) {
   }
 }
 
-/** What the mock refuses, in its words. */
+/** An error in the response of the mock. */
 class Complaint extends Error {}
 
 async function ask(method, endpoint, body) {
@@ -60,18 +60,18 @@ async function ask(method, endpoint, body) {
   return answer;
 }
 
-// Watching
+// Polling
 
 let awake = false;
 let endPause = () => {};
 
-/** Looks again at once, or right after the look that is under way. */
+/** Refreshes at once, or right after the current refresh. */
 function wake() {
   awake = true;
   endPause();
 }
 
-/** Takes no more than a tenth of the mock's time, however large its world. */
+/** Refreshes regularly, but uses at most a tenth of the mock's time. */
 async function watch() {
   for (;;) {
     awake = false;
@@ -100,7 +100,7 @@ function sayLink(tone, text) {
   if (link.textContent !== text) link.textContent = text;
 }
 
-/** Wakes the watch once a person stops typing. */
+/** Calls a function once the user stops typing. */
 function afterTyping(input, act) {
   let timer;
   input.addEventListener("input", () => {
@@ -111,7 +111,7 @@ function afterTyping(input, act) {
 
 // Organizations, spaces, apps
 
-/** Which spaces a person opened or closed, and how many apps of each to show. */
+/** The spaces that the user opened or closed, and the number of apps to show of each. */
 const opened = new Map();
 const appLimits = new Map();
 let rowLimit = PAGE;
@@ -127,7 +127,7 @@ async function readWorld() {
       space.listed = await readApps(space.guid, { filter, state });
     }),
   );
-  // A person may have opened or closed some meanwhile.
+  // The user may have opened or closed some in the meantime.
   for (const space of spaces) space.open = isOpen(space);
   find("now").textContent = overview.now;
   showCounts(overview.counts);
@@ -139,11 +139,11 @@ async function readWorld() {
 }
 
 function describeNothing(filter, state) {
-  if (state !== "") return `No app is ${state}${filter === "" ? "" : ` and called “${filter}”`}.`;
-  return filter === "" ? "There are no organizations yet." : `Nothing is called “${filter}”.`;
+  if (state !== "") return `No app is ${state}${filter === "" ? "" : ` and matches “${filter}”`}.`;
+  return filter === "" ? "There are no organizations yet." : `No name matches “${filter}”.`;
 }
 
-/** The apps of a space, unless it is gone meanwhile. */
+/** The apps of a space; none if it was deleted in the meantime. */
 async function readApps(space, wanted) {
   const limit = appLimits.get(space) ?? PAGE;
   try {
@@ -216,7 +216,7 @@ function renderApp(app) {
     element("span", { class: "process" }, element("span", {}, process.type), ...chips(process.instances)),
   );
   const routes = app.routes.map((route) => {
-    // Names of hosts break best after a dot.
+    // Host names break best after a dot.
     const parts = route.split(/(?<=\.)/).flatMap((part) => [part, element("wbr")]);
     return element("span", { class: "route mono wrap" }, ...parts);
   });
@@ -231,7 +231,7 @@ function renderApp(app) {
   return element("tr", {}, ...cells);
 }
 
-/** States, with how many are in each; not said if there are as many as usual. */
+/** States with their counts; the usual count is not shown. */
 function chips(counts, usual) {
   return Object.entries(counts).map(([state, count]) => stateChip(state, count === usual ? state : `${count} ${state}`));
 }
@@ -265,7 +265,7 @@ async function readRequests() {
   if (paused) return;
   const last = requests[0]?.number ?? 0;
   const later = await ask("GET", `requests?short=true&after=${last}`);
-  // Numbers begin anew with a mock that was restarted.
+  // A restarted mock counts from 1 again.
   if (later.length > 0 && later[0].number <= last) requests = [];
   requests = later.reverse().concat(requests).slice(0, KEPT_REQUESTS);
   showRequests();
@@ -298,7 +298,7 @@ function renderRequest({ number, at, method, path, status, micros, fault }) {
   );
 }
 
-/** Shows a request with its headers, its body and what was answered. */
+/** Shows a request with its headers, its body and the response. */
 async function openRequest(number) {
   let request;
   try {
@@ -322,7 +322,7 @@ async function openRequest(number) {
   find("request-dialog").showModal();
 }
 
-/** JSON with line breaks; anything else as it is, and how much of it is missing. */
+/** JSON with line breaks; other text unchanged, with its size if it was cut. */
 function legible(text, size) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
@@ -384,7 +384,7 @@ function showTabs() {
 function openTab(tab) {
   document.body.dataset.tab = tab.id.slice("tab-".length);
   showTabs();
-  // What was shown before may have been longer.
+  // The previous tab may have been longer.
   if (oneAtATime.matches) document.querySelector("main").scrollIntoView();
 }
 
@@ -402,19 +402,19 @@ oneAtATime.addEventListener("change", showTabs);
 
 // Forms
 
-/** Shows a value in a field, unless a person has changed it meanwhile. */
+/** Shows a value in a field, unless the user has changed the field. */
 function fill(field, value) {
   if (field.value !== (field.filled ?? "")) return;
   field.value = value;
   settle(field);
 }
 
-/** Takes a field's value for the mock's: what that says next is shown. */
+/** Marks the value of a field as saved, so that newer values of the mock are shown. */
 function settle(field) {
   field.filled = field.value;
 }
 
-/** Does what a form asks for; says what the mock complains about. */
+/** Sends a form, and shows the error if the mock refuses it. */
 async function attempt(complaint, act, done) {
   complaint.textContent = "";
   try {
@@ -433,7 +433,7 @@ function say(text, tone = "idle") {
   said.textContent = text;
 }
 
-/** What a form's fields hold, as the mock wants it; empty ones are left out. */
+/** The values of a form's fields, without empty ones. */
 function read(form) {
   const fields = [...form.elements].filter((field) => field.name && !field.disabled && field.value !== "");
   return Object.fromEntries(fields.map((field) => [field.name, field.type === "number" ? Number(field.value) : field.value]));
@@ -441,7 +441,7 @@ function read(form) {
 
 // Faults
 
-/** Those in force, as the mock takes them. */
+/** The current faults, in the format of `PUT /_mock/faults`. */
 let faults = [];
 
 async function readFaults() {
@@ -472,7 +472,7 @@ function setFaults(list, done) {
   return attempt(find("fault-complaint"), () => ask("PUT", "faults", JSON.stringify(list)), done);
 }
 
-/** Only the fields that go with a fault. */
+/** Shows only the fields that apply to the selected fault. */
 function fitFault() {
   const form = find("fault");
   for (const label of form.querySelectorAll("[data-for]")) {
@@ -485,7 +485,7 @@ function fitFault() {
 find("fault").addEventListener("change", fitFault);
 find("fault").addEventListener("submit", (event) => {
   event.preventDefault();
-  setFaults([...faults, read(event.currentTarget)], "The fault is set; all faults count from now.");
+  setFaults([...faults, read(event.currentTarget)], "The fault is set. All faults count from zero again.");
 });
 find("faults-clear").addEventListener("click", () => setFaults([], "The faults are removed."));
 find("faults-form").addEventListener("submit", (event) => {
@@ -523,7 +523,7 @@ find("times").addEventListener("submit", (event) => {
   );
 });
 
-/** Does what a button in the head asks for. */
+/** Sends the request of a button in the header. */
 async function act(endpoint, body, done) {
   try {
     await ask("POST", endpoint, body);
@@ -537,7 +537,7 @@ async function act(endpoint, body, done) {
 find("advance").addEventListener("submit", (event) => {
   event.preventDefault();
   const by = find("advance-by").value;
-  act("advance", JSON.stringify({ by }), `The clock is ${by} ahead of where it was.`);
+  act("advance", JSON.stringify({ by }), `The clock was advanced by ${by}.`);
 });
 find("expire").addEventListener("click", () => act("expire_tokens", undefined, "All access tokens are expired."));
 
@@ -548,7 +548,7 @@ find("reset").addEventListener("click", () => {
 });
 dialog.addEventListener("close", async () => {
   if (dialog.returnValue !== "reset") return;
-  await act("reset", undefined, "The mock is as it was at first.");
+  await act("reset", undefined, "The mock was reset.");
   requests = [];
   showRequests();
 });
