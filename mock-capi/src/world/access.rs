@@ -164,6 +164,13 @@ impl Access {
         spaces.map(|space| Key::Guid(Field::Space, space)).collect()
     }
 
+    /// The keys of rows of the apps that the caller sees.
+    pub(super) fn keys_of_apps(&self, world: &World) -> Vec<Key> {
+        let in_spaces = Selection::all().any(self.keys_of_spaces(world));
+        let apps = world.apps.select(&in_spaces).into_iter();
+        apps.map(|app| Key::Guid(Field::App, app.guid())).collect()
+    }
+
     /// The keys of rows in the organizations that the caller sees.
     pub(super) fn keys_of_orgs(&self, world: &World, field: Field) -> Vec<Key> {
         let orgs = self.orgs(world, READ_ORG).into_iter();

@@ -484,6 +484,12 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
             cf.create_app(space, &name).await;
             let route = new_route(space, &domain, &name.to_lowercase());
             assert_eq!(cf.post("/v3/routes", route).await.status, 201);
+            if number == 0 {
+                let app = cf.staged_app(space, &format!("{name}-staged")).await;
+                let deployment = json!({"relationships": {"app": {"data": {"guid": app}}}});
+                let deployed = cf.post("/v3/deployments", deployment).await;
+                assert_eq!(deployed.status, 201, "{deployed:?}");
+            }
             let instance = json!({"type": "user-provided", "name": name,
                 "relationships": {"space": {"data": {"guid": space}}}});
             assert_eq!(cf.post("/v3/service_instances", instance).await.status, 201);
@@ -537,6 +543,8 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
                 "roles",
                 "service_instances",
                 "audit_events",
+                "builds",
+                "deployments",
             ] {
                 for order in ["", "-created_at", "-updated_at", "name", "-name"] {
                     let named = ["apps", "spaces", "organizations", "service_instances"];
@@ -576,7 +584,7 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
     cf.log_in_as("member", "secret").await;
     let apps = cf.get("/v3/apps?per_page=1").await.json();
     // Of the second organization all, of the first one space.
-    assert_eq!(apps["pagination"]["total_results"], 4 * 4);
+    assert_eq!(apps["pagination"]["total_results"], 4 * 5);
 }
 
 async fn assign_role(cf: &Session, user: &str, role: &str, org: &str, space: &str) {

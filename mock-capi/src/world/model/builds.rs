@@ -143,6 +143,10 @@ impl Row for Build {
     fn access_scope(&self, world: &World) -> AccessScope {
         world.access_scope_of_app(self.app)
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_apps(world))
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

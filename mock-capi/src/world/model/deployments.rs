@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CowStr;
 use crate::world::clock::Timestamp;
-use crate::world::{AccessScope, Base, Field, Guid, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Deployment {
@@ -74,5 +74,9 @@ impl Row for Deployment {
 
     fn access_scope(&self, world: &World) -> AccessScope {
         world.access_scope_of_app(self.app)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_apps(world))
     }
 }
