@@ -49,12 +49,17 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
     cf.create_org("sandbox").await;
 
     on_page(&cf.mock, async |page| {
-        page.see("counts", "div", "organizations2").await?;
-        page.see("counts", "div", "apps2").await?;
-        page.see("world", "li", "sandbox").await?;
-        page.see("world", "li", "payments").await?;
-        page.see("world", "summary", "production").await?;
-        let row = page.see("world", "tr", "gateway").await?.text().await?;
+        page.wait_for_text("counts", "div", "organizations2")
+            .await?;
+        page.wait_for_text("counts", "div", "apps2").await?;
+        page.wait_for_text("world", "li", "sandbox").await?;
+        page.wait_for_text("world", "li", "payments").await?;
+        page.wait_for_text("world", "summary", "production").await?;
+        let row = page
+            .wait_for_text("world", "tr", "gateway")
+            .await?
+            .text()
+            .await?;
         for shown in [
             gateway.as_str(),
             "STARTED",
@@ -65,24 +70,28 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
         ] {
             assert!(row.contains(shown), "{row}");
         }
-        let hostile = page.see("world", "tr", HOSTILE).await?.text().await?;
+        let hostile = page
+            .wait_for_text("world", "tr", HOSTILE)
+            .await?
+            .text()
+            .await?;
         assert!(hostile.contains("STOPPED"), "{hostile}");
         assert_eq!(page.ask("document.images.length").await?, 0);
 
         page.fill("#world-filter", "GATE").await?;
-        page.lose("world", "tr", HOSTILE).await?;
-        page.see("world", "tr", "gateway").await?;
-        page.lose("world", "li", "sandbox").await?;
+        page.wait_until_gone("world", "tr", HOSTILE).await?;
+        page.wait_for_text("world", "tr", "gateway").await?;
+        page.wait_until_gone("world", "li", "sandbox").await?;
         page.fill("#world-filter", "none").await?;
         page.read("world-empty", "No name matches “none”").await?;
         page.fill("#world-filter", "sand").await?;
-        page.see("world", "li", "sandbox").await?;
+        page.wait_for_text("world", "li", "sandbox").await?;
 
         // Changes by clients appear without a reload.
         page.fill("#world-filter", "a").await?;
-        page.see("world", "tr", "gateway").await?;
+        page.wait_for_text("world", "tr", "gateway").await?;
         cf.act(&gateway, "stop").await;
-        page.see("world", "td", "2 DOWN").await?;
+        page.wait_for_text("world", "td", "2 DOWN").await?;
         Ok(())
     })
     .await;
@@ -93,18 +102,20 @@ async fn apps_are_shown_with_their_states_and_found_by_name() {
 async fn requests_appear_immediately() {
     let cf = Session::v3().await;
     on_page(&cf.mock, async |page| {
-        page.see("log", "tr", "/uaa/oauth/token").await?;
+        page.wait_for_text("log", "tr", "/uaa/oauth/token").await?;
         cf.get("/v3/apps?names=first").await;
-        let row = page.see("log", "tr", "/v3/apps?names=first").await?;
+        let row = page
+            .wait_for_text("log", "tr", "/v3/apps?names=first")
+            .await?;
         let row = row.text().await?;
         assert!(row.contains("GET") && row.contains("200"), "{row}");
         page.click("#tab-routes").await?;
-        page.see("stats", "tr", "GET /v3/apps").await?;
+        page.wait_for_text("stats", "tr", "GET /v3/apps").await?;
         page.click("#tab-requests").await?;
 
         // The newest request is at the top.
         cf.get("/v3/nonsense").await;
-        page.see("log", "tr", "/v3/nonsense").await?;
+        page.wait_for_text("log", "tr", "/v3/nonsense").await?;
         let top = page.ask("document.querySelector('#log tr').innerText");
         assert!(top.await?.as_str().unwrap().contains("404"));
 
@@ -112,15 +123,15 @@ async fn requests_appear_immediately() {
         page.read("log-note", "paused").await?;
         cf.get("/v3/stacks").await;
         page.click("#tab-routes").await?;
-        page.see("stats", "tr", "GET /v3/stacks").await?;
+        page.wait_for_text("stats", "tr", "GET /v3/stacks").await?;
         page.click("#tab-requests").await?;
-        assert!(page.lacks("log", "tr", "/v3/stacks").await?);
+        assert!(page.has_none("log", "tr", "/v3/stacks").await?);
         page.click("#log-pause").await?;
-        page.see("log", "tr", "/v3/stacks").await?;
+        page.wait_for_text("log", "tr", "/v3/stacks").await?;
 
         page.fill("#log-filter", "404").await?;
-        page.lose("log", "tr", "/v3/stacks").await?;
-        page.see("log", "tr", "/v3/nonsense").await?;
+        page.wait_until_gone("log", "tr", "/v3/stacks").await?;
+        page.wait_for_text("log", "tr", "/v3/nonsense").await?;
         Ok(())
     })
     .await;
@@ -132,7 +143,7 @@ async fn a_request_is_opened_with_its_bodies() {
     let cf = Session::v3().await;
     cf.create_org("opened").await;
     on_page(&cf.mock, async |page| {
-        page.see("log", "button", "/v3/organizations")
+        page.wait_for_text("log", "button", "/v3/organizations")
             .await?
             .click()
             .await?;
@@ -160,11 +171,11 @@ async fn apps_are_filtered_by_state() {
     cf.act(&running, "start").await;
     cf.create_app(&space, "idle").await;
     on_page(&cf.mock, async |page| {
-        page.see("world", "tr", "idle").await?;
+        page.wait_for_text("world", "tr", "idle").await?;
         page.click("#world-state option:nth-child(4)").await?;
-        page.lose("world", "tr", "idle").await?;
-        page.see("world", "tr", "running").await?;
-        page.see("world", "summary", "1 app").await?;
+        page.wait_until_gone("world", "tr", "idle").await?;
+        page.wait_for_text("world", "tr", "running").await?;
+        page.wait_for_text("world", "summary", "1 app").await?;
         page.click("#world-state option:nth-child(6)").await?;
         page.read("world-empty", "No app is CRASHED").await?;
         Ok(())
@@ -193,12 +204,12 @@ async fn all_controls_stay_reachable_with_two_thousand_apps() {
     )
     .await;
     on_page(&cf.mock, async |page| {
-        page.see("world", "tr", "app-99").await?;
+        page.wait_for_text("world", "tr", "app-99").await?;
         for _ in 0..19 {
             page.ask("document.querySelector('#world .body > button').click()")
                 .await?;
         }
-        page.see("world", "tr", "app-1999").await?;
+        page.wait_for_text("world", "tr", "app-1999").await?;
         for (width, folder) in [(1280, "wide"), (390, "phone")] {
             let screen =
                 json!({"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": false});
@@ -214,7 +225,7 @@ async fn all_controls_stay_reachable_with_two_thousand_apps() {
                 page.click(&format!("#tab-{tab}")).await?;
                 let panel = format!("panel-{tab}");
                 assert_eq!(page.ask(&in_reach(&panel)).await?, true, "{folder} {tab}");
-                shoot(page, &format!("{folder}-{tab}")).await?;
+                save_screenshot(page, &format!("{folder}-{tab}")).await?;
             }
             let overhang = "document.documentElement.scrollWidth - innerWidth";
             assert!(page.ask(overhang).await?.as_i64().unwrap() <= 0, "{folder}");
@@ -225,7 +236,7 @@ async fn all_controls_stay_reachable_with_two_thousand_apps() {
 }
 
 /// Saves a screenshot if `SCREENSHOTS` names a folder.
-async fn shoot(page: &Page, name: &str) -> WebDriverResult<()> {
+async fn save_screenshot(page: &Page, name: &str) -> WebDriverResult<()> {
     match std::env::var_os("SCREENSHOTS") {
         Some(folder) => {
             let file = std::path::Path::new(&folder).join(format!("{name}.png"));
@@ -245,13 +256,13 @@ async fn faults_are_set_applied_and_removed() {
         page.fill("#fault [name=status]", "503").await?;
         page.fill("#fault [name=times]", "1").await?;
         page.click("#fault button").await?;
-        page.see("faults", "li", "answer /v3/spaces times=1 status=503")
+        page.wait_for_text("faults", "li", "answer /v3/spaces times=1 status=503")
             .await?;
         assert_eq!(cf.get("/v3/spaces").await.status, 503);
         assert_eq!(cf.get("/v3/spaces").await.status, 200);
-        page.see("faults", "li", "struck 1 of 2").await?;
+        page.wait_for_text("faults", "li", "struck 1 of 2").await?;
         page.click("#tab-requests").await?;
-        let struck = page.see("log", "tr", "503").await?.text().await?;
+        let struck = page.wait_for_text("log", "tr", "503").await?.text().await?;
         assert!(struck.contains("answer"), "{struck}");
         page.click("#tab-faults").await?;
 
@@ -280,7 +291,8 @@ async fn faults_are_written_as_json() {
         .unwrap();
     on_page(&cf.mock, async |page| {
         page.click("#tab-faults").await?;
-        page.see("faults", "li", "failed_copy app=clone").await?;
+        page.wait_for_text("faults", "li", "failed_copy app=clone")
+            .await?;
         page.click("#faults-json-title").await?;
         let json = page.ask("document.querySelector('#faults-json').value");
         let json = json.await?;
@@ -292,12 +304,14 @@ async fn faults_are_written_as_json() {
         page.click("#faults-form button").await?;
         page.read("faults-complaint", "Bad request: faults: EOF while parsing")
             .await?;
-        page.see("faults", "li", "failed_copy app=clone").await?;
+        page.wait_for_text("faults", "li", "failed_copy app=clone")
+            .await?;
 
         let fault = r#"[{"fault": "drop_after", "method": "POST", "path": "/v3/*"}]"#;
         page.fill("#faults-json", fault).await?;
         page.click("#faults-form button").await?;
-        page.see("faults", "li", "drop_after POST /v3/*").await?;
+        page.wait_for_text("faults", "li", "drop_after POST /v3/*")
+            .await?;
         let set = cf.get("/_mock/faults").await.json();
         assert_eq!(set[0]["fault"], "drop_after");
         assert_eq!(set[1], Value::Null);
@@ -343,7 +357,7 @@ async fn tokens_expire_and_a_reset_is_confirmed() {
     let cf = Session::v3().await;
     cf.space().await;
     on_page(&cf.mock, async |page| {
-        page.see("world", "summary", "space").await?;
+        page.wait_for_text("world", "summary", "space").await?;
         page.click("#expire").await?;
         page.read("said", "expired").await?;
         assert_eq!(cf.get("/v3/spaces").await.status, 401);
@@ -351,11 +365,11 @@ async fn tokens_expire_and_a_reset_is_confirmed() {
         page.click("#reset").await?;
         page.click("#reset-dialog [value=cancel]").await?;
         page.click("#reset").await?;
-        page.see("world", "summary", "space").await?;
+        page.wait_for_text("world", "summary", "space").await?;
         page.click("#reset-dialog [value=reset]").await?;
         page.read("said", "was reset").await?;
         page.read("world-empty", "no organizations").await?;
-        assert!(page.lacks("log", "tr", "/v3/organizations").await?);
+        assert!(page.has_none("log", "tr", "/v3/organizations").await?);
         assert_eq!(cf.mock.state()["organizations"], json!([]));
         Ok(())
     })
@@ -369,7 +383,7 @@ async fn it_works_in_dark_mode_on_narrow_screens_and_by_keyboard() {
     let (_, space) = cf.space().await;
     cf.create_app(&space, &"long-".repeat(50)).await;
     on_page(&cf.mock, async |page| {
-        page.see("world", "tr", "long-").await?;
+        page.wait_for_text("world", "tr", "long-").await?;
         let mut grounds = Vec::new();
         for scheme in ["light", "dark"] {
             let scheme = json!({"name": "prefers-color-scheme", "value": scheme});
@@ -398,7 +412,7 @@ async fn it_works_in_dark_mode_on_narrow_screens_and_by_keyboard() {
                 ?? control.textContent).trim()).map((control) => control.outerHTML)";
         assert_eq!(page.ask(unnamed).await?, json!([]));
 
-        let summary = page.see("world", "summary", "space").await?;
+        let summary = page.wait_for_text("world", "summary", "space").await?;
         page.ask("document.querySelector('#world-filter').focus()")
             .await?;
         let focused = page.driver.active_element().await?;
@@ -408,7 +422,7 @@ async fn it_works_in_dark_mode_on_narrow_screens_and_by_keyboard() {
         let open = "document.querySelector('#world details').open";
         assert_eq!(page.ask(open).await?, false);
         summary.send_keys(Key::Enter).await?;
-        page.see("world", "tr", "long-").await?;
+        page.wait_for_text("world", "tr", "long-").await?;
         Ok(())
     })
     .await;
@@ -426,23 +440,23 @@ async fn the_page_stays_usable_with_ten_thousand_apps() {
         cf.applied(&space, manifest).await;
     }
     on_page(&cf.mock, async |page| {
-        page.see("counts", "div", "apps10,000").await?;
-        page.see("world", "summary", "space-7")
+        page.wait_for_text("counts", "div", "apps10,000").await?;
+        page.wait_for_text("world", "summary", "space-7")
             .await?
             .click()
             .await?;
-        page.see("world", "tr", "app-7-99").await?;
+        page.wait_for_text("world", "tr", "app-7-99").await?;
         let rows = "document.querySelectorAll('#world tr').length";
         assert!(page.ask(rows).await?.as_u64().unwrap() < 200);
-        page.see("world", "button", "Show more of 1,000 apps")
+        page.wait_for_text("world", "button", "Show more of 1,000 apps")
             .await?
             .click()
             .await?;
-        page.see("world", "tr", "app-7-199").await?;
+        page.wait_for_text("world", "tr", "app-7-199").await?;
 
         page.fill("#world-filter", "app-3-777").await?;
-        page.see("world", "tr", "app-3-777").await?;
-        page.lose("world", "summary", "space-7").await?;
+        page.wait_for_text("world", "tr", "app-3-777").await?;
+        page.wait_until_gone("world", "summary", "space-7").await?;
         Ok(())
     })
     .await;
