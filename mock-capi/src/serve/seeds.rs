@@ -53,9 +53,9 @@ impl CloudController {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mock = MockCapi::start().await?;
     /// mock.org("o").space("s");
-    /// // ... the client under test deletes the space ...
     /// let orgs = mock.orgs();
     /// assert_eq!((orgs[0].name.as_str(), orgs[0].spaces.len()), ("o", 1));
+    /// assert_eq!(orgs[0].spaces[0].name, "s");
     /// # Ok(())
     /// # }
     /// ```
