@@ -258,7 +258,7 @@ impl Verification {
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         let range = self.at_least.zip(self.at_most);
         if self.count.is_some() && (self.at_least.is_some() || self.at_most.is_some()) {
-            return Some("'count' does not go with 'at_least' and 'at_most'");
+            return Some("'count' cannot be combined with 'at_least' and 'at_most'");
         }
         if range.is_some_and(|(least, most)| least > most) {
             return Some("'at_least' is more than 'at_most'");

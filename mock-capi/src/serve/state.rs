@@ -303,8 +303,8 @@ fn try_to_save(path: &Path) -> Result<(), StateError> {
     })
 }
 
-/// The name of the new file beside another: always the same one, so that there is
-/// never more than one.
+/// The name of the new file in the folder of the old one. It is always the same, so that
+/// there is never more than one.
 fn name_of_new(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer, de};
+use serde_json::Value;
 
 pub(crate) fn serialize<S: Serializer>(
     time: &Option<Duration>,
@@ -18,10 +19,11 @@ pub(crate) fn serialize<S: Serializer>(
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
-    let text: Option<String> = Option::deserialize(deserializer)?;
-    let time = text.map(|text| {
-        humantime::parse_duration(&text)
-            .map_err(|error| format!("'{text}' is not a duration such as '1m 30s': {error}"))
+    let value: Option<Value> = Option::deserialize(deserializer)?;
+    let time = value.map(|value| match value {
+        Value::String(text) => humantime::parse_duration(&text)
+            .map_err(|error| format!("'{text}' is not a duration such as '1m 30s': {error}")),
+        other => Err(format!("{other} is not a duration such as '1m 30s'")),
     });
     time.transpose().map_err(de::Error::custom)
 }

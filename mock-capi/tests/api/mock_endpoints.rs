@@ -695,7 +695,7 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
         (
             "POST verify",
             r#"{"request": {}, "count": 1, "at_least": 1}"#,
-            "verify: 'count' does not go with 'at_least' and 'at_most'",
+            "verify: 'count' cannot be combined with 'at_least' and 'at_most'",
         ),
         (
             "POST verify",
@@ -715,7 +715,7 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
         (
             "PUT times",
             r#"{"staging": {}}"#,
-            "times: staging: invalid type: map",
+            "times: staging: {} is not a duration such as '1m 30s'",
         ),
         (
             "PUT times",

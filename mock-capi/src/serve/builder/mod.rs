@@ -360,7 +360,7 @@ impl<A: Adapter> MockCapiBuilder<A> {
     }
 
     /// Sets the time between two polls of a service broker's operation, unless the broker
-    /// asks for more. The default is one second.
+    /// requests a longer time. The default is one second.
     #[must_use]
     pub fn broker_poll_interval(mut self, time: Duration) -> Self {
         self.options.broker_poll_interval = time;

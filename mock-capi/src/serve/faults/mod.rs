@@ -1,4 +1,4 @@
-//! Failures that a test asks for.
+//! Failures that a test injects.
 //!
 //! A [`Fault`] selects events, skips a number of them, strikes a number of them, and
 //! determines their outcome. Counts, periods and, with a seed, probabilities are the same
@@ -24,7 +24,7 @@ pub(crate) use pattern::{matches_path, method_complaint, path_complaint};
 pub use plan::FaultCount;
 pub(crate) use plan::FaultPlan;
 
-/// A failure that a test asks for.
+/// A failure that a test injects.
 ///
 /// ```
 /// use std::time::Duration;

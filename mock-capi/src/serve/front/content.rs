@@ -189,7 +189,7 @@ impl DrippedBody {
     }
 }
 
-/// Bytes that nobody can tell.
+/// A body of random bytes.
 #[derive(Debug)]
 pub(super) struct RandomBytes {
     left: u64,
