@@ -20,10 +20,14 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     let value: Option<Value> = Option::deserialize(deserializer)?;
-    let time = value.map(|value| match value {
-        Value::String(text) => humantime::parse_duration(&text)
-            .map_err(|error| format!("'{text}' is not a duration such as '1m 30s': {error}")),
-        other => Err(format!("{other} is not a duration such as '1m 30s'")),
+    let time = value.map(|value| {
+        // In YAML, a number is also a text.
+        let text = match value {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        humantime::parse_duration(&text)
+            .map_err(|error| format!("'{text}' is not a duration such as '1m 30s': {error}"))
     });
     time.transpose().map_err(de::Error::custom)
 }

@@ -715,7 +715,7 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
         (
             "PUT times",
             r#"{"staging": {}}"#,
-            "times: staging: {} is not a duration such as '1m 30s'",
+            "times: staging: '{}' is not a duration such as '1m 30s'",
         ),
         (
             "PUT times",

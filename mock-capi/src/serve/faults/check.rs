@@ -227,7 +227,7 @@ mod tests {
             ),
             (
                 r#"[{"fault": "delay", "delay": "soon"}]"#,
-                "fault 0: 'soon' is not a duration such as '1m 30s': expected number at 0",
+                "fault 0: delay: 'soon' is not a duration such as '1m 30s': expected number at 0",
             ),
         ];
         for (body, problem) in cases {
