@@ -48,6 +48,8 @@ const UNIMPLEMENTED: &[Route] = &[
     Route::unimplemented("POST", "/uaa/autologin"),
     Route::unimplemented("GET", "/uaa/oauth/token/list"),
     Route::unimplemented("GET", "/uaa/oauth/clients/meta"),
+    Route::unimplemented("GET", "/uaa/oauth/clients/:client/meta"),
+    Route::unimplemented("PUT", "/uaa/oauth/clients/:client/meta"),
     Route::unimplemented("POST", "/uaa/oauth/clients/tx"),
     Route::unimplemented("PUT", "/uaa/oauth/clients/tx"),
     Route::unimplemented("PATCH", "/uaa/Users/:guid/status"),
@@ -57,8 +59,14 @@ const UNIMPLEMENTED: &[Route] = &[
     Route::unimplemented("POST", "/uaa/Groups/External"),
     Route::unimplemented("GET", "/uaa/identity-providers"),
     Route::unimplemented("POST", "/uaa/identity-providers"),
+    Route::unimplemented("GET", "/uaa/identity-providers/:guid"),
+    Route::unimplemented("PUT", "/uaa/identity-providers/:guid"),
+    Route::unimplemented("DELETE", "/uaa/identity-providers/:guid"),
     Route::unimplemented("GET", "/uaa/identity-zones"),
     Route::unimplemented("POST", "/uaa/identity-zones"),
+    Route::unimplemented("GET", "/uaa/identity-zones/:guid"),
+    Route::unimplemented("PUT", "/uaa/identity-zones/:guid"),
+    Route::unimplemented("DELETE", "/uaa/identity-zones/:guid"),
 ];
 
 /// Operations about the server, with and without the prefix.
