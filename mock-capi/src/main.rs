@@ -211,6 +211,10 @@ struct Arguments {
     /// Let the deletion of a service instance wait until its bindings are deleted
     #[arg(long, env = "MOCK_CAPI_RECURSIVE_DELETE")]
     recursive_delete: bool,
+    /// A router group for TCP routes with its ports, such as default-tcp:1024-1123; may be
+    /// repeated
+    #[arg(long, value_name = "NAME:FIRST-LAST", value_parser = parse_router_group, env = "MOCK_CAPI_ROUTER_GROUP", value_delimiter = ',')]
+    router_group: Vec<(String, RangeInclusive<u16>)>,
     /// Exit when standard input ends, so that a killed test leaves no mock behind
     #[arg(long, env = "MOCK_CAPI_UNTIL_EOF")]
     until_eof: bool,
@@ -362,6 +366,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if arguments.recursive_delete {
         builder = builder.enable_recursive_delete();
     }
+    for (name, ports) in &arguments.router_group {
+        builder = builder.router_group(name, ports.clone());
+    }
     let verbose = arguments.verbose;
     let mut builder = builder
         .on_request(move |request| log(request, verbose))
@@ -453,6 +460,12 @@ fn parse_broker(text: &str) -> Result<(String, Vec<String>), &'static str> {
         return Err("a broker is its name and its plans, such as mysql:small,large");
     }
     Ok((name.into(), plans))
+}
+
+fn parse_router_group(text: &str) -> Result<(String, RangeInclusive<u16>), String> {
+    let named = text.split_once(':').filter(|(name, _)| !name.is_empty());
+    let (name, ports) = named.ok_or("a name and its ports have a ':' between them")?;
+    Ok((name.to_owned(), read_ports(ports)?))
 }
 
 fn parse_user(text: &str) -> Result<(String, String), &'static str> {

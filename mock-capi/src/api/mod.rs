@@ -13,6 +13,7 @@ pub(crate) mod networking;
 pub(crate) mod operations;
 pub(crate) mod osb;
 pub(crate) mod router;
+pub(crate) mod routing;
 pub(crate) mod shared;
 pub(crate) mod state;
 pub(crate) mod uaa;

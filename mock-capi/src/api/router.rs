@@ -8,6 +8,7 @@ use crate::api::http::{Request, Response, percent_decode};
 use crate::api::log_cache;
 use crate::api::networking;
 use crate::api::operations;
+use crate::api::routing;
 use crate::api::uaa;
 use crate::api::v2;
 use crate::api::v3;
@@ -202,7 +203,7 @@ impl Router {
         let tables: &[&[&'static [Route]]] = match dialect {
             Dialect::V3 => &[
                 uaa::ROUTES,
-                &[log_cache::ROUTES, networking::ROUTES],
+                &[log_cache::ROUTES, networking::ROUTES, routing::ROUTES],
                 v3::ROUTES,
                 v2::ROUTES,
             ],

@@ -1,6 +1,6 @@
 //! Destinations of routes: the processes of apps that requests are sent to.
 
-use super::{App, Destination, Guid, Lifecycle, Route, World};
+use super::{App, Destination, Guid, Lifecycle, ROUTER_GROUP_TYPE, Route, World};
 use crate::world::error::Error;
 
 /// The event of an app to which a route is mapped.
@@ -14,9 +14,6 @@ pub(crate) const MAX_DESTINATIONS: usize = 100;
 /// The port that apps of buildpacks listen on.
 pub(crate) const DEFAULT_PORT: u16 = 8080;
 
-/// Only routes of router groups can be TCP routes, and there are no router groups.
-pub(crate) const TCP: &str = "tcp";
-
 /// A destination that is to be added to a route.
 #[derive(Debug, Default)]
 pub(crate) struct NewDestination {
@@ -24,7 +21,7 @@ pub(crate) struct NewDestination {
     pub(crate) process: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) weight: Option<u8>,
-    /// `http1` unless it is given.
+    /// That of the route unless it is given, and `http1` for routes of HTTP.
     pub(crate) protocol: Option<&'static str>,
 }
 
@@ -36,8 +33,23 @@ impl Destination {
 }
 
 impl World {
-    /// Creates a destination of an app without adding it to a route.
-    pub(crate) fn new_destination(&mut self, app: Guid, new: NewDestination) -> Destination {
+    /// The protocol of a route's destinations that do not ask for another.
+    pub(crate) fn default_protocol(&self, route: Guid) -> &'static str {
+        let route = self.routes.get(route);
+        match route.map(|route| self.protocol_of_route(route)) {
+            Some(ROUTER_GROUP_TYPE) => ROUTER_GROUP_TYPE,
+            _ => "http1",
+        }
+    }
+
+    /// Creates a destination of an app for a route, without adding it.
+    pub(crate) fn new_destination(
+        &mut self,
+        route: Guid,
+        app: Guid,
+        new: NewDestination,
+    ) -> Destination {
+        let default_protocol = self.default_protocol(route);
         let guid = self.next_guid();
         let lifecycle = self.apps.get(app).map(|app: &App| &app.lifecycle);
         let docker = lifecycle == Some(&Lifecycle::Docker);
@@ -47,7 +59,7 @@ impl World {
             process: new.process.unwrap_or_else(|| "web".into()),
             weight: new.weight,
             port: new.port.or((!docker).then_some(DEFAULT_PORT)),
-            protocol: new.protocol.unwrap_or("http1").into(),
+            protocol: new.protocol.unwrap_or(default_protocol).into(),
             created: self.now(),
             updated: self.now(),
         }
@@ -122,13 +134,27 @@ impl World {
                     other.protocol
                 )
             }
-            None if protocol == TCP => {
-                "Cannot use 'tcp' protocol for http routes; valid options are: [http1, http2]."
-                    .into()
-            }
+            None => match self.protocol_mismatch(route, protocol) {
+                Some(refusal) => refusal,
+                None => return Ok(()),
+            },
             _ => return Ok(()),
         };
         Err(Error::unprocessable(refusal))
+    }
+
+    /// Why a destination of a route cannot have a protocol.
+    pub(crate) fn protocol_mismatch(&self, route: Guid, protocol: &str) -> Option<String> {
+        let is_tcp = self.default_protocol(route) == ROUTER_GROUP_TYPE;
+        let (of_route, options) = match is_tcp {
+            true => ("tcp", "tcp"),
+            false => ("http", "http1, http2"),
+        };
+        (is_tcp != (protocol == ROUTER_GROUP_TYPE)).then(|| {
+            format!(
+                "Cannot use '{protocol}' protocol for {of_route} routes; valid options are: [{options}]."
+            )
+        })
     }
 
     /// Replaces the destinations of a route.

@@ -40,14 +40,21 @@ const BUILDPACKS: &[&str] = &[
     "r_buildpack",
 ];
 
+/// The reserved ports of the default quota of a typical deployment with TCP routes.
+const PORTS_OF_DEFAULT_QUOTA: u64 = 100;
+
 impl World {
     /// Adds these resources to an empty world.
     pub(super) fn populate(&mut self, settings: &Settings) {
         let base = self.base();
+        let mut limits = Limits::of_default_quota();
+        if !settings.router_groups.is_empty() {
+            limits.reserved_ports = Some(PORTS_OF_DEFAULT_QUOTA);
+        }
         self.quotas.insert(Quota {
             base,
             name: DEFAULT_QUOTA.into(),
-            limits: Limits::of_default_quota(),
+            limits,
         });
         let mut base = self.base();
         base.guid = SHARED_SEGMENT;
@@ -62,6 +69,7 @@ impl World {
             name: settings.apps_domain.clone(),
             org: None,
             internal: false,
+            router_group: None,
             route_policies_scope: None,
             shared_with: Vec::new(),
         });

@@ -63,7 +63,7 @@ impl World {
 
     fn public_domain(&self, name: &str) -> Option<&Domain> {
         let domain = self.named::<Domain>(name);
-        domain.filter(|domain| !domain.internal)
+        domain.filter(|domain| !domain.internal && domain.router_group.is_none())
     }
 }
 

@@ -41,6 +41,7 @@ mod resources;
 mod revisions;
 mod roles;
 mod route_policies;
+mod router_groups;
 mod routes;
 pub(crate) mod ruby;
 mod seed;
@@ -74,7 +75,7 @@ pub(crate) use broker_work::{
 };
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
-pub(crate) use destinations::{DEFAULT_PORT, MAX_DESTINATIONS, NewDestination, TCP, UNMAP_ROUTE};
+pub(crate) use destinations::{DEFAULT_PORT, MAX_DESTINATIONS, NewDestination, UNMAP_ROUTE};
 pub(crate) use droplets::{NewDroplet, sha256};
 pub(crate) use egress::ROUTER;
 pub(crate) use environment::merge_environment;
@@ -105,6 +106,7 @@ pub use resources::PackageFile;
 pub(crate) use resources::Resource;
 pub(crate) use revisions::Revision;
 pub(crate) use route_policies::{RoutePolicy, RoutePolicySource};
+pub(crate) use router_groups::{ROUTER_GROUP_TYPE, RouterGroup};
 pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
 pub(crate) use services::NewBinding;
 pub(crate) use sidecars::NewSidecar;
@@ -168,6 +170,8 @@ with_resources! { declare_world
         pub(crate) timings: Timings,
         #[serde(skip)]
         pub(crate) default_stack: &'static str,
+        #[serde(skip)]
+        pub(crate) router_groups: Vec<RouterGroup>,
         /// The number of events of each kind that are kept.
         #[serde(skip)]
         kept_events: usize,
@@ -216,6 +220,7 @@ impl World {
             departures: VecDeque::new(),
             timings,
             default_stack: Settings::default_stack(settings.dialect),
+            router_groups: settings.router_groups.clone(),
             kept_events: settings.keep_events,
             forgotten: DroppedCounts::default(),
             actor: Arc::default(),
@@ -246,6 +251,7 @@ impl World {
     pub(crate) fn resume(&mut self, timings: Timings, settings: &Settings) {
         self.timings = timings;
         self.default_stack = Settings::default_stack(settings.dialect);
+        self.router_groups = settings.router_groups.clone();
         self.kept_events = settings.keep_events;
         self.count_usage();
         self.place_all();
@@ -455,7 +461,9 @@ impl World {
     /// that the organization may use.
     pub(crate) fn default_domain(&self, org: Guid) -> Option<&Domain> {
         let mut domains = self.domains.iter();
-        let shared = domains.find(|domain| domain.org.is_none() && !domain.internal);
+        let shared = domains.find(|domain| {
+            domain.org.is_none() && !domain.internal && domain.router_group.is_none()
+        });
         shared.or_else(|| {
             let mut domains = self.domains.iter();
             domains.find(|domain| domain.org.is_some() && domain.is_usable_by(org))

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Domain, Field, Guid, Key, Route, Selection, Space, World};
+use super::{Domain, Field, Guid, Key, Route, RouterGroup, Selection, Space, World};
 use crate::world::metadata::MetadataPatch;
 
 /// Whether a character is allowed in hosts other than `*`.
@@ -17,6 +17,7 @@ pub(crate) struct NewRoute {
     pub(crate) domain: Guid,
     pub(crate) host: String,
     pub(crate) path: String,
+    /// `None` for any free port if the domain has ports; 0 for no port.
     pub(crate) port: Option<u16>,
     pub(crate) options: Map<String, Value>,
     pub(crate) metadata: MetadataPatch,
@@ -53,10 +54,24 @@ pub(crate) enum RouteRefusal {
     PathInvalid,
     #[error("the organization's quota allows no more reserved ports")]
     PortQuotaExceeded,
+    #[error("the space's quota allows no more reserved ports")]
+    SpacePortQuotaExceeded,
     #[error("the path is a single '/'")]
     PathSingleSlash,
     #[error("the domain has no ports")]
     PortUnsupported,
+    #[error("a TCP route has no host")]
+    TcpHostUnsupported,
+    #[error("a TCP route has no path")]
+    TcpPathUnsupported,
+    #[error("a TCP route needs a port")]
+    PortMissing,
+    #[error("the router group has no free port")]
+    PortsExhausted,
+    #[error("port {0} is outside of the router group, or in use")]
+    PortUnavailable(u16),
+    #[error("the domain has a route with port {0}")]
+    PortTaken(u16),
     #[error("the route exists")]
     Taken,
     #[error("another space has a route with that host")]
@@ -64,7 +79,11 @@ pub(crate) enum RouteRefusal {
 }
 
 impl World {
-    pub(crate) fn create_route(&mut self, new: NewRoute) -> Result<Guid, RouteRefusal> {
+    pub(crate) fn create_route(&mut self, mut new: NewRoute) -> Result<Guid, RouteRefusal> {
+        if new.port.is_none() {
+            new.port = self.choose_port(new.domain)?;
+        }
+        new.port = new.port.filter(|port| *port > 0);
         self.check_route(&new)?;
         let base = self.base_with(new.metadata);
         Ok(self.add(Route {
@@ -80,6 +99,22 @@ impl World {
         }))
     }
 
+    /// Any free port of a domain's router group. `None` if the domain has no ports.
+    fn choose_port(&mut self, domain: Guid) -> Result<Option<u16>, RouteRefusal> {
+        let domain = self.domains.get(domain).ok_or(RouteRefusal::NoDomain)?;
+        let Some(group) = self.router_group(domain) else {
+            return Ok(None);
+        };
+        let used = self.ports_in_use(group.guid);
+        let free = group.ports.clone().filter(|port| !used.contains(port));
+        let free: Vec<u16> = free.collect();
+        if free.is_empty() {
+            return Err(RouteRefusal::PortsExhausted);
+        }
+        let chosen = self.random_below(free.len());
+        Ok(free.get(chosen).copied())
+    }
+
     fn check_route(&self, new: &NewRoute) -> Result<(), RouteRefusal> {
         const MAX_NAME: usize = 253;
         const MAX_PATH: usize = 128;
@@ -89,9 +124,10 @@ impl World {
             return Err(RouteRefusal::DomainNotUsable);
         }
         self.check_route_quotas(space)?;
-        if new.port.is_some_and(|port| port > 0) && !self.reserves_ports(space) {
-            return Err(RouteRefusal::PortQuotaExceeded);
+        if new.port.is_some() {
+            self.check_port_quotas(space)?;
         }
+        let group = self.router_group(domain);
         let name = format!("{}.{}", new.host, domain.name);
         if !new.host.is_empty() && self.named::<Domain>(&name).is_some() {
             return Err(RouteRefusal::DomainExists);
@@ -102,11 +138,14 @@ impl World {
         if domain.internal && new.host == "*" {
             return Err(RouteRefusal::WildcardUnsupported);
         }
-        if domain.org.is_none() && new.host.is_empty() {
+        if domain.org.is_none() && new.host.is_empty() && group.is_none() {
             return Err(RouteRefusal::HostMissing);
         }
         if name.len() > MAX_NAME {
             return Err(RouteRefusal::HostTooLong);
+        }
+        if let Some(group) = group {
+            return self.check_tcp_route(new, group);
         }
         if domain.internal && !new.path.is_empty() {
             return Err(RouteRefusal::PathUnsupported);
@@ -120,7 +159,10 @@ impl World {
         if new.path == "/" {
             return Err(RouteRefusal::PathSingleSlash);
         }
-        if self.find_route(domain, &new.host, &new.path).is_some() {
+        if self
+            .find_route(domain, &new.host, &new.path, None)
+            .is_some()
+        {
             return Err(RouteRefusal::Taken);
         }
         // Spaces share the hosts of private domains.
@@ -129,26 +171,72 @@ impl World {
         if domain.org.is_none() && at_host.iter().any(elsewhere) {
             return Err(RouteRefusal::TakenElsewhere);
         }
-        // Only HTTP domains exist here.
-        if new.port.is_some_and(|port| port > 0) {
+        if new.port.is_some() {
             return Err(RouteRefusal::PortUnsupported);
         }
         Ok(())
     }
 
-    /// Whether the quota of a space's organization allows reserved ports. Only HTTP
-    /// domains exist here, so none is in use.
-    fn reserves_ports(&self, space: &Space) -> bool {
-        let quota = self
-            .orgs
-            .get(space.org)
-            .and_then(|org| self.quotas.get(org.quota));
-        quota.is_none_or(|quota| quota.limits.reserved_ports != Some(0))
+    /// Checks a route in a domain of a router group, which is a port.
+    fn check_tcp_route(&self, new: &NewRoute, group: &RouterGroup) -> Result<(), RouteRefusal> {
+        if !new.host.is_empty() {
+            return Err(RouteRefusal::TcpHostUnsupported);
+        }
+        if !new.path.is_empty() {
+            return Err(RouteRefusal::TcpPathUnsupported);
+        }
+        let port = new.port.ok_or(RouteRefusal::PortMissing)?;
+        if !group.ports.contains(&port) {
+            return Err(RouteRefusal::PortUnavailable(port));
+        }
+        let of_domain = Selection::by(Field::Domain, new.domain);
+        let of_domain = self.routes.select(&of_domain);
+        if of_domain.iter().any(|route| route.port == Some(port)) {
+            return Err(RouteRefusal::PortTaken(port));
+        }
+        match self.ports_in_use(group.guid).contains(&port) {
+            true => Err(RouteRefusal::PortUnavailable(port)),
+            false => Ok(()),
+        }
     }
 
-    pub(crate) fn find_route(&self, domain: &Domain, host: &str, path: &str) -> Option<&Route> {
+    /// Checks that the quotas of a space and its organization allow another port.
+    fn check_port_quotas(&self, space: &Space) -> Result<(), RouteRefusal> {
+        let ports_in = |space: Guid| {
+            let routes = self.routes.select(&Selection::by(Field::Space, space));
+            routes.iter().filter(|route| route.port.is_some()).count()
+        };
+        let full = |limit: Option<u64>, ports: usize| {
+            let ports = u64::try_from(ports).unwrap_or(u64::MAX);
+            limit.is_some_and(|limit| ports >= limit)
+        };
+        let own = space.quota.and_then(|quota| self.space_quotas.get(quota));
+        let own = own.and_then(|quota| quota.limits.reserved_ports);
+        if full(own, ports_in(space.base.guid)) {
+            return Err(RouteRefusal::SpacePortQuotaExceeded);
+        }
+        let org = self.orgs.get(space.org);
+        let quota = org.and_then(|org| self.quotas.get(org.quota));
+        let limit = quota.and_then(|quota| quota.limits.reserved_ports);
+        let spaces = self.spaces_of(vec![space.org]).into_iter();
+        match full(limit, spaces.map(ports_in).sum()) {
+            true => Err(RouteRefusal::PortQuotaExceeded),
+            false => Ok(()),
+        }
+    }
+
+    /// A route of a domain. Without a port, a route with any port is found.
+    pub(crate) fn find_route(
+        &self,
+        domain: &Domain,
+        host: &str,
+        path: &str,
+        port: Option<u16>,
+    ) -> Option<&Route> {
         let mut routes = self.routes_at(domain, host).into_iter();
-        routes.find(|route| route.path.eq_ignore_ascii_case(path))
+        routes.find(|route| {
+            route.path.eq_ignore_ascii_case(path) && (port.is_none() || route.port == port)
+        })
     }
 
     /// The routes of a host, with any path.
@@ -187,7 +275,9 @@ impl World {
     pub(crate) fn route_url(&self, route: &Route) -> String {
         let domain = self.domains.get(route.domain);
         let domain = domain.map_or("", |domain| domain.name.as_str());
-        if route.host.is_empty() {
+        if let Some(port) = route.port {
+            format!("{domain}:{port}")
+        } else if route.host.is_empty() {
             format!("{domain}{}", route.path)
         } else {
             format!("{}.{domain}{}", route.host, route.path)

@@ -171,7 +171,7 @@ impl World {
         let space = self.get(app).map(|app: &App| app.space);
         let space = space.ok_or(RouteRefusal::NoSpace)?;
         let there = self.get(domain).and_then(|domain: &Domain| {
-            let route = self.find_route(domain, host, path)?;
+            let route = self.find_route(domain, host, path, None)?;
             (route.space == space).then_some(route.base.guid)
         });
         let route = match there {
@@ -181,7 +181,7 @@ impl World {
                 domain,
                 host: host.into(),
                 path: path.into(),
-                port: None,
+                port: Some(0),
                 options: Map::new(),
                 metadata: MetadataPatch::default(),
             })?,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::world::Guid;
 use crate::world::durations;
+use crate::world::{Guid, RouterGroup};
 
 /// The version of the Cloud Controller API that the mock serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,6 +198,8 @@ pub(crate) struct Settings {
     pub(crate) ipv6: bool,
     /// Whether the deletion of an instance waits for its bindings.
     pub(crate) recursive_delete: bool,
+    /// The router groups for TCP routes. Without one, the routing API is disabled.
+    pub(crate) router_groups: Vec<RouterGroup>,
 }
 
 impl Settings {

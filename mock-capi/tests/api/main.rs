@@ -49,6 +49,7 @@ mod revisions;
 mod roles;
 mod route_policies;
 mod route_sharing;
+mod router_groups;
 mod services;
 mod space_quotas;
 mod state;

@@ -18,8 +18,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::settings::Dialect;
 use crate::world::{
-    ADMINS, AccessScope, Domain, Field, Guid, Key, Kind, MANAGE_ORG, Org, Row, Selection, Space,
-    World, is_in_host,
+    ADMINS, AccessScope, Domain, Field, Guid, Key, Kind, MANAGE_ORG, Org, ROUTER_GROUP_TYPE, Row,
+    Selection, Space, World, is_in_host,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -142,10 +142,11 @@ pub(super) fn attributes(domain: &Domain, view: &View<'_>) -> Value {
             "owning_organization_guid": owner,
         });
     }
+    let group = view.world.router_group(domain);
     let mut attributes = json!({
         "name": domain.name,
-        "router_group_guid": null,
-        "router_group_type": null,
+        "router_group_guid": domain.router_group,
+        "router_group_type": group.map(|_| ROUTER_GROUP_TYPE),
     });
     // In 2017, there were no internal domains.
     if view.dialect == Dialect::V3 {
@@ -255,14 +256,37 @@ fn create_shared(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     let body = context.request.object()?;
     let attributes = schema::of_new(&body, SHARED)?;
     let name = attributes.text("name").unwrap_or_default().trim();
-    if attributes.has("router_group_guid") {
-        let detail = "Routing API is disabled";
-        return Err(CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail));
-    }
+    let router_group = match attributes.text("router_group_guid") {
+        Some(guid) => Some(find_router_group(context.world, guid)?),
+        None if attributes.has("router_group_guid") => {
+            return Err(routing_api_disabled());
+        }
+        None => None,
+    };
     validate(context.world, name, None)?;
     authorize(context, ADMINS, AccessScope::Deleted)?;
     let guid = add(context.world, name, None, attributes.boolean("internal"));
+    context.world.domains.update(guid, |domain| {
+        domain.router_group = router_group;
+    });
     SHARED_DOMAINS.created(context, guid)
+}
+
+pub(super) fn routing_api_disabled() -> CcError {
+    let detail = "Routing API is disabled";
+    CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail)
+}
+
+fn find_router_group(world: &World, text: &str) -> Result<Guid, CcError> {
+    if world.router_groups.is_empty() {
+        return Err(routing_api_disabled());
+    }
+    let guid = Guid::parse(text);
+    let mut groups = world.router_groups.iter().map(|group| group.guid);
+    groups.find(|group| guid == Some(*group)).ok_or_else(|| {
+        let detail = format!("The domain is invalid: router group guid '{text}' not found");
+        CcError::new(400, 130_001, "CF-DomainInvalid", detail)
+    })
 }
 
 fn add(world: &mut World, name: &str, org: Option<Guid>, internal: Option<bool>) -> Guid {
@@ -272,6 +296,7 @@ fn add(world: &mut World, name: &str, org: Option<Guid>, internal: Option<bool>)
         name: name.into(),
         org,
         internal: internal.unwrap_or_default(),
+        router_group: None,
         route_policies_scope: None,
         shared_with: Vec::new(),
     })

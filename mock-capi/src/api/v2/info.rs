@@ -6,6 +6,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::routing;
 use crate::api::uaa;
 use crate::world::settings::Dialect;
 
@@ -45,6 +46,9 @@ fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "app_ssh_oauth_client": "ssh-proxy",
         "doppler_logging_endpoint": "wss://doppler.mock.test:443",
     });
+    if routing::is_enabled(context) {
+        info["routing_endpoint"] = json!(context.url(routing::PATH));
+    }
     if context.settings.dialect == Dialect::V3 {
         info["osbapi_version"] = json!("2.15");
     }

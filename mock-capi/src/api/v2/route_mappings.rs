@@ -217,7 +217,7 @@ fn map(
     }
     let mut destination = context
         .world
-        .new_destination(app, NewDestination::default());
+        .new_destination(route, app, NewDestination::default());
     destination.port = port.or(destination.port);
     let guid = destination.guid;
     context.world.add_destinations(route, vec![destination])?;

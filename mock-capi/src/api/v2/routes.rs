@@ -150,15 +150,14 @@ fn path_invalid(reason: &str) -> CcError {
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_new(&body, ATTRIBUTES)?;
-    match context.request.query("generate_port") {
-        None | Some("false") => {}
-        // No domain belongs to a router group.
-        Some("true") => {
-            let detail = "Routing API is disabled";
-            return Err(CcError::new(403, 370_003, "CF-RoutingApiDisabled", detail));
+    let generates_port = match context.request.query("generate_port") {
+        None | Some("false") => false,
+        Some("true") if context.world.router_groups.is_empty() => {
+            return Err(super::domains::routing_api_disabled());
         }
+        Some("true") => true,
         Some(_) => return Err(CcError::invalid_request()),
-    }
+    };
     let domain = attributes.text("domain_guid").unwrap_or_default();
     let domain = related_row::<Domain>(context.world, "Domain", domain)?.guid();
     let space = attributes.text("space_guid").unwrap_or_default();
@@ -170,7 +169,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         attributes.text("path").unwrap_or_default(),
     );
     validate(context.world, domain, host, path)?;
-    let port = read_port(attributes)?;
+    let port = match read_port(attributes)? {
+        _ if generates_port => None,
+        port => Some(port.unwrap_or_default()),
+    };
     let new = NewRoute {
         space,
         domain,
@@ -232,15 +234,13 @@ fn authorize_change(
     Ok(())
 }
 
+const PORT_UNAVAILABLE: &str = "The requested port is not available for reservation. \
+     Try a different port or request a random one be generated for you.";
+
 fn read_port(attributes: Fields<'_>) -> Result<Option<u16>, CcError> {
     let port = attributes.integer("port").filter(|port| *port != 0);
     let port = port.map(u16::try_from).transpose();
-    port.map_err(|_| {
-        invalid(
-            "The requested port is not available for reservation. \
-             Try a different port or request a random one be generated for you.",
-        )
-    })
+    port.map_err(|_| invalid(PORT_UNAVAILABLE))
 }
 
 /// Checks host and path in a domain as the model does.
@@ -261,7 +261,9 @@ fn validate(world: &World, domain: Guid, host: &str, path: &str) -> Result<(), C
             "host combined with domain name must be no more than {MAX_NAME} characters"
         ));
     }
-    if domain.is_some_and(|domain| domain.org.is_none()) && host.is_empty() {
+    if domain.is_some_and(|domain| domain.org.is_none() && domain.router_group.is_none())
+        && host.is_empty()
+    {
         errors.push("host is required for shared-domains".into());
     }
     check_path(path)?;
@@ -345,6 +347,28 @@ fn refused(refusal: RouteRefusal, host: &str, path: &str) -> CcError {
         }
         RouteRefusal::PortUnsupported => {
             invalid("Port is supported for domains of TCP router groups only.")
+        }
+        RouteRefusal::TcpHostUnsupported | RouteRefusal::TcpPathUnsupported => {
+            invalid("Host and path are not supported, as domain belongs to a TCP router group.")
+        }
+        RouteRefusal::PortMissing => {
+            invalid("For TCP routes you must specify a port or request a random one.")
+        }
+        RouteRefusal::PortsExhausted => CcError::new(
+            403,
+            21008,
+            "CF-OutOfRouterGroupPorts",
+            "There are no more ports available for router group: tcp. Please contact your administrator for more information.",
+        ),
+        RouteRefusal::PortUnavailable(_) => invalid(PORT_UNAVAILABLE),
+        RouteRefusal::PortTaken(port) => {
+            let detail = format!(
+                "The port is taken: Port {port} is not available on this domain's router group. Try a different port, request an random port, or use a domain of a different router group."
+            );
+            CcError::new(400, 210_005, "CF-RoutePortTaken", detail)
+        }
+        RouteRefusal::SpacePortQuotaExceeded => {
+            invalid("space total_reserved_route_ports_exceeded")
         }
         RouteRefusal::PortQuotaExceeded => {
             invalid("organization total_reserved_route_ports_exceeded")

@@ -9,8 +9,8 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router;
 use crate::world::{
-    App, DEFAULT_PORT, Destination, Guid, MANAGE_APPS, MAX_DESTINATIONS, NewDestination, Route,
-    TCP, UNMAP_ROUTE, World,
+    App, DEFAULT_PORT, Destination, Guid, MANAGE_APPS, MAX_DESTINATIONS, NewDestination,
+    ROUTER_GROUP_TYPE, Route, UNMAP_ROUTE, World,
 };
 
 use super::routes;
@@ -98,7 +98,8 @@ fn insert(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn replace(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = routes::find(context)?;
     let new = read(context, guid, true)?;
-    if new.iter().any(|destination| destination.protocol == TCP) {
+    let mut protocols = new.iter().map(|destination| &destination.protocol);
+    if protocols.any(|protocol| context.world.protocol_mismatch(guid, protocol).is_some()) {
         return Err(CcError::unknown());
     }
     context.world.put_destinations(guid, new);
@@ -117,10 +118,14 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.finish()?;
     let protocol = protocol.ok().flatten();
     let mut destination = find(context, guid)?.clone();
-    if protocol == Some(TCP) {
-        return Err(CcError::unprocessable(
-            "Destination protocol must be 'http1' or 'http2' if the parent route's protocol is 'http'",
-        ));
+    let is_tcp = context.world.default_protocol(guid) == ROUTER_GROUP_TYPE;
+    if protocol.is_some_and(|protocol| is_tcp != (protocol == ROUTER_GROUP_TYPE)) {
+        return Err(CcError::unprocessable(match is_tcp {
+            true => "Destination protocol must be 'tcp' if the parent route's protocol is 'tcp'",
+            false => {
+                "Destination protocol must be 'http1' or 'http2' if the parent route's protocol is 'http'"
+            }
+        }));
     }
     if let Some(protocol) = protocol {
         destination.protocol = protocol.into();
@@ -182,7 +187,7 @@ fn read(
     check_apps(context, route, &asked)?;
     let destinations: Vec<Destination> = asked
         .into_iter()
-        .filter_map(|asked| asked.into_destination(context.world))
+        .filter_map(|asked| asked.into_destination(context.world, route))
         .collect();
     let duplicate = destinations.iter().enumerate().any(|(index, destination)| {
         destinations[..index]
@@ -208,7 +213,7 @@ struct DestinationRequest {
 
 impl DestinationRequest {
     /// `None` if the GUID is malformed, which [`check_apps`] refuses.
-    fn into_destination(self, world: &mut World) -> Option<Destination> {
+    fn into_destination(self, world: &mut World, route: Guid) -> Option<Destination> {
         let app = Guid::parse(&self.app)?;
         let new = NewDestination {
             process: self.process,
@@ -216,7 +221,7 @@ impl DestinationRequest {
             weight: self.weight,
             protocol: self.protocol,
         };
-        Some(world.new_destination(app, new))
+        Some(world.new_destination(route, app, new))
     }
 }
 
@@ -334,7 +339,7 @@ fn read_destination(
 }
 
 fn read_protocol(protocol: &Value) -> Result<&'static str, &'static str> {
-    let mut known = ["http1", "http2", TCP].into_iter();
+    let mut known = ["http1", "http2", ROUTER_GROUP_TYPE].into_iter();
     let found = known.find(|known| protocol == known);
     found.ok_or("protocol must be 'http1', 'http2' or 'tcp'.")
 }

@@ -8,6 +8,7 @@ use crate::api::http::Response;
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::routing;
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -57,14 +58,18 @@ pub(crate) fn present(domain: &Domain, view: &View<'_>) -> Value {
         links["shared_organizations"] =
             view.link(&format!("{path}/relationships/shared_organizations"));
     }
+    if let Some(group) = view.world.router_group(domain) {
+        let path = format!("{}/{}", routing::ROUTER_GROUPS, group.guid);
+        links["router_group"] = view.link(&path);
+    }
     let mut presented = json!({
         "guid": domain.base.guid,
         "created_at": domain.base.created,
         "updated_at": domain.base.updated,
         "name": domain.name,
         "internal": domain.internal,
-        "router_group": null,
-        "supported_protocols": ["http"],
+        "router_group": domain.router_group.map(|guid| json!({"guid": guid})),
+        "supported_protocols": [view.world.protocol_of_domain(domain)],
         "relationships": {
             "organization": to_one(domain.org),
             "shared_organizations": present_shared(domain, view),
@@ -120,7 +125,7 @@ struct NewDomain<'b> {
     /// The owning organization and those with which the domain is shared; `None` for
     /// a shared domain.
     orgs: Option<(&'b str, Vec<&'b str>)>,
-    in_router_group: bool,
+    router_group: Option<&'b str>,
     route_policies_scope: Option<&'b str>,
     metadata: MetadataPatch,
 }
@@ -151,9 +156,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             (Some(owner), find_others(context, others, owner)?)
         }
     };
-    if new.in_router_group {
-        return Err(no_routing_api());
-    }
+    let router_group = match new.router_group {
+        Some(guid) => Some(find_router_group(context, guid)?),
+        None => None,
+    };
     check_name(context.world, new.name, org)?;
     let base = context.world.base_with(new.metadata);
     let guid = context.world.add(Domain {
@@ -161,6 +167,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         name: new.name.into(),
         org,
         internal: new.internal,
+        router_group,
         shared_with,
         route_policies_scope: new.route_policies_scope.map(str::to_owned),
     });
@@ -172,7 +179,7 @@ fn read_new<'b>(message: &mut Message<'b>) -> NewDomain<'b> {
     let private = message.has("relationships");
     let orgs = private.then(|| read_orgs(message)).flatten();
     let name = read_name(message);
-    let in_router_group = read_router_group(message);
+    let router_group = read_router_group(message);
     let internal = message.get("internal") == Some(&json!(true));
     let enforces = message.get("enforce_route_policies") == Some(&json!(true));
     for (wrong, reason) in [
@@ -216,7 +223,7 @@ fn read_new<'b>(message: &mut Message<'b>) -> NewDomain<'b> {
         name,
         internal,
         orgs,
-        in_router_group,
+        router_group,
         route_policies_scope: scope.filter(|_| enforces),
         metadata,
     }
@@ -266,21 +273,30 @@ fn is_domain_name(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_label)
 }
 
-/// Whether a request asks for a domain of a router group.
-fn read_router_group(message: &mut Message<'_>) -> bool {
-    message
-        .nested("router_group", &["guid"], |inner| {
-            if !inner.get("guid").is_some_and(Value::is_string) {
-                inner.error("guid must be a string");
-            }
-        })
-        .is_some()
+/// The GUID of the router group that a request asks for.
+fn read_router_group<'b>(message: &mut Message<'b>) -> Option<&'b str> {
+    message.nested("router_group", &["guid"], |inner| {
+        let guid = inner.get("guid").and_then(Value::as_str);
+        if guid.is_none() {
+            inner.error("guid must be a string");
+        }
+        guid.unwrap_or_default()
+    })
 }
 
 /// Router groups need the Routing API, which a foundation may not have.
-fn no_routing_api() -> CcError {
-    let detail = "The Routing API is disabled.";
-    CcError::new(503, 10015, "CF-ServiceUnavailable", detail)
+fn find_router_group(context: &RequestContext<'_>, text: &str) -> Result<Guid, CcError> {
+    let groups = &context.world.router_groups;
+    if groups.is_empty() {
+        let detail = "The Routing API is disabled.";
+        return Err(CcError::new(503, 10015, "CF-ServiceUnavailable", detail));
+    }
+    let guid = Guid::parse(text);
+    let mut groups = groups.iter().map(|group| group.guid);
+    let found = groups.find(|group| guid == Some(*group));
+    found.ok_or_else(|| {
+        CcError::unprocessable(format!("Router group with guid '{text}' not found."))
+    })
 }
 
 /// The owning organization of a new private domain.

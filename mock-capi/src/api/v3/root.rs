@@ -6,6 +6,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::routing;
 use crate::api::uaa;
 use crate::api::v2;
 
@@ -70,8 +71,7 @@ fn root(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "login": uaa,
             "uaa": uaa,
             "credhub": null,
-            // The mock has no routing API.
-            "routing": null,
+            "routing": routing::is_enabled(context).then(|| link(routing::PATH)),
             "logging": {"href": context.url("").replacen("http", "ws", 1)},
             // Clients replace the path of this link.
             "log_cache": link(""),

@@ -58,7 +58,7 @@ pub(crate) fn present(route: &Route, view: &View<'_>) -> Value {
         "guid": route.base.guid,
         "created_at": route.base.created,
         "updated_at": route.base.updated,
-        "protocol": "http",
+        "protocol": view.world.protocol_of_route(route),
         "host": route.host,
         "path": route.path,
         "port": route.port,
@@ -242,10 +242,10 @@ fn read_new(body: &Map<String, Value>, world: &World) -> Result<NewRoute, CcErro
         domain: guid_or_none(domain, NO_DOMAIN)?,
         host: host.into(),
         path: path.into(),
-        // 0 means no port.
-        port: port
-            .and_then(|port| u16::try_from(port).ok())
-            .filter(|port| *port > 0),
+        port: match body.contains_key("port") {
+            true => Some(port.and_then(|port| u16::try_from(port).ok()).unwrap_or(0)),
+            false => None,
+        },
         options,
         metadata,
     })
@@ -289,6 +289,20 @@ fn refusal_text(
         }
         RouteRefusal::HostTooLong => {
             "Host combined with domain name must be no more than 253 characters.".into()
+        }
+        RouteRefusal::SpacePortQuotaExceeded => {
+            let space = world.spaces.get(space).map_or("", |space| &space.name);
+            format!("Reserved route ports quota exceeded for space '{space}'.")
+        }
+        RouteRefusal::TcpHostUnsupported => "Hosts are not supported for TCP routes.".into(),
+        RouteRefusal::TcpPathUnsupported => "Paths are not supported for TCP routes.".into(),
+        RouteRefusal::PortMissing => "Routes with protocol 'tcp' must specify a port.".into(),
+        RouteRefusal::PortsExhausted => "There are no more ports available for this domain.".into(),
+        RouteRefusal::PortUnavailable(port) => format!(
+            "Port '{port}' is not available. Try a different port or use a different domain."
+        ),
+        RouteRefusal::PortTaken(port) => {
+            format!("Route already exists with port '{port}' for domain '{domain}'.")
         }
         RouteRefusal::PortUnsupported => "Routes with protocol 'http' do not support ports.".into(),
         // The Cloud Controller has no better message.

@@ -20,6 +20,7 @@ use crate::serve::inside_broker::BrokerSpec;
 use crate::serve::mock_capi::{MockCapi, StartError};
 use crate::serve::on_wiremock::Wiremock;
 use crate::serve::pace::Profile;
+use crate::world::RouterGroup;
 use crate::world::settings::{Dialect, RateLimit};
 
 use options::{Options, SeedSource};
@@ -381,6 +382,18 @@ impl<A: Adapter> MockCapiBuilder<A> {
     #[must_use]
     pub fn enable_recursive_delete(mut self) -> Self {
         self.options.recursive_delete = true;
+        self
+    }
+
+    /// Adds a router group with these ports for TCP routes, and with it the routing API.
+    /// Its domains are created like those of any foundation, such as with
+    /// `cf create-shared-domain DOMAIN --router-group NAME`. In a new world, the default
+    /// quota then allows 100 ports. Can be called several times.
+    #[must_use]
+    pub fn router_group(mut self, name: &str, ports: RangeInclusive<u16>) -> Self {
+        self.options
+            .router_groups
+            .push(RouterGroup::new(name, ports));
         self
     }
 

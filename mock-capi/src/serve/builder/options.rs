@@ -22,7 +22,7 @@ use crate::world::random::Random;
 use crate::world::settings::{
     Account, Client, Dialect, RateLimit, Settings, Timings, check_jitter,
 };
-use crate::world::{GuidSource, World};
+use crate::world::{GuidSource, RouterGroup, World};
 
 /// The maximum number of bindings between an app and a service instance on any
 /// foundation.
@@ -84,6 +84,7 @@ pub(super) struct Options {
     pub(super) broker_poll_interval: Duration,
     pub(super) ipv6: bool,
     pub(super) recursive_delete: bool,
+    pub(super) router_groups: Vec<RouterGroup>,
 }
 
 impl Default for Options {
@@ -120,6 +121,7 @@ impl Default for Options {
             broker_poll_interval: Duration::from_secs(1),
             ipv6: false,
             recursive_delete: false,
+            router_groups: Vec::new(),
         }
     }
 }
@@ -200,6 +202,7 @@ impl Options {
             broker_poll_interval: self.broker_poll_interval,
             ipv6: self.ipv6,
             recursive_delete: self.recursive_delete,
+            router_groups: self.router_groups,
             allowed_hosts: self.allowed_hosts,
         };
         let clock = Clock::new();

@@ -18,6 +18,9 @@ pub(crate) struct Domain {
     pub(crate) internal: bool,
     /// Other organizations that may use it.
     pub(crate) shared_with: Vec<Guid>,
+    /// The router group of a domain of TCP routes.
+    #[serde(default)]
+    pub(crate) router_group: Option<Guid>,
     /// `any`, `org` or `space`, if its routes have policies.
     #[serde(default)]
     pub(crate) route_policies_scope: Option<String>,

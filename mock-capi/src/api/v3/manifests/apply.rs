@@ -384,8 +384,13 @@ fn map_routes(
             protocol,
             ..NewDestination::default()
         };
-        let destination = context.world.new_destination(app, new);
-        if protocol == Some("tcp") {
+        let destination = context.world.new_destination(route, app, new);
+        let protocol_of = &destination.protocol;
+        if context
+            .world
+            .protocol_mismatch(route, protocol_of)
+            .is_some()
+        {
             return Err(CcError::unknown());
         }
         let current = context.world.routes.get(route).and_then(|route| {
@@ -422,8 +427,10 @@ fn find_or_create_route(
         let detail = format!("No domains exist for route {}", wanted.text);
         return Err(CcError::unprocessable(detail));
     };
-    let existing = context.world.find_route(domain, host, &address.path);
-    if let Some(route) = existing.filter(|route| route.port == address.port) {
+    let existing = context
+        .world
+        .find_route(domain, host, &address.path, address.port);
+    if let Some(route) = existing {
         if !route.is_usable_in(space) {
             return Err(CcError::unprocessable(
                 "Routes cannot be mapped to destinations in different spaces",
@@ -449,14 +456,14 @@ fn find_or_create_route(
         domain: domain.guid(),
         host: host.into(),
         path: address.path.clone(),
-        port: address.port,
+        port: Some(address.port.unwrap_or_default()),
         options: wanted.options.clone(),
         metadata: MetadataPatch::default(),
     };
     let request = json!({
         "host": new.host,
         "path": new.path,
-        "port": new.port,
+        "port": address.port,
         "options": new.options,
     });
     let guid = routes::add(context.world, new).map_err(|reason| {
