@@ -259,6 +259,87 @@ async fn routes_of_clones_lead_to_the_ports_and_processes_of_their_source() {
     }
 }
 
+/// A foundation with the TCP domain `tcp.mock.test`, and an app `web` with two TCP routes,
+/// one of which leads to another port.
+async fn tcp_foundation() -> MockCapi {
+    let builder = MockCapi::builder().router_group("default-tcp", 1024..=1123);
+    let mock = builder.record_requests().start().await.unwrap();
+    let groups = curl(&mock, "GET", "/routing/v1/router_groups", Value::Null).await;
+    let domain = json!({"name": "tcp.mock.test", "router_group": {"guid": groups[0]["guid"]}});
+    let domain = curl(&mock, "POST", "/v3/domains", domain).await["guid"].clone();
+    let space = mock.org("o").space("s");
+    let web = space.app("web");
+    web.started();
+    let manifest = "applications: [{name: web, routes: [{route: 'tcp.mock.test:1024'}]}]";
+    apply(&mock, &space.guid(), manifest).await;
+    let web = mock.app("web").unwrap().guid;
+    let other = json!({"port": 1025, "relationships": {
+        "space": {"data": {"guid": space.guid()}}, "domain": {"data": {"guid": domain}},
+    }});
+    let other = curl(&mock, "POST", "/v3/routes", other).await["guid"].clone();
+    let path = format!("/v3/routes/{}/destinations", other.as_str().unwrap());
+    let destination = json!({"destinations": [{"app": {"guid": web}, "port": 9000}]});
+    curl(&mock, "PATCH", &path, destination).await;
+    mock
+}
+
+/// The ports of an app's TCP routes and the ports that they lead to, in the order of the
+/// latter.
+async fn tcp_routes(mock: &CloudController, app: &str) -> Vec<(u64, u64)> {
+    let path = format!("/v3/apps/{}/routes", mock.app(app).unwrap().guid);
+    let routes = curl(mock, "GET", &path, Value::Null).await;
+    let routes = routes["resources"].as_array().unwrap().iter();
+    let routes = routes.map(|route| {
+        let destinations = route["destinations"].as_array().unwrap();
+        assert_eq!(destinations.len(), 1, "{route}");
+        assert_eq!(destinations[0]["protocol"], "tcp");
+        let port = destinations[0]["port"].as_u64().unwrap();
+        (route["port"].as_u64().unwrap(), port)
+    });
+    let mut routes: Vec<(u64, u64)> = routes.collect();
+    routes.sort_by_key(|(_, leads_to)| *leads_to);
+    routes
+}
+
+#[tokio::test]
+async fn clones_get_tcp_routes_with_ports_of_their_own() {
+    let mock = tcp_foundation().await;
+    assert_eq!(tcp_routes(&mock, "web").await, [(1024, 8080), (1025, 9000)]);
+    let outcome = clone(&mock, "copy", 3).await;
+    assert_eq!(outcome.apps[0].urls.len(), 2);
+    let mut ports = BTreeSet::from([1024, 1025]);
+    for name in ["copy-0", "copy-1", "copy-2"] {
+        let routes = tcp_routes(&mock, name).await;
+        let leads_to: Vec<u64> = routes.iter().map(|(_, port)| *port).collect();
+        assert_eq!(leads_to, [8080, 9000]);
+        ports.extend(routes.iter().map(|(port, _)| *port));
+    }
+    assert_eq!(ports.len(), 8, "{ports:?}");
+    let none = cloner(&mock, "none").await.no_routes().run().await.unwrap();
+    assert!(none.is_success(), "{none:?}");
+    assert!(tcp_routes(&mock, "none").await.is_empty());
+}
+
+/// A route that was created and not mapped is used by the next run.
+#[rstest]
+#[case::lost_response(Fault::drop_after("POST", "/v3/routes"))]
+#[case::refused_destination(Fault::answer("PATCH", "/v3/routes/:guid/destinations", 422))]
+#[tokio::test]
+async fn no_ports_of_failed_runs_are_left(#[case] fault: Fault) {
+    for nth in 1..=4 {
+        let mock = tcp_foundation().await;
+        mock.set_faults(vec![fault.clone().nth(nth)]).unwrap();
+        let failed = cloner(&mock, "copy").await.count(2).run().await.unwrap();
+        assert_eq!(failed.count(CloneResult::Failed), 1, "{nth}: {failed:?}");
+        mock.set_faults(Vec::new()).unwrap();
+        clone(&mock, "copy", 2).await;
+        let routes = curl(&mock, "GET", "/v3/routes", Value::Null).await;
+        let routes = routes["resources"].as_array().unwrap().clone();
+        assert_eq!(routes.len(), 6, "{nth}");
+        assert!(routes.iter().all(|it| it["destinations"] != json!([])));
+    }
+}
+
 #[tokio::test]
 async fn flags_leave_parts_of_the_source_out() {
     let mock = foundation(MockCapi::builder()).await;
@@ -427,11 +508,65 @@ async fn docker_apps_are_cloned_with_their_image() {
     push.push_successfully(&["web", "--docker-image", "registry.example.com/web"]);
     let mock = &push.mock;
     clone(mock, "copy", 2).await;
-    let state = mock.state();
-    let droplets = state["droplets"].as_array().unwrap().iter();
+    let droplets = push.list("/v3/droplets").await.into_iter();
     let images = droplets.filter(|it| it["image"] == "registry.example.com/web");
     assert_eq!(images.count(), 3);
     assert_eq!(mock.app("copy-1").unwrap().running, 1);
+    // The manifest of a clone does not have the image.
+    let manifest = manifest_of(mock, "copy-1").await;
+    assert!(!manifest.contains("docker:"), "{manifest}");
+    let client = connect(mock, []).await;
+    let space = PushSpace::named("o", "s");
+    let again = Cloner::new(client, space, "copy-1", "again").run().await;
+    assert!(
+        again.as_ref().is_ok_and(CloneOutcome::is_success),
+        "{again:?}"
+    );
+    let app = push.app("again").await;
+    assert_eq!(app["lifecycle"]["type"], "docker");
+    let guid = app["guid"].as_str().unwrap();
+    let path = format!("/v3/apps/{guid}/droplets/current");
+    let droplet = push.curl("GET", &path, Value::Null).await;
+    assert_eq!(droplet["image"], "registry.example.com/web");
+    assert_eq!(mock.app("again").unwrap().running, 1);
+}
+
+/// Droplets of images have no checksum, which would tell them apart.
+#[tokio::test]
+async fn a_droplet_of_another_image_is_not_taken_for_a_copy() {
+    let push = Push::new().await;
+    let enabled = json!({"enabled": true});
+    push.curl("PATCH", "/v3/feature_flags/diego_docker", enabled)
+        .await;
+    push.push_successfully(&["web", "--docker-image", "registry.example.com/web"]);
+    push.push_successfully(&["other", "--docker-image", "registry.example.com/other"]);
+    let source = push.app("web").await["guid"].clone();
+    let clone_of = json!({
+        "name": "copy",
+        "lifecycle": {"type": "docker", "data": {}},
+        "relationships": {"space": {"data": {"guid": push.space}}},
+        "metadata": {"annotations": {"cf-pusher-clone-of": source}},
+    });
+    let unfinished = push.curl("POST", "/v3/apps", clone_of).await["guid"].clone();
+    let other = push.app("other").await;
+    let path = format!(
+        "/v3/apps/{}/droplets/current",
+        other["guid"].as_str().unwrap()
+    );
+    let droplet = push.curl("GET", &path, Value::Null).await;
+    let path = format!(
+        "/v3/droplets?source_guid={}",
+        droplet["guid"].as_str().unwrap()
+    );
+    let of_app = json!({"relationships": {"app": {"data": {"guid": unfinished}}}});
+    let copied = push.curl("POST", &path, of_app).await;
+    assert_eq!(copied["image"], "registry.example.com/other");
+    let outcome = cloner(&push.mock, "copy").await.run().await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    let path = format!("/v3/droplets?app_guids={}", unfinished.as_str().unwrap());
+    let droplets = push.list(&path).await.into_iter();
+    let images: Vec<Value> = droplets.map(|it| it["image"].clone()).collect();
+    assert_eq!(images, [json!("registry.example.com/web")]);
 }
 
 #[tokio::test]

@@ -716,6 +716,24 @@ async fn a_thousand_apps_in_a_hundred_spaces_take_few_requests() {
 }
 
 #[tokio::test]
+async fn the_isolation_segments_of_all_spaces_are_read_together() {
+    let fixture = fixture().await;
+    let mut costs = Vec::new();
+    for count in [1, 8] {
+        let mut org = Org::new("o");
+        for number in 0..count {
+            org = org.space(Space::new(format!("s-{number}")).isolation_segment("cells"));
+        }
+        let desired = builder().org(org).build().unwrap();
+        converge(&fixture, &desired).await;
+        fixture.mock.forget_requests();
+        assert_eq!(drift(&fixture, &desired).await, [""; 0]);
+        costs.push(fixture.mock.requests().len());
+    }
+    assert_eq!(costs[0], costs[1]);
+}
+
+#[tokio::test]
 async fn only_declared_resources_are_read() {
     let fixture = fixture().await;
     let org =

@@ -130,22 +130,30 @@ async fn one_space_can_be_exported_without_any_value() {
     insta::assert_snapshot!("one_space", text);
 }
 
-/// The number of list requests does not depend on the number of apps; each app takes one
-/// request for its manifest.
-#[tokio::test]
-async fn an_export_costs_a_request_for_each_app_and_few_others() {
-    let mut seed = "orgs: [{name: o, spaces: [{name: s, apps: [".to_owned();
-    for i in 0..40 {
-        seed += &format!("{{name: app-{i}}}, ");
-    }
-    let mock = world(&format!("{seed}]}}]}}]")).await;
+/// The requests of an export of an org with so many spaces and apps in each.
+async fn export_requests(spaces: usize, apps: usize) -> usize {
+    let apps: String = (0..apps).map(|i| format!("{{name: app-{i}}}, ")).collect();
+    let space = |i| format!("{{name: s-{i}, isolation_segment: cells, apps: [{apps}]}}, ");
+    let spaces: String = (0..spaces).map(space).collect();
+    let mock = world(&format!("orgs: [{{name: o, spaces: [{spaces}]}}]")).await;
     let client = connect(&mock, []).await;
     mock.forget_requests();
     let export = Exporter::new(client, "o").run().await.unwrap();
-    assert_eq!(export.text.matches("- name: app-").count(), 40);
     let requests = mock.requests();
-    assert!(requests.len() <= 40 + 25, "{}", requests.len());
     assert!(requests.iter().all(|it| it.method == "GET"));
+    let exported = export.text.matches("isolation_segment: cells").count();
+    assert_eq!(exported, export.text.matches("- name: s-").count());
+    requests.len()
+}
+
+/// Each app takes a request for its manifest, and each space one for its features. The
+/// number of lists does not depend on them.
+#[tokio::test]
+async fn an_export_costs_a_request_for_each_app_and_space_and_few_others() {
+    let few = export_requests(1, 1).await;
+    assert!(few <= 2 + 20, "{few}");
+    assert_eq!(export_requests(1, 40).await, few + 39);
+    assert_eq!(export_requests(20, 2).await, few + 39 + 19);
 }
 
 #[tokio::test]
@@ -678,6 +686,160 @@ async fn an_app_without_bits_keeps_its_state_and_its_droplet() {
     well(&empty, &place, &apply);
     let created = app(&empty);
     assert_eq!((created.started, created.droplet), (false, None));
+}
+
+/// A spec declares TCP routes by domain and port. Domains of router groups must exist.
+#[tokio::test]
+async fn tcp_routes_are_applied_and_exported() {
+    let builder = MockCapi::builder().router_group("default-tcp", 1024..=1123);
+    let (mock, place) = (builder.start().await.unwrap(), Place::new());
+    let groups = curl(&mock, "GET", "/routing/v1/router_groups", Value::Null).await;
+    let domain = json!({"name": "tcp.mock.test", "router_group": {"guid": groups[0]["guid"]}});
+    curl(&mock, "POST", "/v3/domains", domain).await;
+    let spec = "
+version: 1
+name: o
+orgs:
+- name: o
+  spaces:
+  - name: s
+    apps:
+    - name: web
+      bundled: proxy
+      routes: [{route: 'tcp.mock.test:1024'}, {route: web.apps.mock.test}]
+";
+    place.file("me.yml", spec);
+    well(&mock, &place, &["apply", "-f", "me.yml"]);
+    let plan = ["plan", "-f", "me.yml", "--detailed-exitcode"];
+    well(&mock, &place, &plan);
+    well(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
+    let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
+    let tcp = "      - route: tcp.mock.test:1024\n        protocol: tcp\n";
+    assert!(text.contains(tcp), "{text}");
+    well(&mock, &place, &["apply", "-f", "o.yml", "--adopt"]);
+    let routes = curl(&mock, "GET", "/v3/routes", Value::Null).await;
+    assert_eq!(routes["pagination"]["total_results"], 2);
+    // A seed has no such domains.
+    let seed = ["export", "--org", "o", "--as-seed", "-o", "seed.yml"];
+    let output = well(&mock, &place, &seed);
+    insta::assert_snapshot!(stable(&output.stderr), @"warning: not exported: the route tcp.mock.test:1024 of the app web in the space s: a seed has no domains of TCP routes");
+    seeded(&place.dir.path().join("seed.yml")).await;
+}
+
+/// Copies of a Docker image have no package, from which the Cloud Controller could take the
+/// image for a manifest.
+#[tokio::test]
+async fn copies_of_images_are_exported_and_adopted() {
+    let seed = "
+feature_flags: {diego_docker: true}
+orgs:
+- name: o
+  spaces:
+  - name: s
+    apps:
+    - {name: private, no-route: true, docker: {image: registry.test/private, username: robot}}
+    - {name: public, no-route: true, docker: {image: registry.test/public}}
+";
+    let (mock, place) = (world(seed).await, Place::new());
+    for (app, copy) in [
+        ("private", "private-copy"),
+        ("public", "copy"),
+        ("copy", "again"),
+    ] {
+        let clone = ["clone", app, copy, "--from-org", "o", "--from-space", "s"];
+        well(&mock, &place, &clone);
+    }
+    // An app with an image that is not staged, and one without an image.
+    let space = curl(&mock, "GET", "/v3/spaces?names=s", Value::Null).await;
+    let space = space["resources"][0]["guid"].clone();
+    let mut unstaged = Vec::new();
+    for name in ["unstaged", "unfinished"] {
+        let app = json!({
+            "name": name,
+            "lifecycle": {"type": "docker", "data": {}},
+            "relationships": {"space": {"data": {"guid": space}}},
+        });
+        unstaged.push(curl(&mock, "POST", "/v3/apps", app).await["guid"].clone());
+    }
+    let package = json!({
+        "type": "docker",
+        "relationships": {"app": {"data": {"guid": unstaged[0]}}},
+        "data": {"image": "registry.test/unstaged", "username": "you", "password": "pw"},
+    });
+    curl(&mock, "POST", "/v3/packages", package).await;
+
+    let export = ["export", "--org", "o", "-o", "o.yml"];
+    let output = well(&mock, &place, &export);
+    insta::assert_snapshot!(stable(&output.stderr), @"warning: not exported: the app unfinished, which has no Docker image yet");
+    let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
+    let shown = [
+        "- name:",
+        "image:",
+        "username:",
+        "password:",
+        "state:",
+        "# ",
+    ];
+    let is_shown = |line: &&str| shown.iter().any(|key| line.trim_start().starts_with(key));
+    let lines: Vec<&str> = text
+        .lines()
+        .skip(1)
+        .filter(is_shown)
+        .map(str::trim)
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @"
+    # Not in here: the app unfinished, which has no Docker image yet.
+    - name: o
+    - name: s
+    - name: again
+    image: registry.test/public
+    - name: copy
+    image: registry.test/public
+    - name: private
+    image: registry.test/private
+    username: robot
+    password: ((private-docker_password))
+    - name: private-copy
+    image: registry.test/private
+    - name: public
+    image: registry.test/public
+    - name: unstaged
+    state: stopped
+    image: registry.test/unstaged
+    username: you
+    password: ((unstaged-docker_password))
+    # Variables, to be set with --var or in a --vars-file:
+    # private-docker_password: # docker_password of the app private
+    # unstaged-docker_password: # docker_password of the app unstaged
+    ");
+    let path = format!("/v3/apps/{}", unstaged[0].as_str().unwrap());
+    curl(&mock, "DELETE", &path, Value::Null).await;
+    well(&mock, &place, &[&export[..], &["--force"]].concat());
+    let password = ["-f", "o.yml", "--var", "private-docker_password=made-up"];
+    mock.forget_requests();
+    well(
+        &mock,
+        &place,
+        &[&["apply"], &password[..], &["--adopt"]].concat(),
+    );
+    // Nothing is staged or copied again, and no app is restarted.
+    let is_write = |it: &&mock_capi::RecordedRequest| {
+        it.method != "GET" && !it.path.ends_with("/token") && !it.path.ends_with("/manifest_diff")
+    };
+    for write in mock.requests().iter().filter(is_write) {
+        let changed = write.json().unwrap();
+        let changed: Vec<&String> = changed.as_object().unwrap().keys().collect();
+        let is_manifest = write.path.ends_with("/actions/apply_manifest");
+        assert!(is_manifest || changed == ["metadata"], "{}", write.path);
+    }
+    let plan = [&["plan"], &password[..], &["--detailed-exitcode"]].concat();
+    well(&mock, &place, &plan);
+    // The spec rebuilds the apps elsewhere.
+    let flag = "feature_flags: {diego_docker: true}";
+    let empty = world(flag).await;
+    well(&empty, &place, &[&["apply"], &password[..]].concat());
+    let running = empty.apps().into_iter().filter(|app| app.running == 1);
+    assert_eq!(running.count(), 5);
 }
 
 #[tokio::test]

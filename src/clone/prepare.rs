@@ -9,7 +9,6 @@ use crate::capi::model::{
     App, CLONE_ANNOTATION, Destination, Droplet, MANAGED_BY_LABEL, MANAGED_BY_VALUE,
     PREFIX_ANNOTATION, Route,
 };
-use crate::events::Event;
 use crate::manifest::Manifest;
 use crate::manifest::clones::{CloneEntry, MetadataChange};
 use crate::manifest::entry::route_text;
@@ -23,8 +22,12 @@ const LONGEST_HOST: usize = 63;
 pub(super) struct ClonePlan {
     /// The GUID of the target space.
     pub(super) space: String,
+    /// The GUID of the source.
+    pub(super) source: String,
     /// The source's droplet, if it has one.
     pub(super) droplet: Option<Droplet>,
+    /// The source's TCP routes. Each clone gets others, on free ports of the same domains.
+    pub(super) tcp_routes: Vec<TcpRoute>,
     /// The manifest of all clones.
     pub(super) manifest: Manifest,
     /// The clones, at least one.
@@ -43,6 +46,27 @@ pub(super) struct NewClone {
     /// Where its routes lead that a manifest would map elsewhere, by their text. The app
     /// of a destination is that of the source.
     pub(super) destinations: BTreeMap<String, Vec<Destination>>,
+}
+
+/// A TCP route of the source.
+#[derive(Debug)]
+pub(super) struct TcpRoute {
+    /// The GUID of its domain.
+    pub(super) domain: String,
+    /// Where it leads in the source.
+    pub(super) destinations: Vec<Destination>,
+}
+
+impl TcpRoute {
+    /// The destinations of a clone's route.
+    pub(super) fn of_clone(&self, clone: &App) -> Vec<Destination> {
+        let destinations = self.destinations.iter();
+        let to_clone = destinations.map(|destination| Destination {
+            app: clone.guid.clone(),
+            ..destination.clone()
+        });
+        to_clone.collect()
+    }
 }
 
 /// The source of the clones.
@@ -70,7 +94,7 @@ impl Cloner {
         };
         let source = self.source(&source_space).await?;
         let leftovers = self.leftovers(&space, &source.app, &names).await?;
-        let routes = HostRoutes::of(&source.routes, client);
+        let routes = HostRoutes::of(&source.routes);
         let clones = self.entries(&names, &routes)?;
         check_routes(client, &space, &routes, &clones, &leftovers).await?;
         let manifest = source.manifest.of_clones(
@@ -111,6 +135,8 @@ impl Cloner {
         Ok(ClonePlan {
             space,
             clones: clones.collect(),
+            tcp_routes: tcp_routes(&source),
+            source: source.app.guid,
             droplet: source.droplet,
             manifest,
         })
@@ -139,7 +165,11 @@ impl Cloner {
             });
         }
         let text = client.app_manifest(&app.guid).await?;
-        let manifest = Manifest::parse(&text, &format!("of the app {}", app.name))?;
+        let mut manifest = Manifest::parse(&text, &format!("of the app {}", app.name))?;
+        if app.is_docker() {
+            let image = image_of(client, &app, droplet.as_ref()).await?;
+            manifest = manifest.with_image(&image);
+        }
         let routes = match self.routes {
             true => client.routes_of_app(&app.guid).await?,
             false => Vec::new(),
@@ -226,31 +256,41 @@ impl Cloner {
     }
 }
 
+/// The image of an app. The Cloud Controller shows it in the manifest only if the current
+/// droplet was staged from a package, so not for a copy.
+async fn image_of(
+    client: &Client,
+    app: &App,
+    droplet: Option<&Droplet>,
+) -> Result<String, CloneError> {
+    if let Some(image) = droplet.and_then(|droplet| droplet.image.clone()) {
+        return Ok(image);
+    }
+    let mut packages = client.image_packages(&[&app.guid]).await?.into_iter();
+    let image = packages.next().and_then(|package| package.image);
+    let image = image.ok_or_else(|| CloneError::NoDroplet {
+        app: app.name.clone(),
+    })?;
+    Ok(image.name)
+}
+
 /// Whether a droplet is, or will be, a copy of another one.
 fn is_copy(droplet: &Droplet, source: &Droplet) -> bool {
     use crate::capi::model::ResourceState::{Expired, Failed};
     match droplet.state {
         Failed | Expired => false,
-        // A copy in progress has no checksum, and neither has a Docker image.
+        _ if source.image.is_some() => droplet.image == source.image,
+        // A copy in progress has no checksum.
         _ => droplet.checksum.is_none() || droplet.checksum == source.checksum,
     }
 }
 
 impl<'s> HostRoutes<'s> {
-    /// Warns of routes that clones do not get.
-    fn of(routes: &'s [Route], client: &Client) -> Self {
-        let warn = |text: String| client.events().emit(Event::Warning(text));
-        let has_host = |route: &&Route| {
-            if route.port.is_some() {
-                let url = &route.url;
-                warn(format!(
-                    "clones get no route like {url}: a port leads to one app"
-                ));
-            }
-            route.port.is_none()
-        };
-        let routes: Vec<&Route> = routes.iter().filter(has_host).collect();
-        Self { routes }
+    fn of(routes: &'s [Route]) -> Self {
+        let routes = routes.iter().filter(|route| route.port.is_none());
+        Self {
+            routes: routes.collect(),
+        }
     }
 
     /// The destinations of a clone's routes, if a manifest would set others.
@@ -298,6 +338,20 @@ impl<'s> HostRoutes<'s> {
         });
         Ok(routes.collect())
     }
+}
+
+/// The routes of a source that have a port.
+fn tcp_routes(source: &Source) -> Vec<TcpRoute> {
+    let routes = source.routes.iter().filter(|route| route.port.is_some());
+    let routes = routes.map(|route| {
+        let destinations = route.destinations.iter();
+        let of_source = destinations.filter(|it| it.app == source.app.guid);
+        TcpRoute {
+            domain: route.domain.clone(),
+            destinations: of_source.cloned().collect(),
+        }
+    });
+    routes.collect()
 }
 
 /// The name of a route's domain.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use futures::future::join_all;
 use futures::stream::{self, StreamExt};
@@ -11,7 +12,7 @@ use super::{CloneError, CloneFailure, CloneOutcome, CloneResult, ClonedApp, Clon
 use crate::capi::batch_poll::{BatchPoll, Droplets, RunningApps};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{App, CLONE_ANNOTATION, Destination, Process};
+use crate::capi::model::{App, CLONE_ANNOTATION, Destination, Process, Route};
 use crate::capi::transport::Replay;
 use crate::events::{AppMilestone, Event, Phase, StepContext};
 use crate::manifest::Manifest;
@@ -68,6 +69,48 @@ impl Cloner {
             outcome.failures.extend(clone.failure);
         }
         Ok(outcome)
+    }
+}
+
+/// Routes of the target space.
+#[derive(Default)]
+struct OtherRoutes {
+    /// The GUIDs of all by their text.
+    by_url: HashMap<String, String>,
+    with_ports: Vec<Route>,
+    /// The routes with ports that an interrupted run created for clones of the same source
+    /// and did not map.
+    unused: Mutex<Vec<Route>>,
+}
+
+impl OtherRoutes {
+    fn of(routes: Vec<Route>, source: &str) -> Self {
+        let by_url = routes.iter();
+        let by_url = by_url.map(|route| (route_text(&route.url), route.guid.clone()));
+        let by_url = by_url.collect();
+        let with_ports = routes.into_iter().filter(|route| route.port.is_some());
+        let (mapped, unmapped): (Vec<Route>, Vec<Route>) =
+            with_ports.partition(|route| !route.destinations.is_empty());
+        let is_ours = |route: &Route| route.clone_of.as_deref() == Some(source);
+        Self {
+            by_url,
+            with_ports: mapped,
+            unused: Mutex::new(unmapped.into_iter().filter(is_ours).collect()),
+        }
+    }
+
+    /// The routes with ports that lead only to an app.
+    fn with_ports_of(&self, app: &App) -> Vec<&Route> {
+        let routes = self.with_ports.iter();
+        let of_app = routes.filter(|route| route.destinations.iter().all(|it| it.app == app.guid));
+        of_app.collect()
+    }
+
+    /// The GUID of an unused route in a domain, which is no longer unused.
+    fn take_unused(&self, domain: &str) -> Option<String> {
+        let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = unused.iter().position(|route| route.domain == domain)?;
+        Some(unused.swap_remove(at).guid)
     }
 }
 
@@ -128,28 +171,27 @@ impl CloneRun<'_> {
         Ok(created)
     }
 
-    /// The GUIDs of the clones' routes by their text, if a manifest maps some of them
-    /// elsewhere than they should lead.
-    async fn routes_to_map(
-        &self,
-        existing: &BTreeMap<String, App>,
-    ) -> Result<HashMap<String, String>, Error> {
-        let mut clones = self.prepared.clones.iter();
+    /// The routes that clones may get beside those that a manifest maps.
+    async fn routes_to_map(&self, existing: &BTreeMap<String, App>) -> Result<OtherRoutes, Error> {
+        let prepared = self.prepared;
+        if !prepared.tcp_routes.is_empty() {
+            let routes = self.client.routes_of_spaces(&[&prepared.space]).await?;
+            return Ok(OtherRoutes::of(routes, &prepared.source));
+        }
+        let mut clones = prepared.clones.iter();
         if clones.all(|clone| clone.destinations.is_empty()) {
-            return Ok(HashMap::new());
+            return Ok(OtherRoutes::default());
         }
         let apps: Vec<&str> = existing.values().map(|app| app.guid.as_str()).collect();
-        let routes = self.client.routes_of_apps(&apps).await?.into_iter();
-        Ok(routes
-            .map(|route| (route_text(&route.url), route.guid))
-            .collect())
+        let routes = self.client.routes_of_apps(&apps).await?;
+        Ok(OtherRoutes::of(routes, &prepared.source))
     }
 
     async fn create_one(
         &self,
         clone: &NewClone,
         app: Option<App>,
-        routes: &HashMap<String, String>,
+        routes: &OtherRoutes,
     ) -> CloneState {
         let mut step = "finding";
         let created = match &app {
@@ -159,6 +201,7 @@ impl CloneRun<'_> {
                 let context = StepContext::in_phase(Some(Phase::Clones), target, "cloning");
                 let created = async {
                     self.map_routes(clone, app, routes, &mut step).await?;
+                    self.map_ports(clone, app, routes, &mut step).await?;
                     self.deploy_droplet(clone, app, &mut step).await
                 };
                 self.client.events().step(context, created).await
@@ -198,7 +241,7 @@ impl CloneRun<'_> {
         &self,
         clone: &NewClone,
         app: &App,
-        routes: &HashMap<String, String>,
+        routes: &OtherRoutes,
         step: &mut &'static str,
     ) -> Result<(), Error> {
         if clone.is_started() {
@@ -206,7 +249,7 @@ impl CloneRun<'_> {
         }
         *step = "mapping the routes of";
         for (url, destinations) in &clone.destinations {
-            let Some(route) = routes.get(url) else {
+            let Some(route) = routes.by_url.get(url) else {
                 let what = format!("finding the route {url}");
                 return Err(Error::Gone { what });
             };
@@ -216,6 +259,44 @@ impl CloneRun<'_> {
             });
             let destinations: Vec<Destination> = destinations.collect();
             self.client.set_destinations(route, &destinations).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a clone a TCP route for each of its source's, on a free port of the same
+    /// domain.
+    async fn map_ports(
+        &self,
+        clone: &NewClone,
+        app: &App,
+        routes: &OtherRoutes,
+        step: &mut &'static str,
+    ) -> Result<(), Error> {
+        if clone.is_started() {
+            return Ok(());
+        }
+        *step = "creating the TCP routes of";
+        let mut mapped = routes.with_ports_of(app);
+        for route in &self.prepared.tcp_routes {
+            let destinations = route.of_clone(app);
+            let is_it = |it: &&Route| {
+                it.domain == route.domain
+                    && destinations.iter().all(|to| it.destinations.contains(to))
+            };
+            if let Some(at) = mapped.iter().position(is_it) {
+                mapped.swap_remove(at);
+                continue;
+            }
+            let guid = match routes.take_unused(&route.domain) {
+                Some(guid) => guid,
+                None => {
+                    let (space, source) = (&self.prepared.space, &self.prepared.source);
+                    self.client
+                        .create_route_with_port(&route.domain, space, source)
+                        .await?
+                }
+            };
+            self.client.set_destinations(&guid, &destinations).await?;
         }
         Ok(())
     }

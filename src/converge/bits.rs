@@ -117,12 +117,16 @@ pub(super) async fn read(desired: &Desired) -> Result<Vec<GroupBits>, ConvergeEr
 
 fn image(docker: DockerImage<'_>) -> GroupBits {
     let login = docker.username.zip(docker.password);
-    let named = format!("docker {:?} {:?}", docker.image, docker.username);
     GroupBits::Image {
         image: docker.image.to_owned(),
         login: login.map(|(username, password)| (username.to_owned(), password.into())),
-        sha256: hex(&Sha256::digest(named)),
+        sha256: image_sha256(docker.image, docker.username),
     }
+}
+
+/// What stands for the SHA-256 of the bits of an image with the user of its registry.
+pub(super) fn image_sha256(image: &str, username: Option<&str>) -> String {
+    hex(&Sha256::digest(format!("docker {image:?} {username:?}")))
 }
 
 fn read_one(source: &Source) -> Result<GroupBits, GroupBitsError> {

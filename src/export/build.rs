@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::download::Files;
 use super::left_out::Routes;
@@ -61,7 +61,7 @@ impl Exporter {
             exporter: self,
             observed,
             files,
-            routes: Routes::of(observed),
+            routes: Routes::of(observed, self.seed),
             secrets: Secrets::new(self.seed, observed.texts()),
             warnings: Vec::new(),
             without_bits: 0,
@@ -138,7 +138,7 @@ impl Builder<'_> {
             for domain in self.shared_domains() {
                 desired = desired.domain(domain);
             }
-            if observed.apps().any(|(_, app)| app.is_docker()) {
+            if observed.apps().any(|(_, app)| app.is_docker) {
                 desired = desired.feature_flag("diego_docker", true);
             }
         }
@@ -299,6 +299,7 @@ impl Builder<'_> {
                 }
             }
         }
+        self.hide_password(space, app, &mut manifest);
         for key in ["services", "metadata"] {
             if let Some(value) = manifest.get_mut(key) {
                 make_literal(value);
@@ -315,7 +316,7 @@ impl Builder<'_> {
             (Some(folder), Some(file)) => Bits::droplet(folder.join(file)),
             _ => Bits::None,
         };
-        let has_bits = !matches!(bits, Bits::None) || app.is_docker() || self.exporter.seed;
+        let has_bits = !matches!(bits, Bits::None) || app.is_docker || self.exporter.seed;
         let group = Group::new(entry::literal(&app.name), entry, bits);
         if app.is_started && has_bits {
             return Ok(group);
@@ -325,6 +326,25 @@ impl Builder<'_> {
         }
         self.without_bits += 1;
         Ok(group.ignore_state())
+    }
+
+    /// The password of an image's registry, which the Cloud Controller does not show, is a
+    /// variable.
+    fn hide_password(
+        &mut self,
+        space: &ObservedSpace,
+        app: &ObservedApp,
+        manifest: &mut Map<String, Value>,
+    ) {
+        let docker = manifest.get_mut("docker").and_then(Value::as_object_mut);
+        let Some(docker) = docker.filter(|docker| docker.contains_key("username")) else {
+            return;
+        };
+        let owner = self.owner(space, &app.name);
+        let place = format!("the app {}", app.name);
+        let (key, all) = ("docker_password", Redaction::All);
+        let password = self.secrets.hide(&json!(""), all, key, &owner, &place);
+        docker.insert("password".to_owned(), password);
     }
 }
 

@@ -43,7 +43,7 @@ impl Exporter {
         let mut wanted = Vec::new();
         let mut names = Names::default();
         for (space, app) in observed.apps() {
-            let Some(droplet) = app.droplet.as_ref().filter(|_| !app.is_docker()) else {
+            let Some(droplet) = app.droplet.as_ref().filter(|_| !app.is_docker) else {
                 continue;
             };
             let known = droplet.checksum.as_deref();

@@ -63,15 +63,17 @@ impl Exporter {
 
 /// What of the routes of apps a spec says, by the route's text.
 pub(super) struct Routes<'o> {
+    is_seed: bool,
     known: HashMap<String, &'o Route>,
     /// The GUIDs of the spaces of the spec's apps.
     spaces: HashMap<&'o str, &'o str>,
 }
 
 impl<'o> Routes<'o> {
-    pub(super) fn of(observed: &'o Observed) -> Self {
+    pub(super) fn of(observed: &'o Observed, is_seed: bool) -> Self {
         let routes = observed.left_out.routes.iter();
         Self {
+            is_seed,
             known: routes.map(|it| (route_text(&it.url), it)).collect(),
             spaces: observed
                 .apps()
@@ -109,6 +111,9 @@ impl<'o> Routes<'o> {
         let Some(route) = self.known.get(url).filter(|it| it.space == space.guid) else {
             return Some("it belongs to another space");
         };
+        if self.is_seed && route.port.is_some() {
+            return Some("a seed has no domains of TCP routes");
+        }
         let mut destinations = route.destinations.iter();
         if !destinations.all(|it| it.app != app.guid || it.is_default()) {
             return Some("it leads to a port or process that a manifest cannot set");
@@ -144,6 +149,9 @@ impl Observed {
             warnings.push(format!("routes without an app: {}", listed(&idle)));
         }
         self.warn_of_domains(warnings);
+        for app in &self.without_image {
+            warnings.push(format!("the app {app}, which has no Docker image yet"));
+        }
         for group in &left_out.staging_groups {
             warnings.push(format!("the security group {} for staging", group.name));
         }

@@ -1,8 +1,8 @@
 //! Exports an org: writes a spec of its resources, or a seed file of mock-capi.
 //!
 //! Everything is read in lists. Only the manifest of each app, the credentials of each
-//! service instance, and the features and isolation segment of each space take a request
-//! of their own.
+//! service instance, the features of each space, and the spaces of each isolation segment
+//! take a request of their own.
 
 mod build;
 mod download;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures::try_join;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::left_out::{self, LeftOut};
 use super::{ExportError, Exporter};
@@ -29,7 +29,13 @@ pub(super) struct Observed {
     pub(super) plans: HashMap<String, model::ServicePlan>,
     pub(super) spaces: Vec<ObservedSpace>,
     pub(super) left_out: LeftOut,
+    /// The names of the apps of Docker images that have no image yet. They are not among
+    /// those of the spaces.
+    pub(super) without_image: BTreeSet<String>,
 }
+
+/// Droplets by their GUID.
+type Droplets = BTreeMap<String, model::Droplet>;
 
 #[derive(Debug)]
 pub(super) struct ObservedSpace {
@@ -55,15 +61,10 @@ pub(super) struct ObservedApp {
     pub(super) guid: String,
     pub(super) name: String,
     pub(super) is_started: bool,
+    pub(super) is_docker: bool,
     pub(super) droplet: Option<model::Droplet>,
     /// The app's entry in the Cloud Controller's manifest.
     pub(super) manifest: Map<String, Value>,
-}
-
-impl ObservedApp {
-    pub(super) fn is_docker(&self) -> bool {
-        self.manifest.contains_key("docker")
-    }
 }
 
 impl Observed {
@@ -113,7 +114,7 @@ impl Exporter {
             self.services_of(&space_guids),
             client.security_groups_of_spaces(&space_guids),
             self.policies_of(&app_guids),
-            self.segments_of(&org.guid, &spaces),
+            self.segments_of(&org.guid),
             async { Ok::<_, Error>(self.manifests_of(&apps).await) },
         )?;
         let manifests = manifests?;
@@ -127,18 +128,19 @@ impl Exporter {
         let plans = client.service_plans_by_guids(&plans).await?.into_iter();
         let manifests = manifests.into_iter().zip(&apps);
         let manifests = manifests.map(|(text, app)| Ok((app.guid.clone(), entry_of(app, &text)?)));
-        let manifests: HashMap<String, Map<String, Value>> =
+        let mut manifests: HashMap<String, Map<String, Value>> =
             manifests.collect::<Result<_, ExportError>>()?;
+        let droplets = droplets.into_iter();
+        let droplets: Droplets = droplets.map(|it| (it.guid.clone(), it)).collect();
+        let without_image = self.add_images(&apps, &droplets, &mut manifests).await?;
+        apps.retain(|app| !without_image.contains_key(&app.guid));
         let parts = Parts {
             features: self.features_of(&spaces).await?,
             segments,
             roles: sorted_roles(space_roles),
             services,
             apps,
-            droplets: droplets
-                .into_iter()
-                .map(|droplet| (droplet.guid.clone(), droplet))
-                .collect(),
+            droplets,
             manifests,
         };
         let quota = quotas.into_iter().next();
@@ -157,6 +159,7 @@ impl Exporter {
             plans: plans.map(|plan| (plan.guid.clone(), plan)).collect(),
             spaces: spaces.into_iter().map(|space| parts.of(space)).collect(),
             left_out,
+            without_image: without_image.into_values().collect(),
             org,
         })
     }
@@ -203,32 +206,25 @@ impl Exporter {
     }
 
     /// The names of isolation segments, by the GUID of their org or space.
-    async fn segments_of(
-        &self,
-        org: &str,
-        spaces: &[model::Space],
-    ) -> Result<HashMap<String, String>, Error> {
+    async fn segments_of(&self, org: &str) -> Result<HashMap<String, String>, Error> {
         let client = &self.client;
-        let mut of_place: Vec<(String, String)> = Vec::new();
-        if let Some(segment) = client.isolation_of_org(org).await? {
-            of_place.push((org.to_owned(), segment));
-        }
-        let asked = spaces
+        let orgs = [org];
+        let (default, segments) = try_join!(
+            client.isolation_of_org(org),
+            client.isolation_segments_of_orgs(&orgs),
+        )?;
+        let spaces = segments
             .iter()
-            .map(|space| client.isolation_of_space(&space.guid));
-        let asked: Vec<_> = asked.collect();
-        let found = parallel::run(client.concurrency(), asked).await?;
-        for (space, segment) in spaces.iter().zip(found) {
-            of_place.extend(segment.map(|segment| (space.guid.clone(), segment)));
+            .map(|segment| client.isolated_spaces(&segment.guid));
+        let spaces: Vec<_> = spaces.collect();
+        let spaces = parallel::run(client.concurrency(), spaces).await?;
+        let mut names = HashMap::new();
+        for (segment, spaces) in segments.iter().zip(spaces) {
+            let is_default = default.as_ref() == Some(&segment.guid);
+            let places = spaces.into_iter().chain(is_default.then(|| org.to_owned()));
+            names.extend(places.map(|place| (place, segment.name.clone())));
         }
-        let guids: BTreeSet<&str> = of_place.iter().map(|(_, it)| it.as_str()).collect();
-        let guids: Vec<&str> = guids.into_iter().collect();
-        let segments = client.isolation_segments_by_guids(&guids).await?;
-        let named = |guid: &str| segments.iter().find(|segment| segment.guid == guid);
-        let named = of_place
-            .into_iter()
-            .filter_map(|(place, segment)| Some((place, named(&segment)?.name.clone())));
-        Ok(named.collect())
+        Ok(names)
     }
 
     /// Whether each space allows SSH.
@@ -241,6 +237,51 @@ impl Exporter {
         let enabled = parallel::run(client.concurrency(), asked).await?;
         let guids = spaces.iter().map(|space| space.guid.clone());
         Ok(guids.zip(enabled).collect())
+    }
+
+    /// Adds the images of apps whose manifest lacks it: the Cloud Controller takes it from
+    /// the package of the current droplet, and copies of droplets have none. Returns the
+    /// GUIDs and names of the apps that have neither a droplet nor a package.
+    async fn add_images(
+        &self,
+        apps: &[model::App],
+        droplets: &Droplets,
+        manifests: &mut HashMap<String, Map<String, Value>>,
+    ) -> Result<BTreeMap<String, String>, Error> {
+        let mut add = |app: &str, docker: Value| {
+            let manifest = manifests.entry(app.to_owned()).or_default();
+            manifest.entry("docker").or_insert(docker);
+        };
+        let mut others: BTreeMap<&str, &str> = BTreeMap::new();
+        for app in apps.iter().filter(|app| app.is_docker()) {
+            let droplet = app.current_droplet.as_ref();
+            let droplet = droplet.and_then(|droplet| droplets.get(droplet));
+            match droplet.and_then(|droplet| droplet.image.as_ref()) {
+                Some(image) => add(&app.guid, json!({"image": image})),
+                None => {
+                    others.insert(&app.guid, &app.name);
+                }
+            }
+        }
+        if others.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let guids: Vec<&str> = others.keys().copied().collect();
+        for package in self.client.image_packages(&guids).await? {
+            if let Some(image) = package.image
+                && others.remove(package.app.as_str()).is_some()
+            {
+                let mut docker = json!({"image": image.name});
+                if let Some(username) = image.username {
+                    docker["username"] = json!(username);
+                }
+                add(&package.app, docker);
+            }
+        }
+        let others = others.into_iter();
+        Ok(others
+            .map(|(guid, name)| (guid.to_owned(), name.to_owned()))
+            .collect())
     }
 
     async fn manifests_of(&self, apps: &[model::App]) -> Result<Vec<String>, ExportError> {
@@ -261,7 +302,7 @@ struct Parts {
     roles: Vec<model::Role>,
     services: Vec<ObservedService>,
     apps: Vec<model::App>,
-    droplets: BTreeMap<String, model::Droplet>,
+    droplets: Droplets,
     manifests: HashMap<String, Map<String, Value>>,
 }
 
@@ -279,6 +320,7 @@ impl Parts {
             guid: app.guid.clone(),
             name: app.name.clone(),
             is_started: app.is_started,
+            is_docker: app.is_docker(),
             droplet: app
                 .current_droplet
                 .as_ref()

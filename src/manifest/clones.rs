@@ -67,6 +67,17 @@ impl Manifest {
         }
     }
 
+    /// The manifest with this Docker image for each app that has none.
+    pub(crate) fn with_image(mut self, image: &str) -> Self {
+        for app in &mut self.applications {
+            if !app.0.contains("docker") {
+                let docker = Map::from_iter([("image".into(), Value::text(image))]);
+                app.set("docker", Value::Map(docker));
+            }
+        }
+        self
+    }
+
     /// The manifest with only these applications. `None` if there are none.
     pub(crate) fn with_applications(&self, applications: Vec<Application>) -> Option<Self> {
         (!applications.is_empty()).then(|| Self {

@@ -29,6 +29,13 @@ pub(crate) struct App {
     pub(crate) clone_of: Option<String>,
 }
 
+impl App {
+    /// Whether it runs a Docker image.
+    pub(crate) fn is_docker(&self) -> bool {
+        self.lifecycle == "docker"
+    }
+}
+
 /// The apps of orgs, and the spaces that the same list shows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OrgApps {

@@ -25,7 +25,9 @@ pub(crate) use orgs::{
 pub(crate) use routes::{Destination, Domain, NewRoute, Route};
 pub(crate) use security_groups::{Enabled, NewSecurityGroup, Rule, SecurityGroup};
 pub(crate) use services::{NewServiceInstance, ServiceInstance, ServicePlan, ServiceSettings};
-pub(crate) use staging::{Build, DockerImage, Droplet, Package, Resource, ResourceState};
+pub(crate) use staging::{
+    Build, DockerImage, Droplet, Package, PackageImage, Resource, ResourceState,
+};
 
 /// The label that marks orgs, spaces and apps as ours.
 pub(crate) const MANAGED_BY_LABEL: &str = "managed-by";

@@ -31,6 +31,8 @@ pub(crate) struct Route {
     pub(crate) port: Option<u32>,
     /// Empty in 2017.
     pub(crate) url: String,
+    /// The GUID of the source, if it was created for a clone.
+    pub(crate) clone_of: Option<String>,
     pub(crate) destinations: Vec<Destination>,
 }
 

@@ -59,6 +59,8 @@ pub(crate) struct Package {
     pub(crate) state: ResourceState,
     /// The SHA-256 of its bits, if we annotated it.
     pub(crate) bits: Option<String>,
+    /// Its Docker image. `None` if it has bits.
+    pub(crate) image: Option<PackageImage>,
     /// The reason for a failure.
     pub(crate) error: Option<String>,
 }
@@ -74,6 +76,14 @@ impl Package {
         let (state, error) = (self.state.clone(), self.error.clone());
         state.progress(&ResourceState::Ready, error, self)
     }
+}
+
+/// The Docker image of a package, with the user of its registry. The Cloud Controller does
+/// not show the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackageImage {
+    pub(crate) name: String,
+    pub(crate) username: Option<String>,
 }
 
 /// A Docker image, with the login of its registry.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{IsolationSegment, OrgQuota, SecurityGroup, ServicePlan, SpaceQuota};
+use crate::capi::model::{OrgQuota, SecurityGroup, ServicePlan, SpaceQuota};
 
 impl Client {
     pub(crate) async fn quotas_by_guids(&self, guids: &[&str]) -> Result<Vec<OrgQuota>, Error> {
@@ -72,17 +72,6 @@ impl Client {
             self,
             "listing bindings of routes",
             service_bindings::of_routes(instances)
-        )
-    }
-
-    pub(crate) async fn isolation_segments_by_guids(
-        &self,
-        guids: &[&str],
-    ) -> Result<Vec<IsolationSegment>, Error> {
-        in_v3!(
-            self,
-            "listing isolation segments",
-            isolation_segments::by_guids(guids)
         )
     }
 

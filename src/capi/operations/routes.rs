@@ -42,6 +42,21 @@ impl Client {
         in_dialect!(self, routes::create(route))
     }
 
+    /// Creates a route on any free port of a domain, for a clone of an app; returns its
+    /// GUID.
+    pub(crate) async fn create_route_with_port(
+        &self,
+        domain: &str,
+        space: &str,
+        clone_of: &str,
+    ) -> Result<String, Error> {
+        in_v3!(
+            self,
+            "creating a TCP route",
+            routes::create_with_port(domain, space, clone_of)
+        )
+    }
+
     /// Adds a destination to a route: the web process of an app, on its default port.
     pub(crate) async fn map_route(&self, route: &str, app: &str) -> Result<(), Error> {
         in_dialect!(self, routes::map(route, app))

@@ -21,6 +21,11 @@ impl Client {
         in_dialect!(self, packages::ready_of_apps(apps))
     }
 
+    /// The images of some apps, the newest of an app first.
+    pub(crate) async fn image_packages(&self, apps: &[&str]) -> Result<Vec<Package>, Error> {
+        in_v3!(self, "listing images", packages::images_of_apps(apps))
+    }
+
     pub(crate) async fn packages(&self, guids: &[String]) -> Result<Vec<Package>, Error> {
         in_dialect!(self, packages::by_guids(guids))
     }

@@ -266,12 +266,24 @@ impl Client {
         )
     }
 
-    /// The GUID of the isolation segment of a space.
-    pub(crate) async fn isolation_of_space(&self, space: &str) -> Result<Option<String>, Error> {
+    /// The isolation segments to which some orgs are entitled.
+    pub(crate) async fn isolation_segments_of_orgs(
+        &self,
+        orgs: &[&str],
+    ) -> Result<Vec<IsolationSegment>, Error> {
+        in_v3!(
+            self,
+            "listing isolation segments",
+            isolation_segments::of_orgs(orgs)
+        )
+    }
+
+    /// The GUIDs of the spaces that have an isolation segment of their own.
+    pub(crate) async fn isolated_spaces(&self, segment: &str) -> Result<Vec<String>, Error> {
         in_v3!(
             self,
             "reading an isolation segment",
-            isolation_segments::of_space(space)
+            isolation_segments::spaces(segment)
         )
     }
 

@@ -265,7 +265,8 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         entitle_org("SEGMENT", "ORG");
         isolation_of_org("ORG");
         set_isolation_of_org("ORG", "SEGMENT");
-        isolation_of_space("SPACE");
+        isolation_segments_of_orgs(&["ORG"]);
+        isolated_spaces("SEGMENT");
         set_isolation_of_space("SPACE", "SEGMENT");
         services_of_spaces(&["SPACE"]);
         service("SERVICE");
@@ -314,6 +315,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         packages_of_spaces(&["SPACE"]);
         packages_of_app("APP");
         ready_packages(&["A", "B"]);
+        image_packages(&["A", "B"]);
         packages(&guids);
         package("PACKAGE");
         create_package("APP", "sha");
@@ -341,7 +343,6 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         service_brokers_of_spaces(&["SPACE"]);
         service_keys_of(&["SERVICE"]);
         route_bindings_of(&["SERVICE"]);
-        isolation_segments_by_guids(&["SEGMENT"]);
         service_plans_by_guids(&["PLAN"]);
         routes_of_orgs(&["ORG"], 0);
         routes_of_spaces(&["SPACE"]);
@@ -349,6 +350,7 @@ async fn requests(dialect: Dialect) -> Vec<(&'static str, String)> {
         routes_of_apps(&["A", "B"]);
         routes_with_hosts(&["DOMAIN"], &["a", "b"]);
         create_route(&route);
+        create_route_with_port("DOMAIN", "SPACE", "APP");
         services_of_orgs(&["ORG"]);
         unbind_services("", "APP", &["db"]);
         map_route("ROUTE", "APP");

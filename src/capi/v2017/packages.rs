@@ -32,6 +32,7 @@ impl From<WirePackage> for Package {
             guid: package.guid,
             state: package.state,
             bits: None,
+            image: None,
             error: package.data.and_then(|data| data.error),
         }
     }

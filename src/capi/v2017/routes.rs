@@ -29,6 +29,7 @@ impl From<V2<WireRoute>> for Route {
             space: route.entity.space_guid,
             path: route.entity.path,
             port: route.entity.port,
+            clone_of: None,
             url: String::new(),
             destinations: Vec::new(),
         }

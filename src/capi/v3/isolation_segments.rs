@@ -33,12 +33,13 @@ pub(in crate::capi) async fn named(
     Ok(into_all(segments))
 }
 
-pub(in crate::capi) async fn by_guids(
+/// The isolation segments to which some orgs are entitled.
+pub(in crate::capi) async fn of_orgs(
     client: &Client,
-    guids: &[&str],
+    orgs: &[&str],
 ) -> Result<Vec<IsolationSegment>, Error> {
-    let list = "/v3/isolation_segments";
-    let segments = list_by::<WireSegment>(client, list, "guids", guids, "").await?;
+    let (list, filter) = ("/v3/isolation_segments", "organization_guids");
+    let segments = list_by::<WireSegment>(client, list, filter, orgs, "").await?;
     Ok(into_all(segments))
 }
 
@@ -80,13 +81,10 @@ pub(in crate::capi) async fn set_of_org(
     Ok(())
 }
 
-/// The GUID of the isolation segment of a space.
-pub(in crate::capi) async fn of_space(
-    client: &Client,
-    space: &str,
-) -> Result<Option<String>, Error> {
-    let path = format!("/v3/spaces/{space}/relationships/isolation_segment");
-    Ok(client.get::<ToOne>(&path).await?.guid())
+/// The GUIDs of the spaces that have it as their own.
+pub(in crate::capi) async fn spaces(client: &Client, segment: &str) -> Result<Vec<String>, Error> {
+    let path = format!("/v3/isolation_segments/{segment}/relationships/spaces");
+    Ok(client.get::<ToMany>(&path).await?.guids())
 }
 
 pub(in crate::capi) async fn set_of_space(

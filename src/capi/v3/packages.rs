@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{AppRelationship, OurMetadata, into_all, list_by, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{BITS_ANNOTATION, DockerImage, Package, ResourceState};
+use crate::capi::model::{BITS_ANNOTATION, DockerImage, Package, PackageImage, ResourceState};
 use crate::capi::transport::{Body, Request, Upload};
 
 #[derive(Deserialize)]
@@ -22,16 +22,27 @@ struct WirePackage {
 #[derive(Deserialize)]
 struct Data {
     error: Option<String>,
+    image: Option<String>,
+    username: Option<String>,
 }
 
 impl From<WirePackage> for Package {
     fn from(package: WirePackage) -> Self {
+        let (error, image) = match package.data {
+            Some(data) => {
+                let username = data.username;
+                let image = data.image.map(|name| PackageImage { name, username });
+                (data.error, image)
+            }
+            None => (None, None),
+        };
         Self {
             guid: package.guid,
             app: package.relationships.guid(),
             state: package.state,
             bits: package.metadata.annotations.bits,
-            error: package.data.and_then(|data| data.error),
+            image,
+            error,
         }
     }
 }
@@ -65,6 +76,15 @@ pub(in crate::capi) async fn ready_of_apps(
 ) -> Result<Vec<Package>, Error> {
     let ready = "&states=READY&types=bits&order_by=-created_at";
     list(client, "app_guids", apps, ready).await
+}
+
+/// The packages of some apps that are Docker images, the newest of an app first.
+pub(in crate::capi) async fn images_of_apps(
+    client: &Client,
+    apps: &[&str],
+) -> Result<Vec<Package>, Error> {
+    let images = "&states=READY&types=docker&order_by=-created_at";
+    list(client, "app_guids", apps, images).await
 }
 
 pub(in crate::capi) async fn by_guids(

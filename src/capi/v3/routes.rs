@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_items, list_of_all, to_one};
+use super::{LARGEST_PAGE, OurMetadata, ToOne, into_all, list_by, list_items, list_of_all, to_one};
 use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
-use crate::capi::model::{Destination, NewRoute, Route};
+use crate::capi::model::{CLONE_ANNOTATION, Destination, NewRoute, Route};
 use crate::capi::transport::Request;
 
 #[derive(Deserialize)]
@@ -20,6 +20,8 @@ struct WireRoute {
     url: String,
     #[serde(default)]
     destinations: Vec<WireDestination>,
+    #[serde(default)]
+    metadata: OurMetadata,
     relationships: RouteRelationships,
 }
 
@@ -73,6 +75,7 @@ impl From<WireRoute> for Route {
             path: route.path.unwrap_or_default(),
             port: route.port,
             url: route.url,
+            clone_of: route.metadata.annotations.clone_of,
             destinations: destinations
                 .filter_map(WireDestination::destination)
                 .collect(),
@@ -136,6 +139,21 @@ pub(in crate::capi) async fn create(
     if let Some(path) = route.path {
         body["path"] = json!(path);
     }
+    client.create(&Request::post("/v3/routes").json(body)).await
+}
+
+/// Creates a route on any free port of a domain. An annotation names the app of which the
+/// route's app will be a clone.
+pub(in crate::capi) async fn create_with_port(
+    client: &Client,
+    domain: &str,
+    space: &str,
+    clone_of: &str,
+) -> Result<String, Error> {
+    let body = json!({
+        "relationships": {"domain": to_one(domain), "space": to_one(space)},
+        "metadata": {"annotations": {(CLONE_ANNOTATION): clone_of}},
+    });
     client.create(&Request::post("/v3/routes").json(body)).await
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use crate::capi::model::{self, Droplet, Ownership, Package, Process};
+use crate::converge::bits::image_sha256;
 
 /// An app with its droplets, packages and web process.
 #[derive(Debug, Clone, Default)]
@@ -54,14 +55,18 @@ impl App {
     }
 
     /// Takes the packages of this app from those of many apps. A package contains the
-    /// hash of the bits of the droplets that were staged from it.
+    /// hash of the bits of the droplets that were staged from it, or the image.
     pub(crate) fn take_packages(&mut self, by_app: &mut HashMap<String, Vec<Package>>) {
         self.packages = by_app.remove(&self.guid).unwrap_or_default();
         for droplet in self.droplets.iter_mut().filter(|it| it.bits.is_none()) {
             let source = droplet.package.as_deref();
             let mut packages = self.packages.iter();
             let source = packages.find(|it| Some(it.guid.as_str()) == source);
-            droplet.bits = source.and_then(|package| package.bits.clone());
+            droplet.bits = source.and_then(|package| {
+                let image = package.image.as_ref();
+                let of_image = || Some(image_sha256(&image?.name, image?.username.as_deref()));
+                package.bits.clone().or_else(of_image)
+            });
         }
     }
 

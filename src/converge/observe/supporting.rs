@@ -179,31 +179,42 @@ async fn segments(client: &Client, desired: &Desired) -> Result<HashMap<String, 
     Ok(segments.into_iter().collect())
 }
 
+/// The isolation segments of orgs and spaces. A segment shows its spaces, but not the orgs
+/// whose default it is.
 async fn isolation(
     client: &Client,
     desired: &Desired,
     observed: &Observed,
 ) -> Result<HashMap<String, String>, Error> {
     let orgs = desired.orgs().iter().zip(&observed.orgs);
-    let orgs = orgs.filter(|(org, _)| org.isolation_segment.is_some());
-    let orgs = orgs.filter_map(|(_, found)| Some(found.org.as_ref()?.guid.clone()));
-    let spaces = placed_spaces(desired, observed, |space| space.isolation_segment.is_some());
-    let spaces = spaces.map(|(guid, _)| guid.to_owned());
-    let places = orgs.map(|org| (org, true));
-    let places: Vec<(String, bool)> = places.chain(spaces.map(|space| (space, false))).collect();
-    let segments = places.into_iter().map(|(place, is_org)| async move {
-        let segment = match is_org {
-            true => client.isolation_of_org(&place).await?,
-            false => client.isolation_of_space(&place).await?,
-        };
-        Ok::<_, Error>((place, segment))
+    let orgs = orgs.filter_map(|(org, found)| Some((org, found.org.as_ref()?.guid.as_str())));
+    let orgs: Vec<(&desired::Org, &str)> = orgs.collect();
+    let isolated = orgs
+        .iter()
+        .filter(|(org, _)| org.isolation_segment.is_some());
+    let of_orgs = isolated.map(|(_, guid)| async move {
+        let segment = client.isolation_of_org(guid).await?;
+        Ok::<_, Error>(segment.map(|segment| ((*guid).to_owned(), segment)))
     });
-    let segments: Vec<(String, Option<String>)> =
-        parallel::run(parallel::PER_APP, segments).await?;
-    let segments = segments.into_iter();
-    Ok(segments
-        .filter_map(|(place, segment)| Some((place, segment?)))
-        .collect())
+    let with_spaces = orgs.iter().filter(|(org, _)| {
+        let mut spaces = org.spaces.iter();
+        spaces.any(|space| space.isolation_segment.is_some())
+    });
+    let with_spaces: Vec<&str> = with_spaces.map(|(_, guid)| *guid).collect();
+    let of_spaces = async {
+        let entitled = client.isolation_segments_of_orgs(&with_spaces);
+        let segments = unless_empty(&with_spaces, entitled).await?;
+        let segments = segments.into_iter().map(|segment| async move {
+            let spaces = client.isolated_spaces(&segment.guid).await?.into_iter();
+            let spaces = spaces.map(|space| (space, segment.guid.clone()));
+            Ok::<_, Error>(spaces.collect::<Vec<_>>())
+        });
+        parallel::run(parallel::PER_APP, segments).await
+    };
+    let of_orgs = parallel::run(parallel::PER_APP, of_orgs);
+    let (of_orgs, of_spaces) = try_join!(of_orgs, of_spaces)?;
+    let of_orgs = of_orgs.into_iter().flatten();
+    Ok(of_orgs.chain(of_spaces.into_iter().flatten()).collect())
 }
 
 async fn space_features(

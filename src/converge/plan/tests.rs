@@ -171,6 +171,7 @@ fn app(group: &Group, bits: &str, name: &str, is_prototype: bool) -> App {
                 guid: format!("package of {name}"),
                 app: format!("guid of {name}"),
                 bits: Some(bits),
+                image: None,
                 state: ResourceState::Ready,
                 error: None,
             })

@@ -67,7 +67,7 @@ impl Writer {
     }
 }
 
-/// Stands for the password of a registry.
+/// The variable for passwords of registries.
 const DOCKER_PASSWORD: &str = "docker_password";
 
 /// The spec of a desired state as YAML, without values that equal the defaults. A text that
@@ -87,7 +87,7 @@ pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
         Value::Bool(*is)
     });
     root.texts("protected", desired.protected());
-    root.list("orgs", desired.orgs(), org);
+    root.list("orgs", desired.orgs(), |it| org(it, variables));
     let mut variables = variables.clone();
     variables.insert(DOCKER_PASSWORD);
     without_variables(root.finish(), &variables).render()
@@ -96,14 +96,10 @@ pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
 /// A value in which no text is a variable but those of these names.
 fn without_variables(value: Value, variables: &BTreeSet<&str>) -> Value {
     match value {
-        Value::Text(text) if text.contains("((") => {
-            let is_variable = variables_in(&text)
-                .any(|name| text == format!("(({name}))") && variables.contains(name));
-            match is_variable {
-                true => Value::Text(text),
-                false => Value::text(escape_variables(&text)),
-            }
-        }
+        Value::Text(text) if text.contains("((") => match is_variable(&text, variables) {
+            true => Value::Text(text),
+            false => Value::text(escape_variables(&text)),
+        },
         Value::List(list) => {
             let list = list.into_iter();
             Value::List(list.map(|it| without_variables(it, variables)).collect())
@@ -117,6 +113,12 @@ fn without_variables(value: Value, variables: &BTreeSet<&str>) -> Value {
         }
         other => other,
     }
+}
+
+/// Whether a text is one of these variables, as `((name))`.
+fn is_variable(text: &str, variables: &BTreeSet<&str>) -> bool {
+    let mut names = variables_in(text);
+    names.any(|name| text == format!("(({name}))") && variables.contains(name))
 }
 
 /// A text in which the reader of a spec finds no placeholders.
@@ -205,7 +207,7 @@ fn role(role: &Role) -> Value {
     map.finish()
 }
 
-fn org(org: &Org) -> Value {
+fn org(org: &Org, variables: &BTreeSet<&str>) -> Value {
     let mut map = Writer::default();
     map.set("name", literal(&org.name));
     map.some("quota", org.quota.as_deref().map(literal));
@@ -217,11 +219,11 @@ fn org(org: &Org) -> Value {
     map.list("space_quotas", &org.space_quotas, |quota| {
         limits(&quota.name, &quota.limits)
     });
-    map.list("spaces", &org.spaces, space);
+    map.list("spaces", &org.spaces, |it| space(it, variables));
     map.finish()
 }
 
-fn space(space: &Space) -> Value {
+fn space(space: &Space, variables: &BTreeSet<&str>) -> Value {
     let mut map = Writer::default();
     map.set("name", literal(&space.name));
     map.some("quota", space.quota.as_deref().map(literal));
@@ -233,7 +235,7 @@ fn space(space: &Space) -> Value {
     map.list("service_instances", &space.services, service);
     map.list("service_bindings", &space.service_bindings, binding);
     map.list("network_policies", &space.network_policies, policy);
-    map.list("apps", &space.groups, app);
+    map.list("apps", &space.groups, |it| app(it, variables));
     map.finish()
 }
 
@@ -292,8 +294,9 @@ fn policy(policy: &NetworkPolicy) -> Value {
     map.finish()
 }
 
-/// An app with the droplet of an image has none of its own, and a password is a variable.
-fn docker(map: &mut Writer, group: &Group) {
+/// An app with the droplet of an image has none of its own. A password that is not one of
+/// the variables is replaced by a variable.
+fn docker(map: &mut Writer, group: &Group, variables: &BTreeSet<&str>) {
     if group.like.is_some() {
         map.0.remove("docker");
     }
@@ -301,11 +304,15 @@ fn docker(map: &mut Writer, group: &Group) {
     if let Some(docker) = docker
         && docker.contains("username")
     {
-        docker.set("password", Value::text(format!("(({DOCKER_PASSWORD}))")));
+        let password = group.entry.docker().and_then(|docker| docker.password);
+        let password = password.filter(|text| is_variable(text, variables));
+        let password = password.map(str::to_owned);
+        let password = password.unwrap_or_else(|| format!("(({DOCKER_PASSWORD}))"));
+        docker.set("password", Value::text(password));
     }
 }
 
-fn app(group: &Group) -> Value {
+fn app(group: &Group, variables: &BTreeSet<&str>) -> Value {
     let mut map = Writer::default();
     map.set("name", of_app(&group.name));
     let entry = Json::Object(group.entry.application(Purpose::Change));
@@ -338,7 +345,7 @@ fn app(group: &Group) -> Value {
             map.0.set(key, value);
         }
     }
-    docker(&mut map, group);
+    docker(&mut map, group, variables);
     if group.entry.has_default_route() {
         map.set("default-route", Value::Bool(true));
     }

@@ -49,8 +49,8 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     if differences.any(|it| it.path.first().is_some_and(|key| key == "stack")) {
         return DropletNeed::Push;
     }
+    let right = |droplet: &&Droplet| is_staged(droplet) && is_of(droplet, group, bits);
     let bits = Some(bits);
-    let right = |droplet: &&Droplet| is_staged(droplet) && droplet.bits.as_deref() == bits;
     if !buildpacks_differ(group, app) {
         if let Some(droplet) = app.current().filter(right) {
             return DropletNeed::Nothing(droplet);
@@ -64,6 +64,18 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     package.map_or(DropletNeed::Push, |package| {
         DropletNeed::Stage(&package.guid)
     })
+}
+
+/// Whether a droplet was staged from the bits of a group. The Cloud Controller does not show
+/// the bits of a copy, but its image, though not with which login it was copied.
+fn is_of(droplet: &Droplet, group: &Group, bits: &str) -> bool {
+    match (&droplet.bits, group.entry.docker()) {
+        (Some(staged_from), _) => staged_from == bits,
+        (None, Some(docker)) => {
+            docker.username.is_none() && droplet.image.as_deref() == Some(docker.image)
+        }
+        (None, None) => false,
+    }
 }
 
 /// How an app gets the droplet with a checksum.
