@@ -366,8 +366,9 @@ pub enum Event {
         phase: Phase,
         /// The number of steps or resources that are done.
         done: usize,
-        /// The number of steps or resources that failed, or were given up because
-        /// what they need has failed. What an interrupt stopped is not counted.
+        /// The number of steps or resources that failed, or were given up because a
+        /// resource that they need failed. Steps that an interrupt stopped are not
+        /// counted.
         failed: usize,
     },
     /// A phase ended.

@@ -470,7 +470,7 @@ impl EventSink for Limits {
 }
 
 #[tokio::test]
-async fn concurrency_grows_with_answers_and_is_halved_by_an_overload() {
+async fn concurrency_grows_with_responses_and_is_halved_by_an_overload() {
     let latency = Duration::from_millis(20);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let limits = Arc::new(Limits::default());

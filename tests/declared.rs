@@ -541,7 +541,7 @@ async fn pruning_refuses_resources_with_unmanaged_content() {
 
 /// Quotas, security groups, routes, users and roles that a desired state had.
 #[tokio::test]
-async fn pruning_finds_what_carries_no_label_by_what_it_belongs_to() {
+async fn pruning_deletes_unlabelled_resources_that_belong_only_to_managed_ones() {
     let fixture = fixture().await;
     let limits = |count| Limits::new().limit("apps", "total_instances", count);
     let rule = || vec![Rule::tcp("10.0.0.1", "53")];

@@ -331,7 +331,7 @@ orgs:
 
 /// What a spec cannot say stays as it is when the spec is applied.
 #[tokio::test]
-async fn what_cannot_be_said_is_named_and_left_alone() {
+async fn resources_that_a_spec_cannot_declare_are_reported_and_kept() {
     let seed = "
 domains: [shared.test]
 security_groups: [{name: stagings}]

@@ -189,7 +189,7 @@ async fn each_app_of_cloud_native_buildpacks_is_staged() {
 }
 
 #[test]
-fn what_an_image_cannot_have_is_refused_by_name() {
+fn properties_that_an_image_cannot_have_are_refused_by_name() {
     let refused = |entry: &str| ManifestEntry::parse(entry).unwrap_err().to_string();
     let entries = [
         "docker: image",

@@ -206,7 +206,7 @@ fn spaces(spaces: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pruning_deletes_what_the_spec_no_longer_declares_and_nothing_else() {
+async fn pruning_deletes_only_what_the_spec_no_longer_declares() {
     let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
     mock.org("other").space("s").app("a").started();
     let apply = |spec: &str, args: &[&str]| {

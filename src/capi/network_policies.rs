@@ -61,8 +61,8 @@ pub(super) struct PolicyServer {
 }
 
 impl PolicyServer {
-    /// In 2017, `GET /` had no link to the policy server, which was beside the Cloud
-    /// Controller.
+    /// In 2017, `GET /` had no link to the policy server, which had the Cloud Controller's
+    /// host.
     pub(super) fn of_2017(api: &Url) -> Self {
         let api = api.as_str().trim_end_matches('/');
         Self {

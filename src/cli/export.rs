@@ -106,12 +106,12 @@ impl ExportArgs {
     }
 }
 
-/// Writes a file as a whole or not at all. What is no file, such as a pipe, is written to.
+/// Writes a file completely or not at all. A pipe or a device is written to directly.
 fn write(file: &Path, text: &str) -> std::io::Result<()> {
     if file.exists() && !file.is_file() {
         return std::fs::write(file, text);
     }
-    // Of a link, the file that it leads to.
+    // A link is followed to its target.
     let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut part = file.clone().into_os_string();
     part.push(".part");

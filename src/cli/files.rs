@@ -39,8 +39,8 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// Writes a file that only its owner can read, whole or not at all. A pipe or a device
-/// is written to, and not replaced by a file.
+/// Writes a file that only its owner can read, completely or not at all. A pipe or a
+/// device is written to directly.
 pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => {
@@ -51,7 +51,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
         }
         _ => {}
     }
-    // What a link points to is replaced, and not the link.
+    // The target of a link is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
@@ -104,7 +104,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_and_permissions_are_kept_as_they_should_be() {
+    fn links_are_followed_and_permissions_kept() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let folder = tempfile::tempdir().unwrap();
         let [file, link] = ["plan.json", "link"].map(|name| folder.path().join(name));

@@ -454,8 +454,8 @@ impl CloneRun<'_> {
         });
     }
 
-    /// Counts a clone that is done with a phase, or failed in it. What an interrupt
-    /// stopped is neither.
+    /// Counts a clone that is done with a phase, or failed in it. A clone that an
+    /// interrupt stopped counts as neither.
     fn count(&self, phase: Phase, is_done: bool) {
         if !is_done && self.client.is_interrupted() {
             return;

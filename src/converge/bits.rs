@@ -53,8 +53,8 @@ pub(crate) enum GroupBits {
         image: String,
         /// User and password.
         login: Option<(String, SecretString)>,
-        /// The hash of the image's name and the user. A hash of the password could be
-        /// guessed from.
+        /// The hash of the image's name and the user. The password is not part of it,
+        /// because it could be guessed from the hash.
         sha256: String,
     },
     /// Nothing: the apps are copies of another group, or keep the droplets that they

@@ -280,11 +280,12 @@ impl Converger {
     /// everything in them, service instances, domains and users. An org or space with
     /// unmanaged resources is not deleted: [`ConvergeError::Occupied`].
     ///
-    /// What carries no label is deleted if all that it belongs to is ours: network policies
-    /// and routes of our apps; roles of our users in our orgs and spaces; quotas whose orgs
-    /// or spaces are deleted or get another one in this run; and security groups of our
-    /// spaces. A desired security group is unbound from our spaces that do not name it.
-    /// Whatever belongs to nothing stays, and so do feature flags.
+    /// A resource that cannot have a label is deleted if everything that it belongs to is
+    /// ours: network policies and routes of our apps; roles of our users in our orgs and
+    /// spaces; quotas whose orgs or spaces are deleted or get another one in this run; and
+    /// security groups of our spaces. A desired security group is unbound from our spaces
+    /// that do not name it. Resources that belong to nothing are kept, and so are feature
+    /// flags.
     ///
     /// The plan lists these deletions, and they need approval like the deletions of apps.
     #[must_use]

@@ -44,8 +44,8 @@ impl Selection {
         Ok(Self { groups })
     }
 
-    /// Takes out of a plan what is about apps of other groups. A prototype stays if an app
-    /// needs the droplet that it gets.
+    /// Removes apps of other groups from a plan. A prototype stays if an app needs the
+    /// droplet that it gets.
     pub(super) fn keep_in_plan(&self, desired: &Desired, plan: &mut Plan) {
         let kept = plan.apps().filter(|app| self.has(desired, app));
         let awaited: HashSet<usize> = kept.filter_map(ResourcePlan::awaits).collect();

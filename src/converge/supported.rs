@@ -29,7 +29,7 @@ pub(super) fn check_apps(desired: &Desired, observed: &Observed) -> Result<(), C
     let flags = &observed.supporting.feature_flags;
     let is_enabled = |flag: &NeededFlag<'_>| {
         let wanted = desired.feature_flags().get(flag.name);
-        // A foundation without the flag reports itself what it lacks.
+        // A foundation without the flag reports an unsupported lifecycle itself.
         *wanted.or_else(|| flags.get(flag.name)).unwrap_or(&true)
     };
     if let Some(flag) = desired.needed_flags().find(|flag| !is_enabled(flag)) {
@@ -65,8 +65,8 @@ pub(super) fn check_apps(desired: &Desired, observed: &Observed) -> Result<(), C
     Ok(())
 }
 
-/// Whether an app cannot be what an entry asks for. Without a lifecycle in the entry, the
-/// foundation decides between buildpacks and Cloud Native Buildpacks.
+/// Whether an app has another lifecycle than its entry. Without a lifecycle in the entry,
+/// the foundation decides between buildpacks and Cloud Native Buildpacks.
 fn has_another_lifecycle(app: &App, entry: &ManifestEntry) -> bool {
     let is_named = entry.docker().is_some() || entry.get("lifecycle").is_some();
     match app.lifecycle.as_str() {
@@ -76,7 +76,7 @@ fn has_another_lifecycle(app: &App, entry: &ManifestEntry) -> bool {
     }
 }
 
-/// The first property that has no counterpart in 2017, with what it is of.
+/// The first property that the API of 2017 does not have, with the resource that sets it.
 fn beyond_2017(desired: &Desired) -> Option<(String, &'static str)> {
     let of_foundation = [
         ("org_quotas", !desired.org_quotas().is_empty()),

@@ -205,9 +205,8 @@ impl Desired {
         }
     }
 
-    /// For each group the one whose droplet its apps get, by their places among all, if that
-    /// is another one. A group that is like another one refers to a group with bits, and not
-    /// to itself.
+    /// For each group, the index of the group whose droplet its apps get, if that is
+    /// another group. Each `like` must lead to a group with bits.
     pub(super) fn find_sources(&self) -> Vec<Result<Option<usize>, DesiredError>> {
         let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
         let mut named: HashMap<(&str, &str, &str), usize> = HashMap::new();
@@ -332,7 +331,8 @@ fn unknown(user: String, kind: &'static str, name: &str) -> DesiredError {
     }
 }
 
-/// A binding is about apps of the space, and is the only one of each to its service.
+/// A binding must select apps of the space, and bind each of them to its service only
+/// once.
 fn check_bindings(space: &Space, subject: &str) -> Result<(), DesiredError> {
     let mut seen = HashSet::new();
     for binding in &space.service_bindings {

@@ -63,8 +63,8 @@ pub enum Bits {
     Files(Arc<BTreeMap<String, Vec<u8>>>),
     /// A droplet: a staged app as a gzipped tar archive. It is uploaded and not staged.
     Droplet(PathBuf),
-    /// None: the apps are a copy of another group, are the Docker image of their entry, or
-    /// are stopped and keep the droplets that they have.
+    /// No bits: the apps get the droplet of another group, run the Docker image of their
+    /// entry, or are created stopped and keep their droplets.
     None,
 }
 
@@ -106,8 +106,7 @@ impl Group {
         self
     }
 
-    /// With apps that are created stopped, and keep the state that they have once they
-    /// exist.
+    /// Creates new apps stopped, and keeps the state of existing ones.
     #[must_use]
     pub fn ignore_state(mut self) -> Self {
         self.state = AppState::Stopped;

@@ -328,8 +328,7 @@ impl DesiredBuilder {
         self
     }
 
-    /// The groups that cannot have the droplets of others that they name, by their places
-    /// among all.
+    /// The indexes of the groups that name a group whose droplet they cannot have.
     pub(crate) fn source_errors(&self) -> Vec<(usize, DesiredError)> {
         let sources = self.0.find_sources().into_iter().enumerate();
         sources
@@ -337,8 +336,8 @@ impl DesiredBuilder {
             .collect()
     }
 
-    /// The desired state without any check: what exists is not always what a run could
-    /// create.
+    /// Builds the desired state without checks, because existing resources may break the
+    /// rules for new ones.
     pub(crate) fn build_unchecked(self) -> Desired {
         self.0
     }

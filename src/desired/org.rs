@@ -47,8 +47,8 @@ pub struct Space {
     pub roles: Vec<Role>,
     /// The service instances of the space.
     pub services: Vec<ServiceInstance>,
-    /// The bindings of its apps to service instances, beside the `services` of their
-    /// entries.
+    /// The bindings of its apps to service instances, in addition to the `services` of
+    /// their entries.
     pub service_bindings: Vec<ServiceBinding>,
     /// The policies for traffic that its apps send to others.
     pub network_policies: Vec<NetworkPolicy>,
@@ -211,14 +211,14 @@ impl Space {
         self
     }
 
-    /// With a binding of apps to a service instance.
+    /// Binds apps to a service instance.
     #[must_use]
     pub fn service_binding(mut self, binding: ServiceBinding) -> Self {
         self.service_bindings.push(binding);
         self
     }
 
-    /// With a policy for traffic that its apps send.
+    /// Adds a policy for traffic that its apps send.
     #[must_use]
     pub fn network_policy(mut self, policy: NetworkPolicy) -> Self {
         self.network_policies.push(policy);

@@ -57,7 +57,7 @@ pub struct ServiceBinding {
     pub service: String,
     /// The binding's name, if it has one.
     pub name: Option<String>,
-    /// What the broker gets when the binding is created.
+    /// The parameters that the broker gets when the binding is created.
     pub parameters: Option<Map<String, Value>>,
 }
 
@@ -72,14 +72,14 @@ impl ServiceBinding {
         }
     }
 
-    /// With a name.
+    /// Sets the binding's name.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// With parameters for the broker.
+    /// Sets parameters for the broker.
     #[must_use]
     pub fn parameters(mut self, parameters: Map<String, Value>) -> Self {
         self.parameters = Some(parameters);

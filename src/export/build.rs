@@ -22,7 +22,7 @@ use crate::spec::file::SpecFile;
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
-    /// Names that are never given.
+    /// Names that must not be used.
     pub(super) fn reserve<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
         self.0.extend(names.map(str::to_owned));
     }
@@ -51,7 +51,7 @@ struct Builder<'o> {
     routes: Routes<'o>,
     secrets: Secrets,
     warnings: Vec<String>,
-    /// How many apps run and have no bits in the spec.
+    /// The number of running apps without bits in the spec.
     without_bits: usize,
 }
 
@@ -348,7 +348,7 @@ impl Builder<'_> {
     }
 }
 
-/// Writes the texts of a value so that an app finds them as they are.
+/// Escapes the texts of a value, so that an app gets them unchanged.
 fn make_literal(value: &mut Value) {
     match value {
         Value::String(text) => *text = entry::literal(text).into_owned(),

@@ -1,7 +1,7 @@
 //! Downloads the droplets of apps.
 //!
-//! Droplets of the same checksum are the same, and are downloaded once. A file that has
-//! the checksum of its droplet already, from an earlier export, is kept.
+//! Droplets with the same checksum are downloaded once. A file that has the checksum of
+//! its droplet already, from an earlier export, is kept.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -71,7 +71,8 @@ impl Exporter {
         Ok(files)
     }
 
-    /// Downloads a droplet beside its file, and renames it once it is complete.
+    /// Downloads a droplet to a temporary file in the same folder, and renames it when it
+    /// is complete.
     async fn fetch(&self, wanted: &Download<'_>) -> Result<(), ExportError> {
         let Download { app, droplet, file } = wanted;
         let expected = droplet.checksum.as_deref();
@@ -116,8 +117,8 @@ fn failed(file: &Path) -> impl FnOnce(io::Error) -> ExportError {
     move |source| ExportError::File { file, source }
 }
 
-/// The checksum of a file, of the kind that the droplet has: SHA-256, or SHA-1 for droplets
-/// of old foundations. Where the droplet has none, there is none.
+/// The checksum of a file, of the kind that the droplet has: SHA-256, or SHA-1 for
+/// droplets of old foundations. `None` if the droplet has none.
 async fn checksum_of(file: &Path, droplet: Option<&str>) -> Result<Option<String>, ExportError> {
     let Some(droplet) = droplet.map(str::to_owned) else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! What exists and no spec can say: each kind is named in a warning, so that nothing is
-//! lost in silence.
+//! Finds resources that a spec cannot declare. A warning names each kind, so that no
+//! resource is lost silently.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -15,17 +15,17 @@ use crate::manifest::entry::route_text;
 /// The most names that a warning lists.
 const MOST_NAMES: usize = 5;
 
-/// Lists of what a spec cannot say, or not all of.
+/// The resources that a spec cannot declare, or only in part.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
     /// The routes of the spaces.
     routes: Vec<Route>,
     staging_groups: Vec<SecurityGroup>,
-    /// Of each service key, the GUID of its service instance.
+    /// The GUID of the service instance of each service key.
     keys: Vec<String>,
-    /// Of each binding of a route, the GUID of its service instance.
+    /// The GUID of the service instance of each route binding.
     route_bindings: Vec<String>,
-    /// The names of the service brokers that only a space sees.
+    /// The names of the service brokers that are visible in a single space.
     brokers: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ impl Exporter {
     }
 }
 
-/// What of the routes of apps a spec says, by the route's text.
+/// The parts of the apps' routes that a spec declares, by the route's text.
 pub(super) struct Routes<'o> {
     is_seed: bool,
     known: HashMap<String, &'o Route>,
@@ -82,7 +82,7 @@ impl<'o> Routes<'o> {
         }
     }
 
-    /// Takes the routes out of an app's manifest that a manifest does not give it.
+    /// Removes the routes from an app's manifest that a manifest cannot map.
     pub(super) fn take_special(
         &self,
         space: &ObservedSpace,
@@ -133,7 +133,7 @@ impl<'o> Routes<'o> {
 }
 
 impl Observed {
-    /// Warnings of what is in no part of the spec.
+    /// Adds a warning for each kind of resource that is not in the spec.
     pub(super) fn warn_of_left_out(&self, warnings: &mut Vec<String>) {
         let left_out = &self.left_out;
         if self.spaces.is_empty() {
@@ -260,7 +260,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-/// The error of a list that a user may not see all of.
+/// The error if the user may not see a whole list.
 pub(super) fn of_app(app: &str, error: Error) -> ExportError {
     match error.is_forbidden() {
         true => ExportError::Forbidden {

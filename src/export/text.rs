@@ -11,7 +11,7 @@ pub(super) struct Comments<'a> {
     /// The exported resource, such as `org o`.
     pub(super) what: &'a str,
     pub(super) is_seed: bool,
-    /// How many apps run and have no bits in the spec.
+    /// The number of running apps without bits in the spec.
     pub(super) without_bits: usize,
     pub(super) variables: &'a [SecretVariable],
     pub(super) warnings: &'a [String],
@@ -59,7 +59,7 @@ impl Comments<'_> {
     }
 }
 
-/// A text that stays in the line of its comment.
+/// A text without line breaks, which would end its comment.
 fn in_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -52,8 +52,8 @@ fn all(text: &str) -> impl Iterator<Item = Found> {
     })
 }
 
-/// The text with what `replace` makes of each placeholder; those of which it makes nothing
-/// stay.
+/// Replaces each placeholder by the result of `replace`. For `None`, the placeholder is
+/// kept.
 fn replaced<'t>(text: &'t str, replace: impl Fn(Found) -> Option<String>) -> Cow<'t, str> {
     if !text.contains('{') {
         return Cow::Borrowed(text);
@@ -86,11 +86,11 @@ pub(crate) fn filled<'t>(
     })
 }
 
-/// A text that stands for this one: some placeholders in it get two braces.
+/// Escapes a text: some of its placeholders get two braces.
 pub(crate) fn escaped<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
     replaced(text, |found| {
         let is_named = names.contains(&found.name);
-        // Of one with two braces, the inner ones get another pair.
+        // A placeholder that already has two braces gets another pair.
         let braces = if found.is_escaped { 3 } else { 2 };
         let (opening, closing) = ("{".repeat(braces), "}".repeat(braces));
         is_named.then(|| format!("{opening}{}{closing}", found.name))

@@ -121,7 +121,7 @@ pub(crate) fn variables_in(text: &str) -> impl Iterator<Item = &str> {
     found.filter_map(|it| Some(it.get(1)?.as_str().trim_start_matches('!')))
 }
 
-/// The string of a spec that stands for this one, which has no variables.
+/// Escapes a string without variables, so that a spec reads it unchanged.
 pub(crate) fn escape_variables(text: &str) -> Cow<'_, str> {
     PATTERN.replace_all(text, "((((${1}))))")
 }

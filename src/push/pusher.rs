@@ -186,8 +186,8 @@ impl<'a> Pusher<'a> {
         PushedJob { outcome, failure }
     }
 
-    /// Counts an app that was pushed, or could not be. What an interrupt stopped is
-    /// neither.
+    /// Counts an app that was pushed or has failed. An app that an interrupt stopped
+    /// counts as neither.
     fn count(&self, is_pushed: bool) {
         if !is_pushed && self.client.is_interrupted() {
             return;

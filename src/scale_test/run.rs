@@ -29,7 +29,7 @@ const CONNECTIONS_PER_INSTANCE: u32 = 10;
 /// The largest seed that is chosen, so that it is easy to type.
 const LARGEST_SEED: u64 = 999_999;
 
-/// What a run knows about its foundation.
+/// A test run and the state of its foundation.
 pub(super) struct Run<'a> {
     pub(super) tester: &'a Tester,
     pub(super) apps: TestApps,

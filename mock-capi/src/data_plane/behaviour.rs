@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_app_is_what_its_package_or_its_command_is() {
+    fn the_package_or_the_command_determines_the_behaviour() {
         for (package, command, expected) in [
             (json!("example-apps/tick"), "", "Tick"),
             (json!("tick"), "./bin/proxy", "Tick"),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_that_was_started_again_knows_nobody_until_they_register_again() {
+    fn a_restarted_registry_is_empty_until_ticks_register_again() {
         let start = Clock::new().now();
         let at = |seconds| start.plus(Duration::from_secs(seconds));
         let presence = Presence {

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_asked_for_by_guid_and_index() {
+    fn an_instance_is_selected_by_guid_and_index() {
         let guid = "0e47d7a3-0000-4000-8000-000000000000";
         assert_eq!(parse_instance(&format!("{guid}:3")), Some((guid, 3)));
         for wrong in [

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn behaviours_that_mean_nothing_are_refused() {
+    fn contradictory_behaviours_are_refused() {
         for (list, complaint) in [
             (json!({}), "expected a list, not an object"),
             (json!([{}]), "app 0: missing field `app`"),

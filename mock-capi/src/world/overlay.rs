@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_given_again_once_all_were() {
+    fn addresses_are_reused_after_all_others() {
         let mut overlay = Overlay::default();
         let lease = |count| Lease {
             process: process(),

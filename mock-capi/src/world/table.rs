@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_at_hand_in_the_order_of_their_names() {
+    fn rows_can_be_read_in_the_order_of_their_names() {
         let (mut table, access_scope, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         let ordered = |table: &Table<Space>, descending| {
             let rows = table.ordered(Some("name"), descending).unwrap();

@@ -741,7 +741,7 @@ async fn the_droplet_of_an_image_is_copied_at_once() {
 }
 
 #[tokio::test]
-async fn a_package_without_bits_is_copied_in_vain() {
+async fn copying_a_package_without_bits_fails() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let (source, target) = (

@@ -330,7 +330,7 @@ async fn a_list_of_known_types_passes_the_request_and_not_the_model() {
 }
 
 #[tokio::test]
-async fn a_response_shows_the_value_that_was_asked_for() {
+async fn a_response_shows_the_requested_value() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

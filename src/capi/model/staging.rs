@@ -92,7 +92,7 @@ pub(crate) struct DockerImage<'a> {
     pub(crate) image: &'a str,
     /// User and password.
     pub(crate) login: Option<(&'a str, &'a str)>,
-    /// What the package is annotated with in place of the SHA-256 of bits.
+    /// The annotation of the package in place of the SHA-256 of bits.
     pub(crate) bits: Option<&'a str>,
 }
 

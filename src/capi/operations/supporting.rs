@@ -167,12 +167,12 @@ impl Client {
         )
     }
 
-    /// The users with our label, whoever they were created for.
+    /// The users with our label, of any owner.
     pub(crate) async fn managed_users(&self) -> Result<Vec<User>, Error> {
         in_v3!(self, "listing users by label", users::managed())
     }
 
-    /// The roles of some users, wherever they are.
+    /// The roles of some users in all orgs and spaces.
     pub(crate) async fn roles_of_users(&self, users: &[&str]) -> Result<Vec<Role>, Error> {
         in_v3!(self, "listing roles", roles::of_users(users))
     }

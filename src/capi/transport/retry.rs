@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_as_long_as_the_answer_asks() {
+    fn the_wait_is_as_long_as_the_response_asks() {
         let headers = |name: &'static str, value: String| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());

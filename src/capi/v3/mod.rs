@@ -54,7 +54,7 @@ pub(super) async fn list_by<T: DeserializeOwned>(
     list_of_all(client, list, filter, values, rest, 0).await
 }
 
-/// As [`list_by`], of which so many resources are expected.
+/// As [`list_by`], for a list of about `expected` resources.
 async fn list_of_all<T: DeserializeOwned>(
     client: &Client,
     list: &str,

@@ -35,7 +35,7 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// The pages of a list of which so many resources are expected.
+    /// The pages of a list of about `expected` resources.
     pub(super) fn of(list: &str, expected: usize) -> Self {
         let mut lists = MOST_AT_ONCE.iter();
         let most = lists.find(|(name, _)| *name == list);
@@ -43,7 +43,8 @@ impl Pages {
         let at_once = (expected / SMALLEST).clamp(1, most);
         let size = match at_once {
             1 => LARGEST,
-            // A few more than expected shall not need a page of their own.
+            // Leaves room for a few more than expected, so that these need no page of
+            // their own.
             _ => (expected + expected / 20).div_ceil(at_once).min(LARGEST),
         };
         Self { size, at_once }

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::app::DropletNeed;
 use crate::desired::{Bits, Desired, PlacedGroup};
 
-/// The properties that decide what a staging results in, beside the environment.
+/// The properties, in addition to the environment, that affect the result of a staging.
 const STAGED_WITH: [&str; 4] = ["buildpacks", "lifecycle", "services", "stack"];
 
-/// Whatever makes one droplet differ from another.
+/// Everything that a droplet depends on. Groups with equal values share a droplet.
 #[derive(PartialEq, Eq, Hash)]
 struct DropletKind<'d> {
     /// The index of the space.

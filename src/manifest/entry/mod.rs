@@ -200,7 +200,7 @@ impl ManifestEntry {
         list.map(str::to_owned).collect()
     }
 
-    /// The Docker image, if the app is one.
+    /// The Docker image, if the app has one.
     pub(crate) fn docker(&self) -> Option<DockerImage<'_>> {
         let docker = self.get("docker")?;
         let text = |key: &str| docker.get(key).and_then(Value::as_str);
@@ -239,7 +239,7 @@ impl ManifestEntry {
         Some(services.filter_map(service_name).collect())
     }
 
-    /// Returns the entry with a binding to a service, which replaces one that is there.
+    /// Returns the entry with a binding to a service, which replaces an existing one.
     pub(crate) fn with_service(self, name: &str, binding: Value) -> Self {
         let services = self.get("services").and_then(Value::as_array);
         let others = services.into_iter().flatten();

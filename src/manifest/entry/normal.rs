@@ -51,7 +51,7 @@ const LIFECYCLES: [&str; 3] = ["buildpack", "cnb", "docker"];
 /// only.
 pub(super) const DOCKER: [&str; 3] = ["image", "username", "password"];
 
-/// What an item of `services` may say.
+/// The properties of an item of `services`.
 pub(super) const BINDING: [&str; 3] = ["name", "parameters", "binding_name"];
 
 /// The second names of properties, and the names that the Cloud Controller shows.

@@ -10,7 +10,7 @@ use super::ManifestEntry;
 use super::routes::{route_text, sort_routes};
 use crate::manifest::placeholder::{self, APPS_DOMAIN, INDEX};
 
-/// The properties with placeholders, beside the environment and the routes.
+/// The properties with placeholders, in addition to the environment and the routes.
 const FILLED: [&str; 2] = ["metadata", "services"];
 
 impl ManifestEntry {
@@ -100,7 +100,7 @@ fn mentions(value: &Value, is_one: &dyn Fn(&str) -> bool) -> bool {
     }
 }
 
-/// Replaces the placeholders in all texts of a value, but for the keys of maps.
+/// Replaces the placeholders in all texts of a value, except the keys of maps.
 fn fill(value: &mut Value, index: u32, apps_domain: &str) {
     match value {
         Value::String(text) => *text = filled_in(text, index, apps_domain).into_owned(),
@@ -120,7 +120,7 @@ pub(crate) fn filled_in<'t>(text: &'t str, index: u32, apps_domain: &str) -> Cow
     placeholder::filled(text, value, |name| [INDEX, APPS_DOMAIN].contains(&name))
 }
 
-/// A text in which an app finds this one.
+/// Escapes a text, so that an app gets it unchanged.
 pub(crate) fn literal(text: &str) -> Cow<'_, str> {
     placeholder::escaped(text, &[INDEX, APPS_DOMAIN])
 }

@@ -81,7 +81,7 @@ pub(crate) fn lines(text: &str) -> (Lines, Vec<(String, usize)>) {
             let is_new = Some(depth) == last;
             if is_new && part != MERGE_KEY && current.children.contains_key(&part) {
                 repeated.push((part.clone(), line));
-                // What is in the later value repeats nothing.
+                // Keys in the later value are not repetitions.
                 current.children.remove(&part);
             }
             current = current.children.entry(part).or_default();

@@ -166,8 +166,8 @@ impl SpecFile {
         write::render(desired, &BTreeSet::new())
     }
 
-    /// The same, where texts that are one of these variables, as `((name))`, stand for its
-    /// value.
+    /// As [`SpecFile::render`]. A text that is one of these variables, such as `((name))`,
+    /// is written as a variable.
     pub(crate) fn render_with(desired: &Desired, variables: &BTreeSet<&str>) -> String {
         write::render(desired, variables)
     }

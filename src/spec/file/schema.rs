@@ -121,7 +121,7 @@ fn app(table: Table) -> Value {
             exclusive.push(json!({"not": {"required": [one, other]}}));
         }
     }
-    // A started app needs bits, or is of an image.
+    // A started app needs bits or an image.
     let given = BITS_KEYS.iter();
     let mut sources: Vec<Value> = given.map(|key| json!({"required": [key]})).collect();
     sources.push(json!({

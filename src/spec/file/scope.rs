@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_counted_thing_gives_the_number() {
+    fn the_nearest_counted_element_gives_the_number() {
         let org = Scope {
             org: Some(3),
             ..Scope::default()
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_for_each_app_keeps_its_braces_until_then() {
+    fn placeholders_of_apps_are_kept_until_apps_are_numbered() {
         let scope = Scope {
             org: Some(3),
             ..Scope::default()

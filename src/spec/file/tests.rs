@@ -231,7 +231,7 @@ orgs:
 }
 
 #[test]
-fn odd_values_are_refused_once() {
+fn invalid_values_are_reported_once() {
     let app = |lines: &str| {
         format!("orgs:\n- name: o\n  spaces:\n  - name: s\n    apps:\n    - {lines}\n")
     };
@@ -396,7 +396,7 @@ fn bindings_name_entries_single_apps_and_patterns() {
 }
 
 #[test]
-fn what_a_copied_droplet_or_an_image_cannot_be_is_refused_with_its_line() {
+fn properties_of_copied_droplets_and_images_are_refused_with_their_line() {
     let text = "\
 feature_flags: {diego_docker: false}
 orgs:

@@ -93,7 +93,8 @@ pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
     without_variables(root.finish(), &variables).render()
 }
 
-/// A value in which no text is a variable but those of these names.
+/// Escapes the texts of a value that look like variables, except variables with these
+/// names.
 fn without_variables(value: Value, variables: &BTreeSet<&str>) -> Value {
     match value {
         Value::Text(text) if text.contains("((") => match is_variable(&text, variables) {
@@ -121,17 +122,17 @@ fn is_variable(text: &str, variables: &BTreeSet<&str>) -> bool {
     names.any(|name| text == format!("(({name}))") && variables.contains(name))
 }
 
-/// A text in which the reader of a spec finds no placeholders.
+/// Escapes all placeholders of a text.
 fn literal(text: &str) -> Value {
     Value::text(escaped(text, &placeholder::ALL))
 }
 
-/// A text with placeholders of apps, in which the reader finds no others.
+/// Escapes all placeholders of a text except those of apps.
 fn of_app(text: &str) -> Value {
     Value::text(escaped(text, &["org", "space"]))
 }
 
-/// A value with each text as `write` makes it.
+/// A value with each text replaced by the result of `write`.
 fn rewritten(value: Value, write: fn(&str) -> Value) -> Value {
     match value {
         Value::Text(text) => write(&text),

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_scalars_are_what_psych_makes_of_them() {
+    fn plain_scalars_are_resolved_as_by_psych() {
         for (plain, expected) in [
             ("007", "7"),
             ("08", "08"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_that_is_there_twice_the_last_value_counts() {
+    fn the_last_value_of_a_duplicate_key_wins() {
         let document = parse("a: 1\nb: 2\na: 3\n<<: {b: 4, c: 5}\n").unwrap();
         assert_eq!(
             document.to_json(),

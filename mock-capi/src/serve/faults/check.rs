@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_that_mean_nothing_are_refused() {
+    fn contradictory_faults_are_refused() {
         let cases = [
             (r#"{}"#, "expected a list, not an object"),
             ("", "expected a list, not an empty body"),

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_strikes_as_often_as_it_was_told() {
+    fn a_fault_applies_the_requested_number_of_times() {
         let fault = Fault::answer("post", "/v3/apps", 503).skip(1).times(2);
         let (mut plan, now) = plan(vec![fault]);
         let mut struck = || plan.begin("POST", "/v3/apps", now).is_some();

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_costs_what_the_type_that_its_path_names_last_costs() {
+    fn a_list_has_the_price_of_the_last_type_in_its_path() {
         let profile =
             "default: {one: 1ms, list: 2ms}\ntypes: {apps: {each: 5ms}, droplets: {list: 7ms}}";
         let profile = Profile::from_yaml(profile).unwrap();

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_ceiling_nobody_waits() {
+    fn requests_do_not_wait_without_a_limit() {
         let now = Instant::now();
         let mut workers = Workers::default();
         assert!((0..100).all(|_| workers.serve(now, SECOND) == SECOND));

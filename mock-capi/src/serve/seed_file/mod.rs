@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_named_with_their_line_and_what_was_meant() {
+    fn unknown_keys_are_reported_with_line_and_suggestion() {
         assert_eq!(
             refused("orgs:\n- nam: o\n"),
             "line 2: unknown key `nam`, did you mean `name`?"
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_there_twice_are_refused() {
+    fn duplicate_names_are_refused() {
         for (text, expected) in [
             ("orgs: [{name: o}, {name: O}]", "org 'O' is there twice"),
             ("users: [dev, {name: dev}]", "user 'dev' is there twice"),

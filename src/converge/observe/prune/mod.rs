@@ -1,8 +1,8 @@
 //! Finds resources that a desired state declared earlier and does not declare any more.
 //!
-//! Orgs, spaces, apps, service instances, domains and users carry our label and their
-//! owner, so what is found by both is ours for certain. What carries neither is ours if all
-//! that it belongs to is: see [`unlabelled`].
+//! Orgs, spaces, apps, service instances, domains and users have our label and an
+//! annotation with their owner, which prove that they are ours. Other kinds have neither:
+//! see [`unlabelled`].
 
 mod unlabelled;
 
@@ -24,8 +24,8 @@ use crate::desired::{self, Desired};
 pub(crate) struct Surplus {
     /// Orgs and spaces with all that is in them, and others.
     pub(crate) resources: Vec<SurplusResource>,
-    /// Spaces of ours that security groups apply to without being desired to, by the names
-    /// of the groups, which are desired.
+    /// The spaces of ours that desired security groups must no longer apply to, by the
+    /// groups' names.
     pub(crate) unbound: BTreeMap<String, Vec<Target>>,
     /// Policies between our apps, and the names of those.
     pub(crate) policies: Vec<(Target, NetworkPolicy)>,

@@ -1,16 +1,17 @@
-//! What carries no label, and was ours if all that it belongs to is:
+//! Finds resources without labels that are ours. A resource is ours if everything that it
+//! belongs to is ours:
 //!
-//! - a quota, if it applies to something, all of that is ours, and after the run it applies
-//!   to nothing: its orgs or spaces are deleted, or get another quota;
-//! - a security group, if it applies to something and all of that is ours; one that applies
-//!   to all spaces stays. A group that is still desired is unbound from spaces of ours that
-//!   do not name it any more;
-//! - a route of a space of ours, if it leads to something, and only to apps of ours whose
-//!   entries set their routes;
-//! - a role in an org or space of ours, if its user is ours too. Users that the Cloud
-//!   Controller created for us carry a label.
+//! - a quota, if it applies only to orgs or spaces of ours, and to none after the run,
+//!   because they are deleted or get another quota;
+//! - a security group, if it applies only to spaces of ours. A group for all spaces is
+//!   kept. A group that is still desired is unbound from spaces of ours that no longer
+//!   name it;
+//! - a route in a space of ours, if it has destinations, and all of them are apps of ours
+//!   whose entries set their routes;
+//! - a role in an org or space of ours, if its user is ours too. Users that we created
+//!   have a label.
 //!
-//! What belongs to nothing stays, since nothing says whose it is.
+//! A resource that belongs to nothing is kept, because its owner is unknown.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -113,7 +114,8 @@ impl Place {
     }
 }
 
-/// Whether something applies to places, and all of them are ours and leave it.
+/// Whether all orgs or spaces of a quota are ours and lose it in this run. False if it has
+/// none.
 fn is_left(guids: &[String], places: &HashMap<String, Place>, quota: &str) -> bool {
     let leaves = |guid: &String| places.get(guid).is_some_and(|place| place.leaves(quota));
     !guids.is_empty() && guids.iter().all(leaves)
@@ -362,7 +364,7 @@ fn desired_places<'d>(
     let orgs = desired.orgs().iter().zip(&observed.orgs);
     let orgs = orgs.filter_map(|(org, found)| {
         let guid = found.org.as_ref()?.guid.as_str();
-        // Who has a role in a space has one in its org.
+        // A user with a role in a space also has one in its org.
         let of_spaces = org.spaces.iter().flat_map(|space| &space.roles);
         let place = RolesOfPlace {
             org: &org.name,

@@ -179,7 +179,7 @@ impl<'n> Expander<'_, 'n> {
     }
 
     /// The password of a registry must not be in the file, and the foundation must allow
-    /// what the app is.
+    /// the lifecycle of the app.
     fn check_docker(&mut self, app: &App<'_>, entry: &ManifestEntry) {
         let docker = app.node.get("docker");
         if let Some(password) = docker.and_then(|docker| docker.get("password"))

@@ -156,8 +156,8 @@ impl<'n> Expander<'_, 'n> {
         desired
     }
 
-    /// Apps that are like others must be able to have their droplets. The places are those
-    /// of all groups.
+    /// Checks that apps with `like` can run the droplet that they refer to. `likes` are
+    /// those of all groups.
     fn check_sources(&mut self, desired: &DesiredBuilder, likes: &[(Location, String)]) {
         let mut seen = HashSet::new();
         for (id, error) in desired.source_errors() {

@@ -1,5 +1,4 @@
-//! Expands references to apps of any space: network policies, and apps that are like
-//! others.
+//! Expands references to apps of any space: network policies, and `like`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -185,7 +184,7 @@ impl Expander<'_, '_> {
         self.unknown(at, key, ("that space", "app"), name, known);
     }
 
-    /// Gives each app that is like another one the name of the other app's group.
+    /// Replaces each `like` by the name of the other app's group.
     pub(super) fn resolve_like(&mut self, orgs: &mut [PlacedOrg<'_>]) {
         // By org, space and name. Names are included with and without the number.
         let mut groups: HashSet<(String, String, String)> = HashSet::new();

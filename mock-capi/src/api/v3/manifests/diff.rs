@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_manifest_names_is_compared() {
+    fn only_properties_in_the_manifest_are_compared() {
         let existing = object(json!({
             "name": "a",
             "env": {"OLD": "1", "SAME": "x", "NEW/": "1"},
