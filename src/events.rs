@@ -138,6 +138,7 @@ pub enum AppMilestone {
 
 /// A request and its response, without secrets and with long bodies truncated.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Exchange {
     /// The method, such as `GET`.
     pub method: String,
@@ -153,6 +154,7 @@ pub struct Exchange {
 
 /// The response of an [`Exchange`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Response {
     /// The status code, such as 201.
     pub status: u16,
@@ -170,6 +172,7 @@ pub struct Response {
 
 /// The body of a request or response in an [`Exchange`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Content {
     /// The media type.
     pub mime: String,

@@ -63,6 +63,7 @@ const LONGEST_DETAIL: usize = 2_000;
 
 /// One error as the Cloud Controller reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CcError {
     /// Its number, such as 10008.
     #[serde(default)]

@@ -3,11 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use cf_pusher::Credentials;
+use cf_pusher::{Credentials, SecretString};
 
 use super::{CommandError, files};
 

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use cf_pusher::{
     Client, ConnectOptions, Connection, Converger, Counts, Credentials, Event, EventSink, Events,
+    SecretString,
 };
 
 #[cfg(feature = "mock")]

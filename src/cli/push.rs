@@ -5,9 +5,9 @@ pub(super) mod summary;
 use std::time::Duration;
 
 use clap::Args;
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
+use cf_pusher::SecretString;
 use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan};
 

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::DesiredError;
 use crate::manifest::entry::{ManifestEntry, filled_in, has_index};
 
@@ -39,8 +41,9 @@ pub struct Group {
     pub shown_env: HashSet<String>,
 }
 
-/// Whether an app runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Whether an app runs. Serializes as the Cloud Controller spells it: `STARTED` or `STOPPED`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
 pub enum AppState {
     /// All its instances run.

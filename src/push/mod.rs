@@ -27,13 +27,13 @@ use crate::capi::client::Client;
 use crate::capi::dialect::Dialect;
 use crate::capi::error::Error;
 use crate::capi::model::Process;
+pub use crate::desired::AppState;
 use crate::events::Event;
 use crate::manifest::{Manifest, ManifestDiff, Overrides};
 use app_source::{AppSource, read_sources};
 pub use bits::BitsError;
 pub use outcome::{
-    AppState, InstanceStatus, ProcessStatus, PushError, PushFailure, PushOutcome, PushResult,
-    PushedApp,
+    InstanceStatus, ProcessStatus, PushError, PushFailure, PushOutcome, PushResult, PushedApp,
 };
 use pusher::{PushedJob, Pusher};
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::capi::error::Error;
 use crate::capi::model::Process;
+use crate::desired::AppState;
 use crate::events::PushStep;
 use crate::manifest::{ManifestError, TransformError};
 
@@ -111,17 +112,6 @@ pub enum PushResult {
     Failed,
     /// The push was interrupted before the app was done.
     Interrupted,
-}
-
-/// The requested state of an app.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[non_exhaustive]
-pub enum AppState {
-    /// The app should run.
-    Started,
-    /// The app should not run.
-    Stopped,
 }
 
 /// A process of an app.

@@ -17,6 +17,7 @@ use crate::manifest::text;
 
 /// The reason why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("reading the configuration {path} failed: {source}")]
@@ -41,30 +42,30 @@ pub enum ConfigError {
         column: usize,
     },
     /// Keys are unknown, or have invalid values.
-    #[error("{}", problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", problems.iter().map(ConfigProblem::to_string).collect::<Vec<_>>().join("\n"))]
     Values {
         /// The problem of each invalid key.
-        problems: Vec<Problem>,
+        problems: Vec<ConfigProblem>,
     },
 }
 
 /// A key that is unknown, or that has an invalid value.
 #[derive(Debug)]
-pub struct Problem {
+pub struct ConfigProblem {
     origin: String,
     line: usize,
     key: String,
     reason: Reason,
 }
 
-/// The reason of a [`Problem`].
+/// The reason of a [`ConfigProblem`].
 #[derive(Debug)]
 enum Reason {
     Unknown { nearest: Option<&'static str> },
     Value { value: String, allowed: String },
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             origin,
@@ -114,7 +115,7 @@ pub(super) fn refuse(
         let found = entries.into_iter().find(|(name, _)| name == key);
         found.map(|(_, raw)| raw)
     });
-    let problem = Problem {
+    let problem = ConfigProblem {
         origin: origin.to_owned(),
         line: raw.map_or(1, |raw| line_of(&text, raw.get())),
         key: key.to_owned(),
@@ -158,7 +159,7 @@ pub(super) fn read<C>(
     for (key, raw) in values {
         let line = line_of(text, raw.get());
         if !given.insert(key.clone()) {
-            problems.push(Problem {
+            problems.push(ConfigProblem {
                 origin: origin.to_owned(),
                 line,
                 key,
@@ -191,7 +192,7 @@ pub(super) fn read<C>(
                     Reason::Value { value, allowed }
                 }),
             };
-        problems.extend(reason.map(|reason| Problem {
+        problems.extend(reason.map(|reason| ConfigProblem {
             origin: origin.to_owned(),
             line,
             key,

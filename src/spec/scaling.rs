@@ -29,6 +29,7 @@ pub(super) const LONGEST_PREFIX: usize = LONGEST_HOST - LONGEST_NAME.len();
 ///
 /// Every key is optional. Each field documents its default.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ScalingTest {
     /// `proxy_instances`: instances of each proxy app. 0 to 10,000; default 1.
     pub proxy_instances: u32,
