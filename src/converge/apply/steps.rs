@@ -74,39 +74,10 @@ impl Apply<'_> {
                 client.delete_package(&what, package).await?;
             }
             Step::PushBits => {
-                let group = plan.app.as_ref().and_then(|app| app.group);
-                let bits = group.and_then(|group| self.bits.get(group));
-                let package = match bits {
-                    Some(GroupBits::Source(bits)) => {
-                        upload::upload_bits(client, name, &app, bits).await?
-                    }
-                    Some(GroupBits::Image {
-                        image,
-                        login,
-                        sha256,
-                    }) => {
-                        let login = login.as_ref();
-                        let image = DockerImage {
-                            image,
-                            login: login.map(|(user, it)| (user.as_str(), it.expose_secret())),
-                            bits: Some(sha256),
-                        };
-                        client.create_docker_package(&app, &image).await?
-                    }
-                    _ => return Err(unknown("bits")),
-                };
-                progress.package = Some(package);
+                progress.package = Some(self.push_bits(plan, &app).await?);
             }
             Step::UploadDroplet => {
-                let group = plan.app.as_ref().and_then(|app| app.group);
-                let bits = group.and_then(|group| self.bits.get(group));
-                let Some(GroupBits::Droplet { path, .. }) = bits else {
-                    return Err(unknown("droplet"));
-                };
-                let droplet = upload::upload_droplet(client, name, &app, path).await?;
-                progress.droplet = Some(droplet.clone());
-                // Each prototype gets its droplet once in a run.
-                let _ = self.staged(plan).set(Some(droplet));
+                progress.droplet = Some(self.upload_droplet(plan, &app).await?);
             }
             Step::Stage {
                 package,
@@ -117,15 +88,8 @@ impl Apply<'_> {
                     PackageRef::Pushed => progress.package.as_ref(),
                 };
                 let package = package.ok_or_else(|| unknown("package"))?;
-                let buildpacks = buildpacks.as_deref();
-                let builds = &self.builds;
-                let staged = stage::stage(client, name, &app, package, buildpacks, builds);
-                let droplet = staged.await?;
-                progress.droplet = Some(droplet.clone());
-                if plan.role() == Some(Role::Prototype) {
-                    // Each prototype is staged once in a run.
-                    let _ = self.staged(plan).set(Some(droplet));
-                }
+                let droplet = self.stage(plan, &app, package, buildpacks.as_deref());
+                progress.droplet = Some(droplet.await?);
             }
             Step::CopyDroplet { from } => {
                 let source = match from {
@@ -175,11 +139,7 @@ impl Apply<'_> {
                 labels,
                 annotations,
             } => {
-                let removed = |keys: &[String]| keys.iter().map(|it| (it.clone(), None)).collect();
-                let metadata = Metadata {
-                    labels: removed(labels),
-                    annotations: removed(annotations),
-                };
+                let metadata = removed(labels, annotations);
                 client.set_app_metadata(&app, &metadata).await?;
             }
             Step::UnbindServices { services } => {
@@ -207,13 +167,7 @@ impl Apply<'_> {
                 apps,
                 protocol,
             } => {
-                let destinations = apps.iter().map(|app| Destination {
-                    app: app.clone(),
-                    process_type: "web".to_owned(),
-                    port: None,
-                    protocol: protocol.clone(),
-                });
-                let destinations: Vec<Destination> = destinations.collect();
+                let destinations = web_destinations(apps, protocol.as_deref());
                 client.set_destinations(route, &destinations).await?;
             }
             Step::Scale {
@@ -285,6 +239,64 @@ impl Apply<'_> {
         Ok(())
     }
 
+    /// The bits of a prototype's group.
+    fn bits(&self, plan: &ResourcePlan) -> Option<&GroupBits> {
+        self.bits.get(plan.app.as_ref()?.group?)
+    }
+
+    /// Uploads the bits of the group, or creates a package for its Docker image. Returns the
+    /// package's GUID.
+    async fn push_bits(&self, plan: &ResourcePlan, app: &str) -> Result<String, Error> {
+        match self.bits(plan) {
+            Some(GroupBits::Source(bits)) => {
+                upload::upload_bits(self.client, plan.name(), app, bits).await
+            }
+            Some(GroupBits::Image {
+                image,
+                login,
+                sha256,
+            }) => {
+                let login = login.as_ref();
+                let image = DockerImage {
+                    image,
+                    login: login.map(|(user, it)| (user.as_str(), it.expose_secret())),
+                    bits: Some(sha256),
+                };
+                self.client.create_docker_package(app, &image).await
+            }
+            _ => Err(unknown("bits")),
+        }
+    }
+
+    /// Uploads the droplet of the group, and returns its GUID.
+    async fn upload_droplet(&self, plan: &ResourcePlan, app: &str) -> Result<String, Error> {
+        let Some(GroupBits::Droplet { path, .. }) = self.bits(plan) else {
+            return Err(unknown("droplet"));
+        };
+        let droplet = upload::upload_droplet(self.client, plan.name(), app, path).await?;
+        // Each prototype gets its droplet once in a run.
+        let _ = self.staged(plan).set(Some(droplet.clone()));
+        Ok(droplet)
+    }
+
+    /// Stages a package, and returns the droplet's GUID.
+    async fn stage(
+        &self,
+        plan: &ResourcePlan,
+        app: &str,
+        package: &str,
+        buildpacks: Option<&[String]>,
+    ) -> Result<String, Error> {
+        let name = plan.name();
+        let staged = stage::stage(self.client, name, app, package, buildpacks, &self.builds);
+        let droplet = staged.await?;
+        if plan.role() == Some(Role::Prototype) {
+            // Each prototype is staged once in a run.
+            let _ = self.staged(plan).set(Some(droplet.clone()));
+        }
+        Ok(droplet)
+    }
+
     /// Creates a route in the domain that its URL names.
     async fn create_route(&self, plan: &ResourcePlan, route: &str) -> Result<String, Error> {
         let (host, path) = match route.split_once('/') {
@@ -322,4 +334,24 @@ impl Apply<'_> {
     async fn set_droplet(&self, app: &str, droplet: &str) -> Result<(), Error> {
         self.client.set_current_droplet(app, droplet).await
     }
+}
+
+/// A change of metadata that removes these labels and annotations.
+fn removed(labels: &[String], annotations: &[String]) -> Metadata {
+    let removed = |keys: &[String]| keys.iter().map(|it| (it.clone(), None)).collect();
+    Metadata {
+        labels: removed(labels),
+        annotations: removed(annotations),
+    }
+}
+
+/// The web processes of some apps as the destinations of a route.
+fn web_destinations(apps: &[String], protocol: Option<&str>) -> Vec<Destination> {
+    let destination = |app: &String| Destination {
+        app: app.clone(),
+        process_type: "web".to_owned(),
+        port: None,
+        protocol: protocol.map(str::to_owned),
+    };
+    apps.iter().map(destination).collect()
 }
