@@ -1,107 +1,33 @@
 //! The client: finds the APIs of a foundation, sends authorized requests, reads lists
 //! page by page, and waits for jobs.
 
-use std::collections::HashSet;
+mod list;
+mod options;
+mod root;
+
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use reqwest::StatusCode;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::cc_error::printable;
 use super::dialect::Dialect;
-use super::error::{ConnectionProblem, Error};
-use super::network_policies::{PolicyServer, Version};
-use super::parallel;
+use super::error::Error;
+use super::network_policies::PolicyServer;
 use super::poll::{self, Progress};
 use super::transport::{
-    AppRequests, Auth, Authorization, Credentials, Request, Response, Transport, despite_interrupt,
+    AppRequests, Auth, Authorization, Request, Response, Transport, despite_interrupt,
 };
 use super::{v3, v2017};
 use crate::events::Events;
-
-/// The address of the foundation, the credentials, and options for requests.
-#[derive(Debug, Clone)]
-pub struct ConnectOptions {
-    api: String,
-    credentials: Credentials,
-    pub(super) skip_ssl_validation: bool,
-    pub(super) ca_cert: Option<PathBuf>,
-    dialect: Option<Dialect>,
-    pub(super) concurrency: usize,
-    pub(super) timeout: Duration,
-    pub(super) interrupt: CancellationToken,
-}
-
-impl ConnectOptions {
-    /// The Cloud Controller at a URL, `https://` if it has no scheme. At most 16 requests
-    /// are in flight, and waits time out after 15 minutes.
-    pub fn new(api: impl Into<String>, credentials: Credentials) -> Self {
-        Self {
-            api: api.into(),
-            credentials,
-            skip_ssl_validation: false,
-            ca_cert: None,
-            dialect: None,
-            concurrency: 16,
-            timeout: Duration::from_secs(15 * 60),
-            interrupt: CancellationToken::new(),
-        }
-    }
-
-    /// Accepts any TLS certificate.
-    #[must_use]
-    pub fn skip_ssl_validation(mut self, skip: bool) -> Self {
-        self.skip_ssl_validation = skip;
-        self
-    }
-
-    /// Also trusts the certificates in this file, in PEM format. Certificates of the
-    /// system, or those of `SSL_CERT_FILE`, are always trusted.
-    #[must_use]
-    pub fn ca_cert(mut self, file: Option<PathBuf>) -> Self {
-        self.ca_cert = file;
-        self
-    }
-
-    /// The dialect; by default, the version of the API decides.
-    #[must_use]
-    pub fn dialect(mut self, dialect: Option<Dialect>) -> Self {
-        self.dialect = dialect;
-        self
-    }
-
-    /// The maximum number of requests in flight, at least 1.
-    #[must_use]
-    pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.concurrency = concurrency;
-        self
-    }
-
-    /// The longest time that a wait may take: for a job, a staging, a copy, or for
-    /// instances to run.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// Interrupts the run when it is cancelled: running requests finish, no new ones are
-    /// sent, and pending calls fail with [`Error::Interrupted`].
-    #[must_use]
-    pub fn interrupt(mut self, interrupt: CancellationToken) -> Self {
-        self.interrupt = interrupt;
-        self
-    }
-}
+pub use options::ConnectOptions;
+use root::{Root, api_url, no_api};
 
 /// A connection to a foundation's Cloud Controller.
 ///
@@ -125,65 +51,6 @@ struct Connection {
     /// Old foundations cannot embed the instances of processes in lists, and refuse the
     /// parameter. It is not sent again after a refusal.
     embeds_instances: AtomicBool,
-}
-
-#[derive(Deserialize)]
-struct Root {
-    links: RootLinks,
-}
-
-#[derive(Deserialize)]
-struct RootLinks {
-    cloud_controller_v3: Option<VersionedLink>,
-    uaa: Option<Link>,
-    login: Option<Link>,
-    log_cache: Option<Link>,
-    network_policy_v0: Option<Link>,
-    network_policy_v1: Option<Link>,
-}
-
-impl RootLinks {
-    /// The policy server, with the newest version of its API.
-    fn policy_server(&self) -> Option<PolicyServer> {
-        let versions = [
-            (&self.network_policy_v1, Version::V1),
-            (&self.network_policy_v0, Version::V0),
-        ];
-        let mut known = versions.into_iter();
-        known.find_map(|(link, version)| {
-            let url = link.as_ref()?.href.trim_end_matches('/').to_owned();
-            Some(PolicyServer { url, version })
-        })
-    }
-}
-
-#[derive(Deserialize)]
-struct VersionedLink {
-    meta: Option<Meta>,
-}
-
-#[derive(Deserialize)]
-struct Meta {
-    version: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    href: String,
-}
-
-/// A page of a list, of v3 or v2.
-#[derive(Deserialize)]
-struct Page<T, I> {
-    pagination: Option<Pagination>,
-    next_url: Option<String>,
-    resources: Vec<T>,
-    included: Option<I>,
-}
-
-#[derive(Deserialize)]
-struct Pagination {
-    next: Option<Link>,
 }
 
 impl Client {
@@ -354,78 +221,6 @@ impl Client {
         self.send(&Request::get(path)).await?.json()
     }
 
-    /// All resources of a list, read page by page.
-    pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
-        let (resources, _) = self.list_including::<T, IgnoredAny>(path, 1).await?;
-        Ok(resources)
-    }
-
-    /// All resources of a list, and the `included` resources of each page. The first pages
-    /// are requested at once, the others one by one.
-    pub(crate) async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
-        &self,
-        path: &str,
-        at_once: usize,
-    ) -> Result<(Vec<T>, Vec<I>), Error> {
-        let began = Instant::now();
-        let mut resources = Vec::new();
-        let mut included = Vec::new();
-        let paths = (1..=at_once).map(|page| match page {
-            1 => path.to_owned(),
-            _ => format!("{path}&page={page}"),
-        });
-        let first = paths.clone().map(|path| self.page::<T, I>(path));
-        let first: Vec<Page<T, I>> = parallel::run(at_once, first).await?;
-        let mut seen: HashSet<String> = paths.collect();
-        let mut first = first.into_iter();
-        let mut path = path.to_owned();
-        loop {
-            let (page, is_last_at_once) = match first.next() {
-                Some(page) => (page, first.len() == 0),
-                None => (self.page(path.clone()).await?, true),
-            };
-            resources.extend(page.resources);
-            included.extend(page.included);
-            let next = page.pagination.and_then(|pagination| pagination.next);
-            let Some(next) = next.map(|link| link.href).or(page.next_url) else {
-                return Ok((resources, included));
-            };
-            if !is_last_at_once {
-                continue;
-            }
-            let next = self.path_of(&next);
-            if !seen.insert(next.clone()) {
-                return Err(Error::UnexpectedResponse {
-                    method: "GET".to_owned(),
-                    path,
-                    reason: "its pages repeat".to_owned(),
-                    source: None,
-                });
-            }
-            path = next;
-            if began.elapsed() > self.timeout() {
-                return Err(Error::Deadline {
-                    what: "reading a list page by page".to_owned(),
-                    waited: self.timeout(),
-                    last: format!("{} resources read, next page {path}", resources.len()),
-                });
-            }
-        }
-    }
-
-    async fn page<T: DeserializeOwned, I: DeserializeOwned>(
-        &self,
-        path: String,
-    ) -> Result<Page<T, I>, Error> {
-        self.send(&Request::get(path)).await?.json()
-    }
-
-    /// The first resource of a list that is filtered by name. `None` if the list is
-    /// empty.
-    pub(crate) async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
-        Ok(self.list(path).await?.into_iter().next())
-    }
-
     /// Sends a request that creates a resource, and returns its GUID.
     pub(crate) async fn create(&self, request: &Request) -> Result<String, Error> {
         let response = self.send(request).await?;
@@ -538,133 +333,10 @@ impl std::fmt::Debug for Client {
     }
 }
 
-fn api_url(api: &str) -> Result<Url, Error> {
-    let given = api.trim();
-    let text = if given.contains("://") {
-        given.to_owned()
-    } else {
-        format!("https://{given}")
-    };
-    let url = Url::parse(&text).map_err(|error| Error::unreachable(given, error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(Error::unreachable(given, "not an http or https URL"));
-    }
-    let more = url.query().is_some() || url.fragment().is_some();
-    if more || !url.username().is_empty() || url.password().is_some() {
-        let reason = "its URL must not have a user, password, query or fragment";
-        return Err(Error::unreachable("the API", reason));
-    }
-    Ok(url)
-}
-
-/// Why the server at a URL is not a usable Cloud Controller.
-fn no_api(base: &Url, error: Error) -> Error {
-    let reason = match &error {
-        Error::Unreachable { .. } | Error::Interrupted => return error,
-        Error::NoResponse { reason, .. } => format!("no response: {reason}"),
-        Error::UnexpectedResponse { .. } => "the server is not a Cloud Controller".to_owned(),
-        other => other.to_string(),
-    };
-    Error::Unreachable {
-        url: base.to_string(),
-        reason,
-        problem: ConnectionProblem::Other,
-        source: Some(Arc::new(error)),
-    }
-}
-
 /// The GUID of a resource of v3 or v2.
 pub(crate) fn guid_of(resource: &Value) -> Option<String> {
     let guid = resource
         .get("guid")
         .or_else(|| resource.pointer("/metadata/guid"))?;
     guid.as_str().map(str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::json;
-    use wiremock::matchers::{any, path};
-    use wiremock::{Mock, MockServer, ResponseTemplate};
-
-    use super::*;
-
-    /// A foundation with a list of so many pages, each with its number.
-    async fn with_pages(count: usize) -> (MockServer, Client) {
-        let server = MockServer::start().await;
-        let root = json!({"links": {
-            "uaa": {"href": server.uri()},
-            "cloud_controller_v3": {"meta": {"version": "3.200.0"}},
-        }});
-        let token = json!({"access_token": "token", "expires_in": 600});
-        let page = move |request: &wiremock::Request| {
-            let mut query = request.url.query_pairs();
-            let page = query.find(|(name, _)| name == "page");
-            let page: usize = page.map_or(1, |(_, page)| page.parse().unwrap());
-            let next =
-                (page < count).then(|| json!({"href": format!("/v3/list?page={}", page + 1)}));
-            let resources: Vec<usize> = (page..=count).take(1).collect();
-            ResponseTemplate::new(200)
-                .set_body_json(json!({"pagination": {"next": next}, "resources": resources}))
-        };
-        let mocks = [
-            Mock::given(path("/")).respond_with(ResponseTemplate::new(200).set_body_json(root)),
-            Mock::given(path("/oauth/token"))
-                .respond_with(ResponseTemplate::new(200).set_body_json(token)),
-            Mock::given(any()).respond_with(page),
-        ];
-        for mock in mocks {
-            mock.mount(&server).await;
-        }
-        let credentials = Credentials::Client {
-            id: "client".to_owned(),
-            secret: "secret".into(),
-        };
-        let options = ConnectOptions::new(server.uri(), credentials);
-        let client = Client::connect(&options, Events::default()).await.unwrap();
-        (server, client)
-    }
-
-    /// `requests` are the pages that are requested.
-    #[rstest]
-    #[case::one_by_one(5, 1, 5)]
-    #[case::at_once(3, 3, 3)]
-    #[case::more_than_expected(5, 3, 5)]
-    #[case::fewer_than_expected(1, 3, 3)]
-    #[case::none(0, 2, 2)]
-    #[tokio::test]
-    async fn a_list_has_all_pages(
-        #[case] count: usize,
-        #[case] at_once: usize,
-        #[case] requests: usize,
-    ) {
-        let (server, client) = with_pages(count).await;
-        let list = client.list_including::<usize, IgnoredAny>("/v3/list?per_page=1", at_once);
-        let (resources, _) = list.await.unwrap();
-        assert_eq!(resources, (1..=count).collect::<Vec<_>>());
-        let received = server.received_requests().await.unwrap();
-        assert_eq!(received.len(), 2 + requests);
-    }
-
-    #[rstest]
-    #[case("api.example.com", "https://api.example.com/")]
-    #[case(" http://127.0.0.1:8181 ", "http://127.0.0.1:8181/")]
-    fn apis_are_urls(#[case] api: &str, #[case] expected: &str) {
-        assert_eq!(api_url(api).unwrap().as_str(), expected);
-    }
-
-    #[rstest]
-    #[case("")]
-    #[case("ftp://api.example.com")]
-    #[case("http://")]
-    #[case("https://a b")]
-    #[case("https://user:hunter2@api.example.com")]
-    #[case("https://api.example.com?hunter2")]
-    #[case("https://api.example.com#hunter2")]
-    fn other_apis_are_refused(#[case] api: &str) {
-        let error = api_url(api).unwrap_err();
-        assert!(error.is_connection());
-        assert!(!error.to_string().contains("hunter2"), "{error}");
-    }
 }
