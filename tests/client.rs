@@ -486,7 +486,7 @@ async fn concurrency_grows_with_responses_and_is_halved_by_an_overload() {
     );
     let grown = limits.take();
     assert_eq!(grown[..2], [4, 5], "{grown:?}");
-    // On a busy machine, late answers lower the limit in between.
+    // On a busy machine, late responses lower the limit in between.
     assert!(grown.iter().all(|limit| *limit <= 20), "{grown:?}");
 
     let fault = Fault::answer("GET", "/v3/*", 503).times(1);

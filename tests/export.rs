@@ -329,7 +329,7 @@ orgs:
     insta::assert_snapshot!("too_little", output);
 }
 
-/// What a spec cannot say stays as it is when the spec is applied.
+/// Resources that a spec cannot declare are kept when the spec is applied.
 #[tokio::test]
 async fn resources_that_a_spec_cannot_declare_are_reported_and_kept() {
     let seed = "
@@ -672,7 +672,7 @@ async fn an_app_without_bits_keeps_its_state_and_its_droplet() {
     place.file("shop.yml", &text);
     well(&mock, &place, &apply);
     assert!(!app(&mock).started);
-    // What does not ignore the state sets it.
+    // An app that does not ignore its state gets it.
     let path = format!("/v3/apps/{}/actions/start", app(&mock).guid);
     curl(&mock, "POST", &path, Value::Null).await;
     let stopped = text.replace("      ignore_changes:\n      - state\n", "");

@@ -1,4 +1,4 @@
-//! Random specs: what a run creates and repairs, an export shows again.
+//! Random specs: an export shows what a run has created and repaired.
 //!
 //! `PROPTEST_CASES=200 cargo test --test suite random_specs::` tries more of them, and
 //! `PROPTEST_RNG_SEED` others.
@@ -31,10 +31,10 @@ const DISTURBANCES: usize = 3;
 /// The domain of the apps' routes on the fake.
 const APPS_DOMAIN: &str = "apps.mock.test";
 
-/// What the variables of an export stand for. It is taken as it is.
+/// The value of each variable of an export. It is used unchanged.
 const SECRET: &str = "{i} ((x)) {{org}}";
 
-/// Strings of a spec in which little is what it seems.
+/// Strings of a spec with placeholders, variables and special characters.
 static TEXTS: [&str; 12] = [
     "plain",
     "",
@@ -247,7 +247,7 @@ fn space(org: usize, number: usize) -> BoxedStrategy<Value> {
     ])
 }
 
-/// A service's credentials are no place for placeholders.
+/// The credentials of a service have no placeholders.
 const SECRET_IN_SPEC_OF_SERVICE: &str = "{i} ((((x)))) {{org}}";
 
 fn org(number: usize) -> BoxedStrategy<Value> {
@@ -298,8 +298,7 @@ fn spec() -> BoxedStrategy<Value> {
     ])
 }
 
-/// Every org of a desired state without generators, and without what has no effect: what is
-/// the default, and the order of lists.
+/// Every org of a desired state without generators and default values, with sorted lists.
 fn expanded(desired: &Desired) -> BTreeMap<String, Value> {
     let orgs = desired.orgs().iter();
     orgs.map(|org| (org.name.clone(), org_of(desired, org)))
@@ -466,7 +465,7 @@ fn add_defaults(to: &mut Value, defaults: &Value) {
     }
 }
 
-/// What the placeholders of a text stand for in an app.
+/// The text as an app gets it, with its placeholders replaced.
 fn filled(text: &str, index: u32) -> String {
     let (mut new, mut rest) = (String::new(), text);
     while let Some(first) = rest.chars().next() {
@@ -565,7 +564,7 @@ async fn check(spec: Value, seed: u64) {
         let read = read(&export, folder.path());
         exported.extend(expanded(&read));
         Box::pin(check_adoption(&fixture, &read)).await;
-        // It rebuilds the org where nothing is.
+        // It rebuilds the org on an empty foundation.
         let empty = start().await;
         Box::pin(converge(&empty, &read)).await;
         // A quota that several orgs have is exported by its name only.

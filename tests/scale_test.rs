@@ -567,7 +567,7 @@ async fn the_command_explains_why_it_cannot_test() {
     error: invalid router URL ftp://x: it must be http://HOST[:PORT]
     help: correct --router
     ");
-    // Nothing is set up for a test that cannot run.
+    // A test that cannot run sets nothing up.
     let ticks = place.file("ticks.json", r#"{"test_applications": 1}"#);
     let mut command = crate::support::command::cf_pusher(place.dir.path());
     command.args(["test", "--setup", "--mock", "--config"]);

@@ -1,12 +1,12 @@
-//! Any text as a manifest with its variables: what is written of it must mean the
-//! same as what was read. The rule is in `src/manifest/fuzzing.rs`.
+//! Reads any text as a manifest with variables. The written manifest must have the same
+//! meaning. The rule is in `src/manifest/fuzzing.rs`.
 
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 
 fuzz_target!(|input: &[u8]| -> Corpus {
-    // What is not UTF-8 is refused before it is read as YAML.
+    // Text that is not UTF-8 is refused before it is read as YAML.
     let Ok(input) = std::str::from_utf8(input) else {
         return Corpus::Reject;
     };

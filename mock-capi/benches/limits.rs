@@ -265,8 +265,8 @@ fn adapters(report: &mut Report) {
     );
 }
 
-/// What a page costs at 10,000 apps, beside 1,000, for an administrator, an auditor who
-/// sees all apps too, and a developer who sees a hundred.
+/// The cost of a page at 10,000 apps compared with 1,000, for an administrator, an auditor
+/// who also sees all apps, and a developer who sees a hundred.
 fn pages(report: &mut Report) {
     const PATHS: [&str; 5] = [
         "/v3/apps?per_page=1",

@@ -23,8 +23,8 @@ const LEAST_REQUESTS_PER_SECOND: f64 = 10_000.0;
 /// The minimum rate of requests to the routes of apps, as a share of the rate of requests
 /// for one app.
 const LEAST_SHARE_OF_APPS: f64 = 0.7;
-/// Of the requests for one app, so many are answered beside an app that is slow, and
-/// beside one that is forwarded to a server that does not answer.
+/// The share of the requests for one app that are answered while another app is slow, or
+/// while one is forwarded to a server that does not respond.
 const LEAST_SHARE_BESIDE_SLOW_APPS: f64 = 0.9;
 const MOST_LIST_MILLIS: f64 = 2.0;
 const MOST_MEGABYTES: f64 = 500.0;
@@ -187,7 +187,7 @@ fn requests_per_second(api: &Api, world: &Filled) -> f64 {
     (CONNECTIONS * REQUESTS) as f64 / began.elapsed().as_secs_f64()
 }
 
-/// The URL of a server that takes requests and does not answer.
+/// The URL of a server that accepts requests and does not respond.
 fn silent_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

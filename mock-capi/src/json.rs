@@ -1,5 +1,4 @@
-//! Reads JSON that tests and clients write by hand, and says in their words what is
-//! wrong with it.
+//! Reads JSON that tests and clients write by hand. Its errors do not use terms of Rust.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -27,8 +26,7 @@ pub(crate) fn read_list<T: DeserializeOwned>(json: &[u8], item: &str) -> Result<
     items.collect()
 }
 
-/// An error in the words of someone who does not know Rust, with the field whose value
-/// is wrong.
+/// An error without terms of Rust, with the field whose value is wrong.
 fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> String {
     let problem = describe(error);
     let names_field = problem.contains("` field") || problem.contains("field `");
@@ -48,7 +46,7 @@ fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> Strin
     }
 }
 
-/// What is wrong. Only for text that is no JSON, the place says more than the words.
+/// The problem. Its position is included only if the text is not JSON.
 fn describe(error: &serde_json::Error) -> String {
     const NUMBERS: [&str; 5] = ["u8", "u16", "u32", "u64", "usize"];
     let text = error.to_string();
@@ -69,7 +67,7 @@ fn describe(error: &serde_json::Error) -> String {
 const OBJECT: &str = "an object";
 const LIST: &str = "a list";
 
-/// What a JSON text begins as; `None` if it is no JSON from the start.
+/// The JSON type that a text begins with; `None` if it begins with none.
 fn kind_of(json: &[u8]) -> Option<&'static str> {
     match json.trim_ascii_start().first() {
         None => Some("an empty body"),

@@ -293,7 +293,7 @@ fn read_share(text: &str) -> Result<f64, String> {
 /// Kubernetes sets the others for a service with the name of the command.
 const OTHER_VARIABLES: [&str; 3] = ["MOCK_CAPI_BIN", "MOCK_CAPI_PORT", "MOCK_CAPI_SERVICE_"];
 
-/// Warns of variables that look like flags and are none, such as one with a typing error.
+/// Warns about variables that look like flags but are not, such as misspelled ones.
 fn warn_of_unknown_variables() {
     let command = Arguments::command();
     let flags: Vec<&OsStr> = command.get_arguments().filter_map(Arg::get_env).collect();

@@ -23,8 +23,8 @@ impl Shutdown {
     pub(crate) async fn wait(mut self) {
         let input = async {
             match self.input {
-                // The sender sends a value or is dropped. In both cases, nobody reads the
-                // input any more.
+                // The sender sends a value or is dropped. In both cases, the input has
+                // ended.
                 Some(end) => drop(end.await),
                 None => future::pending().await,
             }

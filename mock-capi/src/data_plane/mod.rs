@@ -123,7 +123,7 @@ pub(crate) enum AppFault {
 
 /// The faults of apps that are in force.
 pub(crate) trait AppFaults: fmt::Debug {
-    /// The delay of the fault, if it strikes this time.
+    /// The delay of the fault, if it applies to this request.
     fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration>;
 }
 

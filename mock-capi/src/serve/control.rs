@@ -59,7 +59,7 @@ impl Endpoint {
         self
     }
 
-    /// What a request has that the endpoint does not take.
+    /// A part of a request that the endpoint does not accept.
     fn complaint(&self, request: &Request<'_>) -> Option<CcError> {
         let mut names = request.query.iter().map(|(name, _)| name.as_str());
         if let Some(unknown) = names.find(|name| !self.query.contains(name)) {
@@ -209,7 +209,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     })
 }
 
-/// Responds that there is no such endpoint, or not with that method.
+/// Responds that the endpoint does not exist, or not with that method.
 fn unknown(method: &str, name: &str) -> Response {
     let of_name = ENDPOINTS.iter().filter(|endpoint| endpoint.name == name);
     let methods: Vec<&str> = of_name.map(|endpoint| endpoint.method).collect();

@@ -254,7 +254,7 @@ pub(crate) struct VerificationResult {
 }
 
 impl Verification {
-    /// Why it could never be met, or says two things.
+    /// The reason why it could never be met or contradicts itself.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         let range = self.at_least.zip(self.at_most);
         if self.count.is_some() && (self.at_least.is_some() || self.at_most.is_some()) {

@@ -207,7 +207,7 @@ fn load(mut file: &File, path: &Path, dialect: Dialect) -> Result<LoadedState, S
     Ok(state)
 }
 
-/// What states of all versions have. All else may differ.
+/// The field that states of all versions have. All others may differ.
 #[derive(Deserialize)]
 struct StateHeader {
     mock_capi_state: Option<u32>,
@@ -287,14 +287,14 @@ fn replace(path: &Path, state: &impl Serialize) -> Result<File, StateError> {
 /// Removes the new file if something failed.
 fn or_remove(name: &Path, outcome: io::Result<()>) -> io::Result<()> {
     if outcome.is_err() {
-        // What failed is reported; the file may be gone.
+        // The failure itself is reported. The file may not exist any more.
         let _ = fs::remove_file(name);
     }
     outcome
 }
 
-/// Whether a state could be saved now. Removes what a mock left behind that was
-/// killed while it saved one.
+/// Checks that a state can be saved. Removes the temporary file of a mock that was killed
+/// while it saved one.
 fn try_to_save(path: &Path) -> Result<(), StateError> {
     let (name, _) = create_new(path)?;
     fs::remove_file(name).map_err(|source| StateError::Write {
@@ -328,8 +328,8 @@ fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
     Ok((name, file))
 }
 
-/// A file without a name in the folder of another, of which a kill leaves nothing
-/// behind; `None` where there is no such thing.
+/// An unnamed file in the folder of another one, which disappears if the process is
+/// killed. `None` on systems without such files.
 #[cfg(target_os = "linux")]
 fn unnamed(path: &Path) -> Option<File> {
     use rustix::fs::{Mode, OFlags, open};

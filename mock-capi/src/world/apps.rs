@@ -20,7 +20,7 @@ pub(crate) const MAX_APP_DISK_MB: u32 = 2048;
 /// The disk of an instance if no size is given.
 pub(crate) const DEFAULT_DISK_MB: u32 = 1024;
 
-/// What the scheduler reports of an instance.
+/// The state of an instance as the scheduler reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InstanceState {
     pub(crate) index: u32,

@@ -158,7 +158,7 @@ with_resources! { declare_world
     /// The state of the Cloud Controller and of UAA.
     #[derive(Debug, Serialize, Deserialize)]
     pub(crate) struct World {
-        /// What is still to be asked of brokers.
+        /// The requests that are still to be sent to brokers.
         #[serde(skip)]
         broker_tasks: Vec<BrokerTask>,
         pub(crate) network_policies: NetworkPolicies,

@@ -33,7 +33,7 @@ impl Random {
         fastrand::u64(..)
     }
 
-    /// The stream of an owner, which is the same whenever it is asked for.
+    /// The stream of an owner, which is always the same.
     pub(crate) fn of(owner: &impl Hash) -> Self {
         // Unlike the hasher of a map, this one is the same in each process.
         let mut hasher = DefaultHasher::new();
@@ -41,7 +41,7 @@ impl Random {
         Self::from_seed(hasher.finish())
     }
 
-    /// A further stream, which does not depend on what is read from this one later.
+    /// A new stream, which does not depend on later reads from this one.
     pub(crate) fn split(&mut self) -> Self {
         Self(self.0.fork())
     }

@@ -95,7 +95,7 @@ pub(super) use empty_world;
 
 /// A kind of resource in the registry.
 pub(crate) trait Registered: Sized {
-    /// What errors call it, such as `Security group`.
+    /// Its name in errors, such as `Security group`.
     const KIND: &'static str;
 
     fn base(&self) -> &Base;

@@ -1,4 +1,5 @@
-//! Revisions: what was deployed of an app, recorded when it has changed.
+//! Revisions: the deployed droplet, environment and commands of an app, recorded when they
+//! change.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{AccessScope, App, Base, Feature, Field, Guid, Key, Row, Selection, Sidecar, World};
 use crate::world::error::Error;
 
-/// What a revision records of its app.
+/// The content of a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RevisionContent {
     pub(crate) droplet: Guid,
@@ -20,7 +21,7 @@ pub(crate) struct RevisionContent {
     pub(crate) sidecars: BTreeMap<String, RevisionSidecar>,
 }
 
-/// What a revision records of a sidecar.
+/// A sidecar in a revision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RevisionSidecar {
     pub(crate) command: String,
@@ -190,7 +191,7 @@ impl World {
         self.log_api(app, text);
     }
 
-    /// What would be deployed of an app now; `None` without a droplet.
+    /// The content of a revision of an app's current state; `None` without a droplet.
     fn deployed_of(&self, guid: Guid) -> Option<RevisionContent> {
         let app = self.apps.get(guid)?;
         let processes = self.processes_of(guid).into_iter();

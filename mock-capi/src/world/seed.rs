@@ -205,7 +205,7 @@ impl World {
     }
 }
 
-/// What a seed file describes besides orgs, spaces and apps.
+/// The resources of a seed file other than orgs, spaces and apps.
 impl World {
     /// Sets the sizes of an app's web process.
     pub(crate) fn seed_sizes(
@@ -235,7 +235,7 @@ impl World {
         Some(())
     }
 
-    /// Adds a user, who can log in if there is a password.
+    /// Adds a user, who can log in if a password is given.
     pub(crate) fn seed_account(&mut self, name: &str, password: Option<&str>, admin: bool) -> Guid {
         let guid = self.find_or_add_account(name, UAA_ORIGIN);
         self.set_admin(guid, admin);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::world::clock::Timestamp;
 
-/// The memory of staging in usage events, whatever it uses.
+/// The memory of a staging in usage events, regardless of its actual use.
 const STAGING_MEMORY_MB: u32 = 1024;
 
 /// The usage of an app from some time on.

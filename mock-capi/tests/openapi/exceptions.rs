@@ -242,7 +242,7 @@ pub(crate) fn explain(operation: &str, fault: &str) -> Option<usize> {
     })
 }
 
-/// The exceptions that explain nothing any more.
+/// The exceptions that are no longer needed.
 pub(crate) fn unused(used: &BTreeSet<usize>) -> Vec<&'static Exception> {
     let all = EXCEPTIONS.iter().enumerate();
     all.filter(|(index, _)| !used.contains(index))

@@ -1,5 +1,5 @@
-//! The shape of the API: every operation that the mock implements is driven,
-//! and every answer is held against the API's own description.
+//! The shape of the API: every operation that the mock implements is called, and every
+//! response is compared with the API's description.
 //!
 //! The description is the OpenAPI document that the Cloud Controller publishes.
 //! It is not part of the project: `CAPI_OPENAPI` names the file. The tests that

@@ -1,4 +1,4 @@
-//! `/oauth/token/revoke`: tokens that UAA accepts no longer. The Cloud Controller accepts
+//! `/oauth/token/revoke`: tokens that UAA no longer accepts. The Cloud Controller accepts
 //! them until they expire, since it does not ask UAA about tokens.
 
 use super::refusal::Refusal;

@@ -181,7 +181,7 @@ impl TokenKind {
     }
 }
 
-/// Tokens that UAA accepts no longer, although they have not expired: those that were
+/// Tokens that UAA no longer accepts, although they have not expired: those that were
 /// issued to a user, to a client or to both, or a single one.
 #[derive(Debug, Serialize, Deserialize)]
 struct Revocation {
@@ -359,7 +359,7 @@ impl Tokens {
         });
     }
 
-    /// Revokes a token by its ID; whether there is such a token.
+    /// Revokes a token by its ID. Returns whether the token exists.
     pub(crate) fn revoke_one(&mut self, id: &str) -> bool {
         let number = number_of(id).filter(|number| (1..=self.issued).contains(number));
         let Some(last) = number.filter(|_| id.starts_with(&format!("{:016x}", self.world))) else {

@@ -68,8 +68,7 @@ pub(super) static APP_EVENTS: Collection = Collection {
     ),
 };
 
-/// The keys of places; an empty value is met by events without a place, which have
-/// none.
+/// The keys of places; an empty value selects events without a place, which have no key.
 fn keys_of_places(field: Field, guids: &[String]) -> Option<Vec<Key>> {
     let keys = guids.iter().map(|guid| {
         let guid = Guid::parse(guid)?;

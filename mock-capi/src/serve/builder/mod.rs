@@ -428,14 +428,13 @@ impl<A: Adapter> MockCapiBuilder<A> {
     ///
     /// # Errors
     ///
-    /// [`StartError::Listen`] if the address cannot be listened on;
-    /// [`StartError::State`] if there is a state file that cannot be loaded or
-    /// saved, or that another mock uses;
-    /// [`StartError::SeedFile`] or [`StartError::Seed`] if a seed cannot be read or asks for
-    /// what cannot be; [`StartError::Faults`] if a fault could never
-    /// strike, or the adapter cannot do it; [`StartError::Times`] if the jitter is
-    /// not from 0 to 1; [`StartError::Tls`] if no certificate can be made;
-    /// [`StartError::Broker`] if a service broker inside the mock cannot listen.
+    /// [`StartError::Listen`] if the address cannot be listened on; [`StartError::State`]
+    /// if there is a state file that cannot be loaded or saved, or that another mock uses;
+    /// [`StartError::SeedFile`] or [`StartError::Seed`] if a seed cannot be read or asks
+    /// for impossible resources; [`StartError::Faults`] if a fault could never strike, or
+    /// the adapter cannot do it; [`StartError::Times`] if the jitter is not from 0 to 1;
+    /// [`StartError::Tls`] if no certificate can be made; [`StartError::Broker`] if a
+    /// service broker inside the mock cannot listen.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {
         let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
         let tls = self.options.tls().map_err(StartError::Tls)?;

@@ -235,8 +235,8 @@ impl Core {
         state.rate_limiter = RateLimiter::default();
     }
 
-    /// Locks the state. A panic during another request leaves a state that is no worse
-    /// than after a request that failed halfway.
+    /// Locks the state. After a panic during another request, the state is as consistent
+    /// as after a request that failed halfway.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

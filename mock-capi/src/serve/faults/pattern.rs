@@ -18,7 +18,7 @@ pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-/// What is wrong with a pattern that could never match.
+/// The problem of a pattern that could never match.
 pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
     if pattern == "*" {
         return None;
@@ -36,7 +36,7 @@ pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
     broken.next().map(|(_, complaint)| complaint)
 }
 
-/// What is wrong with a method that no request has; `*` is any.
+/// The problem of a method that no request has. `*` stands for any method.
 pub(crate) fn method_complaint(method: &str) -> Option<&'static str> {
     const METHODS: [&str; 8] = [
         "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",

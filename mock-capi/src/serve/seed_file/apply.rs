@@ -159,7 +159,7 @@ fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Resul
     Ok(guid)
 }
 
-/// The GUID of what a request has made.
+/// The GUID of the resource that a request created.
 fn made(sent: Result<Option<Guid>, String>) -> Result<Guid, String> {
     sent?.ok_or_else(|| "it has no GUID".into())
 }
@@ -369,7 +369,7 @@ fn limit_space(
     Ok(())
 }
 
-/// Gives an org its quota, and suspends it if the seed says so.
+/// Gives an org its quota, and suspends it if it is suspended in the seed.
 fn finish_org(fake: &mut Requests<'_>, org: &SeededOrg<'_>) -> Result<(), String> {
     let OrgEntry {
         name,

@@ -30,7 +30,7 @@ const PLACEHOLDERS: [&str; 4] = ["{i}", "{org}", "{space}", APPS_DOMAIN];
 /// The placeholder for the domain of the apps' routes.
 pub(super) const APPS_DOMAIN: &str = "{apps_domain}";
 
-/// Replaces what is written with more brackets, in a whole seed.
+/// Unescapes all texts of a seed.
 pub(super) fn read(value: &mut Value) {
     read_in(value, &PLACEHOLDERS);
 }

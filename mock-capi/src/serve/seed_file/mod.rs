@@ -121,8 +121,8 @@ fn explain_quotes(text: &str, error: &serde_json::Error) -> String {
     format!("{place}{error}: a text that looks like a number or a boolean needs quotes")
 }
 
-/// What is wrong, in the words of both readers: one knows the line, the other the keys
-/// that are allowed.
+/// The problem, joined from the errors of both readers: one has the line, the other the
+/// allowed keys.
 fn explain(located: &str, read: &str) -> String {
     let mut quoted = read.split('`').skip(1).step_by(2);
     let (true, Some(key)) = (read.starts_with("unknown field"), quoted.next()) else {

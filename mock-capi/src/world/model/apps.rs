@@ -1,4 +1,4 @@
-//! Apps, and what runs of them: processes, sidecars and tasks.
+//! Apps with their processes, sidecars and tasks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

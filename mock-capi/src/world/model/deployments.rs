@@ -53,7 +53,7 @@ impl DeploymentState {
     }
 }
 
-/// How a deployment proceeds, and what it changes besides the droplet.
+/// The options of a deployment: its pace, and changes in addition to the droplet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DeploymentOptions {
     /// Whether the strategy is `canary` instead of `rolling`.

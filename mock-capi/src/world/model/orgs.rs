@@ -1,4 +1,4 @@
-//! Organizations, spaces, and what limits or isolates their apps.
+//! Organizations, spaces, quotas and isolation segments.
 
 use serde::{Deserialize, Serialize};
 

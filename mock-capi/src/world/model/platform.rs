@@ -128,7 +128,7 @@ pub(crate) struct Stack {
     pub(crate) state_reason: Option<String>,
 }
 
-/// What a stack may be used for.
+/// The uses that the state of a stack allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum StackState {
     Active,

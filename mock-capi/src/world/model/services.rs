@@ -111,7 +111,7 @@ pub(crate) struct ServiceBinding {
 }
 
 impl ServiceBinding {
-    /// The type of bindings that are no keys.
+    /// The type of bindings that are not keys.
     pub(crate) const OF_APP: &str = "app";
 }
 
