@@ -90,6 +90,12 @@ impl Stub {
         if !(200..=599).contains(&self.status) {
             return Some("'status' must be from 200 to 599".into());
         }
+        if [204, 304].contains(&self.status) && self.body.is_some() {
+            return Some(format!(
+                "a response with the status {} has no body",
+                self.status
+            ));
+        }
         if self.times == Some(0) {
             return Some("'times' must be 1 or more".into());
         }

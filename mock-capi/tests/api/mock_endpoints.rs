@@ -764,6 +764,11 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
         ),
         (
             "PUT stubs",
+            r#"[{"path": "/x", "status": 204, "body": "x"}]"#,
+            "stubs: stub 0: a response with the status 204 has no body",
+        ),
+        (
+            "PUT stubs",
             r#"[{"path": "/_mock/state"}]"#,
             "stubs: stub 0: 'path' must not be below /_mock/",
         ),
