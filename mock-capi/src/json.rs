@@ -49,6 +49,12 @@ fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> Strin
 /// The problem. Its position is included only if the text is not JSON.
 fn describe(error: &serde_json::Error) -> String {
     const NUMBERS: [&str; 5] = ["u8", "u16", "u32", "u64", "usize"];
+    const WORDS: [(&str, &str); 4] = [
+        ("invalid type: sequence", "invalid type: list"),
+        ("invalid type: map", "invalid type: object"),
+        ("expected a sequence", "expected a list"),
+        ("expected a map", "expected an object"),
+    ];
     let text = error.to_string();
     if !error.is_data() {
         return text;
@@ -58,10 +64,14 @@ fn describe(error: &serde_json::Error) -> String {
         let start = text.strip_suffix(number)?;
         start.strip_suffix("expected ")
     });
-    match number {
-        Some(start) => format!("{start}expected a whole number from 0 on"),
-        None => text.to_owned(),
+    if let Some(start) = number {
+        return format!("{start}expected a whole number from 0 on");
     }
+    if text.contains("untagged enum") {
+        return "the value has none of the types that are allowed here".into();
+    }
+    let words = WORDS.iter();
+    words.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 const OBJECT: &str = "an object";
@@ -109,7 +119,7 @@ mod tests {
             ),
             (
                 r#"{"size": 1, "color": []}"#,
-                "color: invalid type: sequence, expected a string",
+                "color: invalid type: list, expected a string",
             ),
             (r#"{"color": "red"}"#, "missing field `size`"),
             (
