@@ -61,6 +61,8 @@ impl Endpoint {
 
     /// A part of a request that the endpoint does not accept.
     fn complaint(&self, request: &Request<'_>) -> Option<CcError> {
+        /// What clients send that always send a body.
+        const EMPTY: [&[u8]; 4] = [b"", b"null", b"{}", b"[]"];
         let mut names = request.query.iter().map(|(name, _)| name.as_str());
         if let Some(unknown) = names.find(|name| !self.query.contains(name)) {
             let complaint = match self.query {
@@ -72,8 +74,7 @@ impl Endpoint {
             };
             return Some(CcError::bad_query(complaint));
         }
-        let body = request.body.trim_ascii();
-        let is_empty = body.is_empty() || body == b"{}";
+        let is_empty = EMPTY.contains(&request.body.trim_ascii());
         (!self.takes_body && !is_empty).then(|| {
             let Self { method, name, .. } = self;
             CcError::bad_request(&format!("{name}: {method} /_mock/{name} takes no body"))
