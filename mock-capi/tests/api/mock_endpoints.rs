@@ -139,7 +139,10 @@ async fn a_snapshot_can_be_restored() {
     let refused = own(&other, Method::PUT, "snapshot", snapshot).await;
     assert_eq!(refused.status, 400);
     assert!(
-        refused.error().1.contains("it is of the dialect v3"),
+        refused
+            .error()
+            .1
+            .contains("it is from a mock with the dialect v3"),
         "{refused:?}"
     );
 }
