@@ -459,3 +459,35 @@ async fn resource_servers_check_tokens_and_look_up_users() {
     let page = cf.get("/uaa/Users?count=many").await;
     assert_eq!(page.json()["error"], "scim", "{page:?}");
 }
+
+#[tokio::test]
+async fn a_browser_logs_in_to_an_openid_client() {
+    let cf = Session::start(MockCapi::builder().client("web", "s")).await;
+    let redirect = "http://localhost/back";
+    let query = [
+        ("response_type", "code"),
+        ("client_id", "web"),
+        ("redirect_uri", redirect),
+        ("scope", "openid cloud_controller.read"),
+        ("nonce", "n1"),
+    ];
+    let browser = plain().redirect(Policy::none()).build().unwrap();
+    let url = format!("{}/uaa/oauth/authorize", cf.mock.uri());
+    let asked = send(browser.get(&url).query(&query)).await;
+    let asks = (asked.status.as_u16(), asked.header("www-authenticate"));
+    assert_eq!(asks, (401, "Basic realm=\"UAA\""));
+    let request = browser.get(&url).query(&query);
+    let sent = send(request.basic_auth("admin", Some("admin"))).await;
+    assert_eq!(sent.status, 302, "{sent:?}");
+    let location = Url::parse(sent.header("location")).unwrap();
+    let code = parameter(&location, "code").unwrap();
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", redirect),
+    ];
+    let tokens = ask_token(&cf, ("web", "s"), &form).await.json();
+    assert_eq!(tokens["scope"], "cloud_controller.read openid");
+    assert_eq!(claims(&tokens["id_token"])["nonce"], "n1");
+    assert_eq!(claims(&tokens["access_token"])["nonce"], Value::Null);
+}

@@ -12,8 +12,8 @@ use url::{Url, form_urlencoded};
 use super::TOKEN_PATH;
 use super::authorization::basic;
 use super::clients::GRANT_TYPES;
+use super::passcode;
 use super::refusal::Refusal;
-use super::scim::{caller, require_scope};
 use super::token::{AuthorizationCode, Caller, Challenge, TokenKind, TokenOwner};
 use crate::api::context::RequestContext;
 use crate::api::http::Response;
@@ -141,7 +141,7 @@ fn check_password(
             user.ok_or_else(|| unauthorized("Invalid passcode"))?
         }
         None => {
-            let user = find_user(context, form.text("username"), form.text("password"));
+            let user = find_by_password(context, form.text("username"), form.text("password"));
             user.ok_or_else(Refusal::bad_credentials)?
         }
     };
@@ -151,7 +151,7 @@ fn check_password(
 }
 
 /// The user with a name and a password.
-pub(super) fn find_user<'w>(
+pub(super) fn find_by_password<'w>(
     context: &'w RequestContext<'_>,
     name: &str,
     password: &str,
@@ -222,12 +222,9 @@ fn exchange_code(
     let user = user.ok_or_else(Refusal::bad_credentials)?;
     let client = context.world.client(client);
     let client = client.ok_or_else(Refusal::bad_credentials)?;
-    Ok(TokenOwner::user(
-        context.world,
-        client,
-        user,
-        "authorization_code",
-    ))
+    let mut owner = TokenOwner::user(context.world, client, user, "authorization_code");
+    restrict(&mut owner, &code.scopes)?;
+    Ok(owner.with_nonce(code.nonce))
 }
 
 impl Challenge {
@@ -312,11 +309,11 @@ fn issue(
     Ok(body)
 }
 
-/// `GET /oauth/authorize` with a token, as `cf ssh-code` sends it: redirects to
-/// the client with a code. The fake has no page on which users approve, so every
-/// client counts as approved.
+/// `GET /oauth/authorize` with a token, as `cf ssh-code` sends it, or by a browser:
+/// redirects to the client with a code. The fake has no page on which users approve, so
+/// every client counts as approved.
 fn authorize(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
-    require_scope(context, "uaa.user")?;
+    let user = passcode::find_user(context)?;
     let form = Form::read(context);
     let id = form.text("client_id");
     let client = context.world.client(id);
@@ -345,8 +342,6 @@ fn authorize(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
         }
     }
     let client_id = client.id.clone();
-    let user = context.world.look_up::<Account>(caller(context)?.id());
-    let user = user.ok_or_else(Refusal::bad_credentials)?.base.guid;
     let text = context.world.next_guid().to_string().replace('-', "");
     let now = context.world.now();
     let code = AuthorizationCode {
@@ -354,6 +349,8 @@ fn authorize(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
         user,
         redirect_uri: form.get("redirect_uri").map(str::to_owned),
         challenge,
+        scopes: form.text("scope").to_owned(),
+        nonce: form.get("nonce").map(str::to_owned),
     };
     context.tokens.add_code(text.clone(), code, now);
     location.query_pairs_mut().append_pair("code", &text);

@@ -1,29 +1,21 @@
-//! `/passcode`: one-time codes for `cf login --sso`.
+//! `/passcode`: one-time codes for `cf login --sso`, and the users of browsers.
 
 use serde_json::json;
 
 use super::authorization::name_and_password;
-use super::login::find_user;
+use super::login::find_by_password;
 use super::refusal::Refusal;
-use super::scim::caller;
+use super::scim::{caller, require_scope};
 use crate::api::context::RequestContext;
-use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::{Account, Guid};
 
-pub(super) const ROUTES: &[Route] = &[Route::get("/uaa/passcode", show).open()];
+pub(super) const ROUTES: &[Route] = &[Route::get("/uaa/passcode", uaa_handler!(show)).open()];
 
-/// Responds with a new code of the caller. The fake has no login page, so callers send a
-/// token, or name and password as browsers do when they are asked.
-fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let user = match find_caller(context) {
-        Ok(user) => user,
-        Err(refusal) => {
-            let asks = "Basic realm=\"UAA\"";
-            return Ok(refusal.answer().with_header("WWW-Authenticate", asks));
-        }
-    };
+/// Responds with a new code of the caller.
+fn show(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
+    let user = find_user(context)?;
     let code = context.world.next_guid().to_string().replace('-', "");
     let now = context.world.now();
     context.tokens.add_passcode(code.clone(), user, now);
@@ -34,17 +26,20 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })
 }
 
-fn find_caller(context: &RequestContext<'_>) -> Result<Guid, Refusal> {
+/// The user of a browser, or of a token. The fake has no login page, so it lets browsers
+/// ask for a name and a password.
+pub(super) fn find_user(context: &RequestContext<'_>) -> Result<Guid, Refusal> {
     let header = context.request.header("authorization");
-    if let Some((name, password)) = header.and_then(name_and_password) {
-        let user = find_user(context, &name, &password);
-        return user
-            .map(|user| user.base.guid)
-            .ok_or_else(Refusal::bad_credentials);
-    }
-    let user = context.world.look_up::<Account>(caller(context)?.id());
-    user.map(|user| user.base.guid)
-        .ok_or_else(Refusal::bad_credentials)
+    let user = match header.and_then(name_and_password) {
+        Some((name, password)) => find_by_password(context, &name, &password),
+        None => {
+            let caller = caller(context).map_err(Refusal::asking_for_login)?;
+            require_scope(context, "uaa.user")?;
+            context.world.look_up::<Account>(caller.id())
+        }
+    };
+    let user = user.ok_or_else(|| Refusal::bad_credentials().asking_for_login())?;
+    Ok(user.base.guid)
 }
 
 /// The code consists of hexadecimal digits, so it needs no escaping.

@@ -10,13 +10,25 @@ use crate::api::http::Response;
 pub(super) struct Refusal {
     status: u16,
     body: Value,
+    /// Whether a browser should ask for a name and a password.
+    asks_for_login: bool,
 }
 
 impl Refusal {
     /// An error of OAuth.
     pub(super) fn new(status: u16, error: &str, description: impl Into<String>) -> Self {
         let body = json!({"error": error, "error_description": description.into()});
-        Self { status, body }
+        Self {
+            status,
+            body,
+            asks_for_login: false,
+        }
+    }
+
+    /// The same error, for which a browser asks for a name and a password.
+    pub(super) fn asking_for_login(mut self) -> Self {
+        self.asks_for_login = true;
+        self
     }
 
     /// An error of SCIM, which contains its description twice.
@@ -46,7 +58,11 @@ impl Refusal {
     }
 
     pub(super) fn answer(self) -> Response {
-        Response::json(self.status, &self.body)
+        let response = Response::json(self.status, &self.body);
+        match self.asks_for_login {
+            true => response.with_header("WWW-Authenticate", "Basic realm=\"UAA\""),
+            false => response,
+        }
     }
 }
 

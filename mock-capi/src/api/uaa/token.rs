@@ -42,6 +42,9 @@ pub(crate) struct Claims {
     pub(crate) iss: String,
     pub(crate) zid: String,
     pub(crate) aud: Vec<String>,
+    /// Only ID tokens have this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<String>,
 }
 
 /// Further claims of a user's token.
@@ -97,6 +100,7 @@ pub(crate) struct TokenOwner {
     grant_type: String,
     scopes: Vec<String>,
     user: Option<UserClaims>,
+    nonce: Option<String>,
 }
 
 impl TokenOwner {
@@ -109,6 +113,7 @@ impl TokenOwner {
             grant_type: "client_credentials".into(),
             scopes: client.details.authorities.clone(),
             user: None,
+            nonce: None,
         }
     }
 
@@ -147,6 +152,12 @@ impl TokenOwner {
             claims.auth_time = first.auth_time;
         }
         holder
+    }
+
+    /// Sets the nonce of the ID token.
+    pub(crate) fn with_nonce(mut self, nonce: Option<String>) -> Self {
+        self.nonce = nonce;
+        self
     }
 
     pub(crate) fn scopes(&self) -> &[String] {
@@ -226,6 +237,10 @@ pub(crate) struct AuthorizationCode {
     pub(crate) user: Guid,
     pub(crate) redirect_uri: Option<String>,
     pub(crate) challenge: Option<Challenge>,
+    /// The requested scopes, separated by spaces; empty for all.
+    pub(crate) scopes: String,
+    /// A value of an OpenID client, which its ID token contains.
+    pub(crate) nonce: Option<String>,
 }
 
 /// A PKCE challenge.
@@ -325,6 +340,7 @@ impl Tokens {
             iss: format!("{base}{}", uaa::TOKEN_PATH),
             zid: "uaa".into(),
             aud,
+            nonce: holder.nonce.clone().filter(|_| kind == TokenKind::Id),
         };
         let keys_url = format!("{base}{}/token_keys", uaa::PATH);
         let text = self.key()?.sign(&claims, keys_url)?;
