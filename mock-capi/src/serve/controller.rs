@@ -115,7 +115,6 @@ impl CloudController {
     ///
     /// Those of [`reqwest::ClientBuilder::build`], such as a problem with the system's
     /// TLS setup.
-    #[cfg(feature = "client")]
     pub fn client(&self) -> reqwest::Result<reqwest::Client> {
         use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
         let token = self.token(self.core.administrator()).unwrap_or_default();

@@ -656,7 +656,6 @@ async fn a_seed_is_text_and_what_became_of_it_has_types() {
     assert!(refused.to_string().contains("unknown key `orgz`"));
 }
 
-#[cfg(feature = "client")]
 #[tokio::test]
 async fn tests_get_a_logged_in_client() {
     let cf = Session::v3().await;

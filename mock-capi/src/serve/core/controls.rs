@@ -195,7 +195,6 @@ impl Core {
     }
 
     /// The name of the first administrator.
-    #[cfg(feature = "client")]
     pub(crate) fn administrator(&self) -> &str {
         let administrator = self.settings.users.iter().find(|user| user.admin);
         administrator.map_or("", |user| user.name.as_str())

@@ -184,7 +184,6 @@ impl Core {
         let _ = self.certificate.set(certificate);
     }
 
-    #[cfg(feature = "client")]
     pub(crate) fn certificate(&self) -> Option<&str> {
         self.certificate.get().map(AsRef::as_ref)
     }

@@ -1,0 +1,1 @@
+//! A package without code: see `Cargo.toml`.
