@@ -93,14 +93,63 @@ pub(super) fn no_api(base: &Url, error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
+    use wiremock::matchers::path;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
+    use crate::capi::client::{Client, ConnectOptions};
+    use crate::capi::transport::Credentials;
+    use crate::events::Events;
 
     #[rstest]
     #[case("api.example.com", "https://api.example.com/")]
     #[case(" http://127.0.0.1:8181 ", "http://127.0.0.1:8181/")]
     fn apis_are_urls(#[case] api: &str, #[case] expected: &str) {
         assert_eq!(api_url(api).unwrap().as_str(), expected);
+    }
+
+    /// The error of a login at a foundation whose root has this link to a UAA. `None`
+    /// stands for the foundation itself, which gives the token.
+    async fn refused_login(uaa: Option<&str>, token: &str) -> Error {
+        let server = MockServer::start().await;
+        let uaa = uaa.map_or_else(|| server.uri(), str::to_owned);
+        let root = json!({"links": {
+            "uaa": {"href": uaa},
+            "cloud_controller_v3": {"meta": {"version": "3.200.0"}},
+        }});
+        let token = json!({"access_token": token, "expires_in": 600});
+        for (at, body) in [("/", root), ("/oauth/token", token)] {
+            let response = ResponseTemplate::new(200).set_body_json(body);
+            let mock = Mock::given(path(at)).respond_with(response).expect(..=1);
+            mock.mount(&server).await;
+        }
+        let credentials = Credentials::Client {
+            id: "client".to_owned(),
+            secret: "secret".into(),
+        };
+        let options = ConnectOptions::new(server.uri(), credentials);
+        let connected = Client::connect(&options, Events::default()).await;
+        connected.unwrap_err()
+    }
+
+    #[rstest]
+    #[case("javascript:1")]
+    #[case("/uaa")]
+    #[case("ftp://uaa.example.com")]
+    #[tokio::test]
+    async fn a_uaa_needs_a_web_address(#[case] link: &str) {
+        let error = refused_login(Some(link), "token").await.to_string();
+        let expected = "its response to GET / has no link to a UAA";
+        assert!(error.ends_with(expected), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_token_that_cannot_be_sent_fails_the_login() {
+        let error = refused_login(None, "to\nken").await;
+        assert!(matches!(error, Error::Login { .. }), "{error:?}");
+        let expected = "the access token has characters that no header may have";
+        assert!(error.to_string().ends_with(expected), "{error}");
     }
 
     #[rstest]
