@@ -326,7 +326,7 @@ fn report(
         for failure in tested.failures() {
             output::eprintln_labelled_error(&failure);
         }
-        if let Some(help) = summary::help(tested) {
+        if let Some(help) = summary::help(tested, setup.is_some()) {
             output::eprintln_help(&help);
         }
     }

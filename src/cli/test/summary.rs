@@ -67,13 +67,17 @@ pub(super) fn latency(name: &str, latency: &Percentiles) -> String {
     format!("{name}: p50 {p50:.1} ms, p95 {p95:.1} ms, max {max:.1} ms ({count} measured)")
 }
 
-/// The help for the first failure.
-pub(super) fn help(tested: &TestOutcome) -> Option<String> {
+/// The help for the first failure. `has_setup` tells whether the apps were converged first.
+pub(super) fn help(tested: &TestOutcome, has_setup: bool) -> Option<String> {
     if !tested.registry.ok {
         return Some(match &tested.registry.error {
             Some(_) => "check that the registry app runs, with `cf-pusher verify`".to_owned(),
             None if tested.registry.registered > tested.registry.expected => {
-                "the apps are those of another configuration: add --setup, or wait until the registry forgets deleted apps (test_app_registry_ttl_seconds)".to_owned()
+                let wait = "wait until the registry forgets deleted apps (test_app_registry_ttl_seconds)";
+                match has_setup {
+                    true => wait.to_owned(),
+                    false => format!("if the apps are those of another configuration, add --setup; else {wait}"),
+                }
             }
             None => "check that the tick apps run (`cf-pusher verify`), and that they reach the registry (`cf logs APP --recent`)".to_owned(),
         });
