@@ -28,6 +28,27 @@ fn json_of(output: &CommandOutput) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
 }
 
+#[test]
+fn an_invalid_value_is_reported_where_it_was_set() {
+    let place = Place::new();
+    let with_variable = |line: &str| {
+        let mut command = cf_pusher(place.dir.path());
+        command.args(line.split_whitespace());
+        command.env("CF_SKIP_SSL_VALIDATION", "maybe");
+        let output = place.run_alone(command);
+        assert_eq!(output.code, 2, "{}", output.stderr);
+        output.stderr
+    };
+    insta::assert_snapshot!(with_variable("plan --config c.json"), @r"
+    error: invalid value 'maybe' for CF_SKIP_SSL_VALIDATION: must be true or false
+    help: correct CF_SKIP_SSL_VALIDATION
+    ");
+    insta::assert_snapshot!(with_variable("plan --config c.json --skip-ssl-validation=no-idea"), @r"
+    error: unexpected value 'no-idea' for '--skip-ssl-validation' found; no more were expected
+    help: see `cf-pusher plan --help`
+    ");
+}
+
 #[rstest]
 #[case::usage("verify --format json", 2, "usage")]
 #[case::a_misspelt_flag("converge --format=json --confg x", 2, "usage")]

@@ -71,6 +71,9 @@ pub(super) async fn run(
         let help = "use --force to replace it, or name another file with --output";
         return Err(CommandError::usage(message).help(help));
     }
+    if let Some(file) = &args.output {
+        files::check_folder(file)?;
+    }
     let connected = Connected::without_configuration(&args.foundation, interrupt, []).await?;
     let fake_space = args.space.as_deref().unwrap_or("space");
     connected.fake_app(&args.org, fake_space, "app");

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
+use super::CommandError;
+
 /// Parses the path of a file to write. Standard output has the result of the command.
 pub(super) fn output_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
@@ -18,6 +20,23 @@ pub(super) fn output_file() -> impl TypedValueParser<Value = PathBuf> {
 pub(super) fn is_input(input: &Path, path: &Path) -> bool {
     let inside = |input: PathBuf| path.canonicalize().is_ok_and(|it| it.starts_with(input));
     input == path || input.canonicalize().is_ok_and(inside)
+}
+
+/// Refuses a file whose folder does not exist, before the work that the file is for.
+pub(super) fn check_folder(file: &Path) -> Result<(), CommandError> {
+    let Some(folder) = file.parent().filter(|it| !it.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let error = match fs::metadata(folder) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(_) => io::Error::from(io::ErrorKind::NotADirectory),
+        Err(error) => error,
+    };
+    let failed = CommandError::usage(format!("writing {} failed: {error}", file.display()));
+    Err(match help_for_output(&error) {
+        Some(help) => failed.help(help),
+        None => failed,
+    })
 }
 
 /// What to do about an output file that could not be written, unless that is about the
@@ -74,6 +93,20 @@ mod tests {
         assert_eq!(read(file.path(), 2_000_001).unwrap().len(), 2_000_001);
         let error = read(file.path(), 2_000_000).unwrap_err();
         assert_eq!(error.to_string(), "it is larger than 2 MB");
+    }
+
+    #[test]
+    fn the_folder_of_an_output_must_exist() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        assert!(check_folder(&file).is_ok());
+        assert!(check_folder(Path::new("file")).is_ok());
+        fs::write(&file, "").unwrap();
+        for (path, reason) in [("none/a", "No such file"), ("file/a", "not a directory")] {
+            let error = check_folder(&folder.path().join(path)).unwrap_err();
+            assert!(error.to_string().contains(reason), "{error}");
+            assert!(error.advice().unwrap().starts_with("choose a file"));
+        }
     }
 
     #[test]

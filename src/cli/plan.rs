@@ -71,6 +71,7 @@ impl OnlyArgs {
 pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result<u8, CommandError> {
     if let Some(out) = &args.out {
         record::check_output("plan", out, &args.common.input.paths())?;
+        files::check_folder(out)?;
     }
     let session = Session::open(&args.common, Bits::Required, interrupt).await?;
     let converger = args.only.select(session.converger()?)?.prune(args.prune);

@@ -68,16 +68,42 @@ pub(super) fn explain(error: &clap::Error, arguments: &[OsString]) -> CommandErr
     }
     let text = one_line(error);
     let message = text.strip_prefix("error: ").unwrap_or(&text);
-    let help = suggestion(error).unwrap_or_else(|| {
-        let command = super::command();
-        let mut words = arguments.iter().skip(1).filter_map(|it| it.to_str());
-        let subcommand = words.find(|it| command.find_subcommand(it).is_some());
-        match subcommand {
-            Some(subcommand) => format!("see `cf-pusher {subcommand} --help`"),
-            None => "see `cf-pusher --help`".to_owned(),
-        }
+    let command = super::command();
+    let words: Vec<&str> = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|it| it.to_str())
+        .collect();
+    let mut subcommands = words.iter().filter_map(|it| command.find_subcommand(it));
+    let subcommand = subcommands.next();
+    if let Some((flag, variable)) = subcommand.and_then(|it| variable(error, it, &words)) {
+        let message = message.replacen(&format!("'{flag}'"), &variable, 1);
+        return CommandError::usage(message).help(format!("correct {variable}"));
+    }
+    let help = suggestion(error).unwrap_or_else(|| match subcommand {
+        Some(subcommand) => format!("see `cf-pusher {} --help`", subcommand.get_name()),
+        None => "see `cf-pusher --help`".to_owned(),
     });
     CommandError::usage(message).help(help)
+}
+
+/// The flag of an invalid value, and the environment variable that the value came from.
+/// `None` if the value came from the command line.
+fn variable(
+    error: &clap::Error,
+    subcommand: &clap::Command,
+    words: &[&str],
+) -> Option<(String, String)> {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let flag = shown.split(' ').next().unwrap_or_default();
+    let is_given = |word: &&str| word.split('=').next() == Some(flag);
+    let mut arguments = subcommand.get_arguments();
+    let argument = arguments.find(|it| it.get_long() == flag.strip_prefix("--"))?;
+    let variable = argument.get_env()?.to_str()?;
+    let is_from_variable = std::env::var_os(variable).is_some() && !words.iter().any(is_given);
+    is_from_variable.then(|| (shown.clone(), variable.to_owned()))
 }
 
 /// The flag, subcommand or value that the user most likely meant.
