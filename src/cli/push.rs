@@ -153,7 +153,7 @@ fn show(
                 output::print(&format!("Applying manifest {path} {changes}:"))?;
             }
             output::print_diff(&lines)?;
-            if args.dry_run && plan.diff().is_empty() {
+            if args.dry_run && plan.diff().is_empty() && manifest.path().is_none() {
                 output::print("No changes to the apps' properties.")?;
             }
         }
