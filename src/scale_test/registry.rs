@@ -36,7 +36,8 @@ struct Endpoint {
 
 /// Reads the registry's list. The error describes the problem.
 pub(super) fn parse(body: &str) -> Result<Vec<Address>, String> {
-    let list: List = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    let list: List = serde_json::from_str(body)
+        .map_err(|error| format!("its response is not a list of instances: {error}"))?;
     let instances = list.instances.into_iter().map(|instance| {
         let value = instance.endpoint.value;
         let ip = ip_of(&value).ok_or_else(|| format!("\"{value}\" is not IP:PORT"))?;
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case("", "EOF while parsing")]
+    #[case("", "its response is not a list of instances: EOF while parsing")]
     #[case("{}", "missing field `instances`")]
     #[case(
         r#"{"instances": [{"service_name": "a", "endpoint": {"value": "10.0.0.1"}}]}"#,
