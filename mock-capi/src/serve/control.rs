@@ -61,7 +61,7 @@ impl Endpoint {
 
     /// A part of a request that the endpoint does not accept.
     fn complaint(&self, request: &Request<'_>) -> Option<CcError> {
-        /// What clients send that always send a body.
+        /// The body of clients that always send one.
         const EMPTY: [&[u8]; 4] = [b"", b"null", b"{}", b"[]"];
         let mut names = request.query.iter().map(|(name, _)| name.as_str());
         if let Some(unknown) = names.find(|name| !self.query.contains(name)) {

@@ -224,7 +224,7 @@ impl World {
         self.broker_tasks.push(task);
     }
 
-    /// Takes the task for whose parameters the client of the latest request waits.
+    /// Takes the task that reads parameters for the client of the latest request.
     pub(crate) fn take_read(&mut self) -> Option<BrokerTask> {
         let is_read = |task: &BrokerTask| matches!(task, BrokerTask::ReadParameters { .. });
         self.broker_tasks.pop_if(|task| is_read(task))

@@ -21,7 +21,7 @@ pub(crate) struct NewDestination {
     pub(crate) process: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) weight: Option<u8>,
-    /// That of the route unless it is given, and `http1` for routes of HTTP.
+    /// The protocol of the route unless it is given, and `http1` for routes of HTTP.
     pub(crate) protocol: Option<&'static str>,
 }
 
@@ -33,7 +33,7 @@ impl Destination {
 }
 
 impl World {
-    /// The protocol of a route's destinations that do not ask for another.
+    /// The default protocol of a route's destinations.
     pub(crate) fn default_protocol(&self, route: Guid) -> &'static str {
         let route = self.routes.get(route);
         match route.map(|route| self.protocol_of_route(route)) {

@@ -182,7 +182,7 @@ fn usage_errors_name_the_flag() {
 }
 
 #[test]
-fn variables_that_are_not_of_a_flag_are_named() {
+fn variables_without_a_flag_are_named() {
     let environment = [
         ("MOCK_CAPI_LISTNE", "127.0.0.1:1"),
         ("MOCK_CAPI_PORT", "tcp://10.0.0.1:8181"),

@@ -626,7 +626,7 @@ async fn a_seeded_app_is_like_a_pushed_one() {
 }
 
 #[tokio::test]
-async fn a_seed_is_text_and_what_became_of_it_has_types() {
+async fn tests_seed_yaml_and_read_typed_state() {
     let seed = "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, state: stopped}]}]}]";
     let builder = MockCapi::builder().seed_yaml(seed).record_requests();
     let cf = Session::start(builder).await;

@@ -60,7 +60,7 @@ impl Tcp {
 }
 
 #[tokio::test]
-async fn router_groups_exist_only_if_they_are_asked_for() {
+async fn router_groups_exist_only_if_configured() {
     let Tcp { mut cf, .. } = Tcp::new().await;
     let root = cf.get("/").await.json();
     let routing = format!("{}/routing", cf.mock.uri());

@@ -212,7 +212,7 @@ async fn requests_for_matches_are_limited() {
 }
 
 #[tokio::test]
-async fn a_package_of_bits_that_are_no_archive_fails() {
+async fn a_package_of_bits_that_are_not_an_archive_fails() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

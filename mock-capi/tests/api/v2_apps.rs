@@ -324,7 +324,7 @@ async fn bits_are_uploaded_in_a_job() {
 }
 
 #[tokio::test]
-async fn bits_that_are_no_archive_fail() {
+async fn bits_that_are_not_an_archive_fail() {
     const REASON: &str = "The app upload is invalid: Invalid zip archive.";
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;

@@ -1,5 +1,5 @@
-//! Where the resources of a collection come from: a selection, or an index that has
-//! all of them in order.
+//! The sources of the resources of a collection: a selection, or an index that has all of
+//! them in order.
 
 use super::entity::{Entity, V2Resource};
 use crate::world::{Access, Key, Row, Rows, Selection, Table, World};

@@ -280,8 +280,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Creates the resources in a text that [`seed_file`](Self::seed_file) would read from
-    /// a file. The last of the two counts.
+    /// Creates the resources in a YAML text, as [`seed_file`](Self::seed_file) does for a
+    /// file. The last call of the two counts.
     ///
     /// ```
     /// use mock_capi::MockCapi;

@@ -28,7 +28,7 @@ use crate::world::{GuidSource, RouterGroup, World};
 /// foundation.
 const MAX_BINDINGS: usize = 5;
 
-/// Where the resources to start with are declared.
+/// The file or text that declares the initial resources.
 #[derive(Clone, Debug)]
 pub(super) enum SeedSource {
     File(PathBuf),

@@ -107,8 +107,8 @@ pub(super) fn plain(message: &str) -> String {
     words.fold(line.to_owned(), |line, (from, to)| line.replace(from, to))
 }
 
-/// Which value has to be quoted, because only the reader that knows the lines takes it
-/// for a string.
+/// The value that has to be quoted, because only the reader that knows the lines reads it
+/// as a string.
 fn explain_quotes(text: &str, error: &serde_json::Error) -> String {
     let strict = serde_saphyr::options! { no_schema: true };
     let read = serde_saphyr::from_str_with_options::<Seed>(text, strict);
