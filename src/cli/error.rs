@@ -180,8 +180,7 @@ impl CommandError {
                         .to_owned(),
                 ),
                 ConvergeError::Occupied { .. } => Some(
-                    "delete what is in it or move it elsewhere, or declare the org or space again"
-                        .to_owned(),
+                    "delete or move its contents, or declare the org or space again".to_owned(),
                 ),
                 ConvergeError::NotApproved { .. } => {
                     Some("approve the deletions with --yes or --max-deletes N".to_owned())

@@ -21,9 +21,7 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         Error::NoResponse { .. } => "run again; what was done is not done twice",
         Error::Deadline { .. } => "run again, or allow more time with --timeout",
         Error::Gone { .. } => "run again",
-        Error::UnexpectedResponse { .. } => {
-            "check the API's URL, and what is in between, such as a proxy"
-        }
+        Error::UnexpectedResponse { .. } => "check the API's URL, and any proxy in between",
         Error::Interrupted => "run the same command again to finish",
         Error::Refused { status: 401, .. } => {
             "log in again; if that does not help, the Cloud Controller does not accept the tokens of its UAA"

@@ -132,7 +132,7 @@ fn explain(located: &str, read: &str) -> String {
     let line = located.split("line ").nth(1).unwrap_or_default();
     let line: String = line.chars().take_while(char::is_ascii_digit).collect();
     let hint = match key {
-        "count" => ": it generates what it stands for, and a seed has no such keys".to_owned(),
+        "count" => ": it repeats an element, and a seed has no such keys".to_owned(),
         key => match nearest(key, &known) {
             Some(near) => format!(", did you mean `{near}`?"),
             None => format!(", must be one of {}", known.join(", ")),
