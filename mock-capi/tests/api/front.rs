@@ -122,7 +122,9 @@ async fn only_the_beginning_of_a_large_upload_is_logged() {
     let logged = cf.get(&format!("/_mock/requests?path={path}")).await.json();
     assert!(logged[0]["body_size"].as_u64().unwrap() > 12 * 1024 * 1024);
     let body = logged[0]["body"].as_str().unwrap();
-    assert_eq!(body.len(), 64 * 1024);
+    // Bytes that are no text are replaced, some of them together.
+    let length = body.chars().count();
+    assert!((63 * 1024..=64 * 1024).contains(&length), "{length}");
 }
 
 #[tokio::test]

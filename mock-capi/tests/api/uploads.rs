@@ -236,7 +236,7 @@ async fn a_package_of_bits_that_are_not_an_archive_fails() {
             })
         );
         let build = json!({"package": {"guid": package["guid"]}});
-        assert_eq!(cf.post("/v3/builds", build).await.status, 422);
+        assert_eq!(cf.post("/v3/builds", build).await.status, 400);
     }
 }
 
