@@ -166,12 +166,10 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, routes: &[&Ro
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let new = read_new(&body, context.world)?;
-    if context.world.spaces.get(new.space).is_some() {
-        if context.world.domains.get(new.domain).is_none() {
-            return Err(CcError::unprocessable(NO_DOMAIN));
-        }
-        context.authorize(AccessScope::Space(new.space))?;
+    if context.world.domains.get(new.domain).is_none() {
+        return Err(CcError::unprocessable(NO_DOMAIN));
     }
+    context.authorize(AccessScope::Space(new.space))?;
     let domain = context.world.domains.get(new.domain);
     let shared = domain.is_some_and(|domain| domain.org.is_none());
     if shared && new.host == "*" && !context.access.is_everything() {
@@ -237,8 +235,12 @@ fn read_new(body: &Map<String, Value>, world: &World) -> Result<NewRoute, CcErro
     merge_options(&mut options, asked.into_iter().flatten());
     check_options(&options)?;
     let (space, domain) = related.unwrap_or_default();
+    let space = guid_or_none(space, NO_SPACE)?;
+    if world.spaces.get(space).is_none() {
+        return Err(CcError::unprocessable(NO_SPACE));
+    }
     Ok(NewRoute {
-        space: guid_or_none(space, NO_SPACE)?,
+        space,
         domain: guid_or_none(domain, NO_DOMAIN)?,
         host: host.into(),
         path: path.into(),
