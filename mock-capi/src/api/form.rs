@@ -87,6 +87,20 @@ impl Form {
         Some((file_name, self.bits(name)?))
     }
 
+    /// The error for parts with other names. The web server in front of the Cloud
+    /// Controller replaces a file by a field with its path.
+    pub(crate) fn unknown_fields(&self, known: &[&str]) -> Option<String> {
+        let parts = self.parts.iter();
+        let others = parts.filter(|part| !known.contains(&part.name.as_str()));
+        let names: Vec<String> = others
+            .map(|part| match part.file_name {
+                Some(_) => format!("'{}_path'", part.name),
+                None => format!("'{}'", part.name),
+            })
+            .collect();
+        (!names.is_empty()).then(|| format!("Unknown field(s): {}", names.join(", ")))
+    }
+
     fn part(&self, name: &str) -> Option<&Part> {
         self.parts.iter().find(|part| part.name == name)
     }
@@ -271,6 +285,19 @@ mod tests {
             read(b"--b\r\nContent-Disposition: form-data; name=\"bits\"\r\n\r\nx\r\n--b--\r\n");
         assert_eq!(form.bits("bits").unwrap().size, 1);
         assert!(form.file("bits").is_none());
+    }
+
+    #[test]
+    fn parts_with_other_names_are_unknown() {
+        let form = read(
+            b"--b\r\nContent-Disposition: form-data; name=\"bits\"\r\n\r\nx\r\n\
+              --b\r\nContent-Disposition: form-data; name=\"text\"\r\n\r\nx\r\n\
+              --b\r\nContent-Disposition: form-data; name=\"zz\"; filename=\"z\"\r\n\r\nx\r\n\
+              --b--\r\n",
+        );
+        let unknown = form.unknown_fields(&["bits"]);
+        assert_eq!(unknown.unwrap(), "Unknown field(s): 'text', 'zz_path'");
+        assert_eq!(form.unknown_fields(&["bits", "text", "zz"]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::api::context::{RequestContext, View};
-use crate::api::error::CcError;
+use crate::api::error::{CcError, validate};
 use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
@@ -162,11 +162,11 @@ fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r Bits>, Vec<Resou
     let resources = resources.map(read_resources).transpose()?;
     let bits = request.form.bits("bits").filter(|bits| !bits.is_empty());
     let resources = resources.unwrap_or_default();
-    if bits.is_none() && resources.is_empty() {
-        return Err(CcError::unprocessable(
-            "Upload must include either resources or bits",
-        ));
-    }
+    let unknown = request.form.unknown_fields(&["bits", "resources"]);
+    let missing = (bits.is_none() && resources.is_empty())
+        .then(|| "Upload must include either resources or bits".to_owned());
+    let errors: Vec<String> = unknown.into_iter().chain(missing).collect();
+    validate(&errors)?;
     Ok((bits, resources))
 }
 

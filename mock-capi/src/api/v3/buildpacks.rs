@@ -363,12 +363,13 @@ fn read_bits<'r>(request: &Request<'r>, lifecycle: &str) -> Result<(&'r str, &'r
     let invalid = |reason: String| {
         CcError::unprocessable(format!("Uploaded buildpack file is invalid: {reason}"))
     };
+    let unknown = request.form.unknown_fields(&["bits"]);
     let Some((name, bits)) = request.form.file("bits") else {
-        return Err(invalid(
-            "A buildpack zip file must be uploaded as 'bits'".into(),
-        ));
+        let missing = "A buildpack zip file must be uploaded as 'bits'".to_owned();
+        let errors: Vec<String> = unknown.into_iter().chain([missing]).collect();
+        return Err(invalid(errors.join(", ")));
     };
-    let mut errors = Vec::new();
+    let mut errors = Vec::from_iter(unknown);
     let is_tar = || {
         bits.head
             .get(TAR_AT..)

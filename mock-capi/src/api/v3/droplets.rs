@@ -276,12 +276,13 @@ fn read_bits<'r>(request: &Request<'r>) -> Result<&'r Bits, CcError> {
     let invalid = |reason: String| {
         CcError::unprocessable(format!("Uploaded droplet file is invalid: {reason}"))
     };
+    let unknown = request.form.unknown_fields(&["bits"]);
     let Some((name, bits)) = request.form.file("bits") else {
-        return Err(invalid(
-            "A droplet tgz file must be uploaded as 'bits'".into(),
-        ));
+        let missing = "A droplet tgz file must be uploaded as 'bits'".to_owned();
+        let errors: Vec<String> = unknown.into_iter().chain([missing]).collect();
+        return Err(invalid(errors.join(", ")));
     };
-    let mut errors = Vec::new();
+    let mut errors = Vec::from_iter(unknown);
     if !name.ends_with(".tgz") && !name.ends_with(".tar.gz") {
         errors.push(format!("{name} is not a tgz"));
     }
