@@ -37,6 +37,8 @@ pub(crate) enum Field {
     Group,
     Origin,
     ServiceInstance,
+    /// The service instance of a key.
+    KeyInstance,
     Broker,
     Offering,
     Plan,

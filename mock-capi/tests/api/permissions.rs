@@ -484,15 +484,20 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
             cf.create_app(space, &name).await;
             let route = new_route(space, &domain, &name.to_lowercase());
             assert_eq!(cf.post("/v3/routes", route).await.status, 201);
+            let instance = json!({"type": "user-provided", "name": name,
+                "relationships": {"space": {"data": {"guid": space}}}});
+            let instance = cf.post("/v3/service_instances", instance).await.guid();
             if number == 0 {
                 let app = cf.staged_app(space, &format!("{name}-staged")).await;
                 let deployment = json!({"relationships": {"app": {"data": {"guid": app}}}});
                 let deployed = cf.post("/v3/deployments", deployment).await;
                 assert_eq!(deployed.status, 201, "{deployed:?}");
+                let binding = json!({"type": "app", "relationships": {
+                    "app": {"data": {"guid": app}},
+                    "service_instance": {"data": {"guid": instance}}}});
+                let bound = cf.post("/v3/service_credential_bindings", binding).await;
+                assert_eq!(bound.status, 201, "{bound:?}");
             }
-            let instance = json!({"type": "user-provided", "name": name,
-                "relationships": {"space": {"data": {"guid": space}}}});
-            assert_eq!(cf.post("/v3/service_instances", instance).await.status, 201);
         }
     }
     let compare = async |cf: &Session, users: &[&str]| {
@@ -545,6 +550,7 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
                 "audit_events",
                 "builds",
                 "deployments",
+                "service_credential_bindings",
             ] {
                 for order in ["", "-created_at", "-updated_at", "name", "-name"] {
                     let named = ["apps", "spaces", "organizations", "service_instances"];

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::world::access::READ_SPACE;
 use crate::world::broker_work::Operation;
 use crate::world::clock::Timestamp;
-use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, Selection, World};
 
 /// A service instance: user-provided, with credentials, or managed by a broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -120,9 +120,12 @@ impl Row for ServiceBinding {
 
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
-        if let Some(app) = self.app {
-            keys.push(Key::Guid(Field::App, app));
-            keys.push(Key::text(Field::Type, Self::OF_APP));
+        match self.app {
+            Some(app) => {
+                keys.push(Key::Guid(Field::App, app));
+                keys.push(Key::text(Field::Type, Self::OF_APP));
+            }
+            None => keys.push(Key::Guid(Field::KeyInstance, self.instance)),
         }
         let name = self.name.as_deref();
         keys.extend(name.map(|name| Key::text(Self::NAME, name)));
@@ -141,6 +144,14 @@ impl Row for ServiceBinding {
         instance.map_or(AccessScope::Deleted, |instance| {
             AccessScope::Space(instance.space)
         })
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let mut keys = access.keys_of_apps(world);
+        let in_spaces = Selection::all().any(access.keys_of_spaces(world));
+        let instances = world.service_instances.select(&in_spaces).into_iter();
+        keys.extend(instances.map(|it| Key::Guid(Field::KeyInstance, it.guid())));
+        Some(keys)
     }
 }
 
