@@ -185,6 +185,8 @@ async fn remote_errors() -> Vec<(&'static str, String)> {
     let converge = "converge --concurrency 4";
     vec![
         ("wrong-password", wrong_password(&wrong).await),
+        ("untrusted", untrusted().await),
+        ("unmanaged", unmanaged().await),
         ("not-approved", not_approved().await),
         ("occupied", occupied().await),
         ("test-unreachable", test_unreachable().await),
@@ -218,6 +220,19 @@ async fn wrong_password(config: &str) -> String {
         &mock.uri(),
     ]);
     error_of(&place.run(command, &mock))
+}
+
+async fn untrusted() -> String {
+    let mock = mock().front().tls().start().await.unwrap();
+    error_of(&Place::new().on(&mock, SMALL, &["plan"]))
+}
+
+/// Someone else's org with a name of the configuration.
+async fn unmanaged() -> String {
+    let mock = mock().start().await.unwrap();
+    let org = json!({"name": "scale-org"});
+    curl(&mock, "POST", "/v3/organizations", org).await;
+    error_of(&Place::new().on(&mock, SMALL, &["converge"]))
 }
 
 async fn not_approved() -> String {
