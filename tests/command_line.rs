@@ -28,6 +28,24 @@ fn json_of(output: &CommandOutput) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {}", output.stdout))
 }
 
+#[rstest]
+#[case::unknown_token(401, "help: log in again; if that does not help, ")]
+#[case::rate_limit(429, "help: run again when the rate limit of the user is reset, ")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_help_depends_on_the_status(#[case] status: u16, #[case] help: &str) {
+    let fault = Fault::answer("GET", "/v3/organizations", status);
+    let mock = MockCapi::builder().faults(vec![fault]);
+    let mock = mock.start().await.unwrap();
+    let output = Place::new().on(&mock, SMALL, &["plan", "--timeout", "2s"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    let mut lines = output.stderr.lines();
+    assert!(
+        lines.any(|line| line.starts_with(help)),
+        "{}",
+        output.stderr
+    );
+}
+
 #[test]
 fn an_invalid_value_is_reported_where_it_was_set() {
     let place = Place::new();
