@@ -139,7 +139,7 @@ pub enum ConvergeError {
         differences: Vec<String>,
     },
     /// A selected group is not part of the desired state.
-    #[error("there is no group {group}: the groups are {}", known.join(", "))]
+    #[error("there is no group {group}: {}", groups(known))]
     UnknownGroup {
         /// The selected name.
         group: String,
@@ -160,6 +160,14 @@ pub enum ConvergeError {
         /// The deletions of the run.
         deletions: Deletions,
     },
+}
+
+/// The names of the groups, for an error.
+fn groups(known: &[String]) -> String {
+    match known {
+        [] => "the desired state has none".to_owned(),
+        known => format!("the groups are {}", known.join(", ")),
+    }
 }
 
 /// A text such as `1 app and 2 service instances`.

@@ -119,7 +119,11 @@ pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value
         Kind::Count { least } => {
             let count = scalar(&value).and_then(|text| text.parse::<u64>().ok());
             let count = count.filter(|count| *count >= least);
-            json!(count.ok_or_else(|| wrong("a whole number"))?)
+            let must_be = match least {
+                0 => "a whole number",
+                _ => "a whole number of at least 1",
+            };
+            json!(count.ok_or_else(|| wrong(must_be))?)
         }
         Kind::Size => {
             let size = scalar(&value).and_then(|text| size::megabytes(&text).ok());
@@ -346,6 +350,15 @@ fn sidecars(key: &str, value: Value) -> Result<Value, EntryError> {
     for item in &mut list {
         let sidecar = item.as_object_mut().ok_or_else(wrong)?;
         sidecar.retain(|_, value| !value.is_null());
+        let is_text = |key: &str| {
+            let text = sidecar.get(key).and_then(Value::as_str);
+            text.is_some_and(|text| !text.is_empty())
+        };
+        let types = sidecar.get("process_types").and_then(Value::as_array);
+        let has_types = types.is_some_and(|types| !types.is_empty());
+        if !is_text("name") || !is_text("command") || !has_types {
+            return Err(wrong());
+        }
         if let Some(memory) = sidecar.get_mut("memory") {
             let normal = sidecar_memory(memory);
             *memory =

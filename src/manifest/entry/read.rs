@@ -202,6 +202,14 @@ fn environment(value: Value) -> Result<BTreeMap<String, String>, EntryError> {
             return Err(EntryError::new("env", reason));
         }
     };
+    let is_reserved = |name: &&String| {
+        let prefixes = ["VCAP_", "VMC_"];
+        *name == "PORT" || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    };
+    if let Some(name) = variables.keys().find(is_reserved) {
+        let reason = format!("cannot set {name}, which the Cloud Controller sets");
+        return Err(EntryError::new("env", reason));
+    }
     let variables = variables.into_iter();
     Ok(variables
         .map(|(name, value)| (name, text_of(&value)))

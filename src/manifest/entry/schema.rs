@@ -127,11 +127,17 @@ fn of_kind(kind: Kind) -> Value {
             "type": ["array", "null"],
             "items": {
                 "type": "object",
-                "properties": {"memory": {"anyOf": [
-                    {"type": "integer", "minimum": 0, "maximum": u64::MAX},
-                    {"type": "string", "pattern": format!(r"^\+?[0-9]+$|{SIZE}")},
-                    {"type": "null"},
-                ]}},
+                "properties": {
+                    "name": {"type": "string", "minLength": 1},
+                    "command": {"type": "string", "minLength": 1},
+                    "process_types": {"type": "array", "minItems": 1},
+                    "memory": {"anyOf": [
+                        {"type": "integer", "minimum": 0, "maximum": u64::MAX},
+                        {"type": "string", "pattern": format!(r"^\+?[0-9]+$|{SIZE}")},
+                        {"type": "null"},
+                    ]},
+                },
+                "required": ["name", "command", "process_types"],
             },
         }),
         Kind::Processes => processes(),

@@ -50,7 +50,7 @@ fn equal_entries_have_one_form(#[case] one: &str, #[case] other: &str) {
     "`memory` is 32, must be a size with a unit, such as 512M or 2G"
 )]
 #[case("instances: -1", "`instances` is -1, must be a whole number")]
-#[case("timeout: 0", "`timeout` is 0, must be a whole number")]
+#[case("timeout: 0", "`timeout` is 0, must be a whole number of at least 1")]
 #[case(
     "memory: [1]",
     "`memory` is a list, must be a size with a unit, such as 512M or 2G"

@@ -39,9 +39,14 @@ fn unknown<'k>(
     known: impl Iterator<Item = &'k str>,
     problems: &mut Problems,
 ) {
-    let nearest = nearest(key, known);
-    let key = key.to_owned();
-    problems.add(at, SpecProblemReason::UnknownKey { key, nearest });
+    const MOST_LISTED: usize = 6;
+    let known: Vec<&str> = known.collect();
+    let reason = SpecProblemReason::UnknownKey {
+        key: key.to_owned(),
+        nearest: nearest(key, known.iter().copied()),
+        allowed: (known.len() <= MOST_LISTED).then(|| one_of(&known)),
+    };
+    problems.add(at, reason);
 }
 
 /// The allowed values of a kind, for messages.

@@ -58,12 +58,14 @@ pub enum SpecProblemReason {
     #[error("{0}")]
     Variable(String),
     /// A key that is not allowed.
-    #[error("unknown key `{key}`{}", did_you_mean(.nearest.as_deref()))]
+    #[error("unknown key `{key}`{}", instead(.nearest.as_deref(), .allowed.as_deref()))]
     UnknownKey {
         /// The key.
         key: String,
         /// The known key that is most similar.
         nearest: Option<String>,
+        /// The known keys, unless they are many.
+        allowed: Option<String>,
     },
     /// A required key is missing.
     #[error("`{key}` is missing, must be {allowed}")]
@@ -149,6 +151,14 @@ pub enum SpecProblemReason {
         /// The reason.
         reason: String,
     },
+}
+
+/// What may be in the place of an unknown key.
+fn instead(nearest: Option<&str>, allowed: Option<&str>) -> String {
+    match (nearest, allowed) {
+        (None, Some(allowed)) => format!(", must be {allowed}"),
+        (nearest, _) => did_you_mean(nearest),
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

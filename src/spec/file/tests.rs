@@ -208,8 +208,8 @@ orgs:
     spec.yml:18: `type` is "space_developer", must be organization_user, organization_auditor, organization_manager or organization_billing_manager
     spec.yml:21: `suspended` is "maybe", must be true or false
     spec.yml:22: `labels` is a list, must be a map of strings
-    spec.yml:22: unknown key `extra`
-    spec.yml:25: unknown key `shh`
+    spec.yml:22: unknown key `extra`, must be labels or annotations
+    spec.yml:25: unknown key `shh`, must be ssh
     spec.yml:26: `security_groups` is f, but the spec has no security group of that name
     spec.yml:28: `plan` is missing, must be a non-empty string
     spec.yml:29: `credentials` is "secret", must be a map
@@ -227,6 +227,54 @@ orgs:
     spec.yml:42: `like` is c, but the spec has no other app of that name
     spec.yml:43: `name` is missing, must be a non-empty string
     spec.yml:43: an app: needs its bits: `path`, `droplet`, `like`, `bundled` or `docker`, or `state: stopped`
+    "#);
+}
+
+/// What the Cloud Controller would refuse after other resources have changed.
+#[test]
+fn values_that_the_cloud_controller_refuses_are_reported() {
+    let text = "\
+domains: [no dots, ok.example.com]
+security_groups:
+- name: g{i}
+  count: 300
+  rules:
+  - {protocol: tcp, destination: 10.0.0.0/33, ports: '80'}
+  - {protocol: udp, destination: 10.0.0.1, ports: http}
+  - {protocol: tcp, destination: '10.{i}.0.1'}
+  - {protocol: icmp, destination: 10.0.0.1, code: -1}
+  - {protocol: all, destination: 10.0.0.1, ports: '80'}
+orgs:
+- name: o
+  domains: [o]
+  spaces:
+  - name: s
+    apps:
+    - name: a
+      bundled: proxy
+      routes: [{route: 'a.{apps_domian}'}, {route: 'a.{x}.test'}, {route: 'a.{apps_domain}'}]
+      env: {PORT: 1}
+      sidecars: [{name: side, command: ./side}]
+      timeout: 0
+    - name: b
+      bundled: proxy
+      env: {VCAP_SERVICES: '{}'}
+";
+    insta::assert_snapshot!(problems(text), @r#"
+    spec.yml:3: `domains` is "no dots", must be the name of a domain, such as apps.example.com
+    spec.yml:8: `destination` is "10.0.0.0/33", must be an address, a range such as 10.0.0.1-10.0.0.9, or a CIDR block such as 10.0.0.0/24
+    spec.yml:9: `ports` is "http", must be ports from 1 to 65535, such as 443, 80,443 or 8000-9000
+    spec.yml:10: `destination` is "10.{i}.0.1", must be an address, a range such as 10.0.0.1-10.0.0.9, or a CIDR block such as 10.0.0.0/24
+    spec.yml:10: `ports` is missing, must be ports from 1 to 65535, such as 443, 80,443 or 8000-9000
+    spec.yml:11: `type` is missing, must be a whole number from -1 to 255
+    spec.yml:12: `ports` is "80", must be left out, since the protocol is all
+    spec.yml:15: `domains` is "o", must be the name of a domain, such as apps.example.com
+    spec.yml:21: `route` is "a.{apps_domian}", must be a route without {apps_domian}, did you mean {apps_domain}?
+    spec.yml:21: `route` is "a.{x}.test", must be a route without {x}, which is not a placeholder
+    spec.yml:22: app a: `env` cannot set PORT, which the Cloud Controller sets
+    spec.yml:23: app a: `sidecars` must be a list of maps with `name`, `command` and `process_types`
+    spec.yml:24: app a: `timeout` is 0, must be a whole number of at least 1
+    spec.yml:27: app b: `env` cannot set VCAP_SERVICES, which the Cloud Controller sets
     "#);
 }
 
@@ -566,7 +614,7 @@ fn a_text_that_is_not_a_spec_is_refused(#[case] text: &str, #[case] expected: &s
 }
 
 /// Whether the keys and types of a document are valid. The schema does not cover
-/// relations between its parts.
+/// relations between its parts, and addresses, ports and names of domains.
 fn is_read(document: &Json) -> bool {
     let source = Source {
         name: "spec.yml".to_owned(),
@@ -585,8 +633,21 @@ fn is_read(document: &Json) -> bool {
         | SpecProblemReason::UnknownReference { .. }
         | SpecProblemReason::ExceedsQuota { .. } => true,
         SpecProblemReason::Value { allowed, .. } => {
-            allowed.starts_with("a text without {") || allowed.starts_with("a name with {i}")
+            let others = [
+                "a text without {",
+                "a name with {i}",
+                "an address, ",
+                "ports from ",
+                "the name of a domain",
+                "left out",
+            ];
+            others.iter().any(|other| allowed.starts_with(other))
         }
+        SpecProblemReason::Missing { key, allowed } => match key.as_str() {
+            "ports" | "code" => true,
+            "type" => allowed.starts_with("a whole number"),
+            _ => false,
+        },
         SpecProblemReason::Refused { reason, .. } => reason.contains("is to"),
         _ => false,
     })

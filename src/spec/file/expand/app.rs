@@ -7,9 +7,10 @@ use serde_json::{Map, Value as Json};
 use super::{Expander, Names, PlacedGroup};
 use crate::desired::{AppState, Bits, Group, needed_flag};
 use crate::manifest::entry::{ManifestEntry, has_index, known_keys, literal};
+use crate::manifest::placeholder;
 use crate::spec::file::keys::{BITS_KEYS, MOST_COUNT};
 use crate::spec::file::node::{Data, Node};
-use crate::spec::file::problem::Location;
+use crate::spec::file::problem::{Location, nearest};
 use crate::spec::file::scope::Scope;
 use crate::spec::sources::bundled;
 
@@ -123,6 +124,9 @@ impl<'n> Expander<'_, 'n> {
             if FILLED.contains(&key.as_str()) {
                 self.check_texts(node, key, app.numbered());
             }
+            if key == "routes" {
+                self.check_routes(node);
+            }
             properties.insert(key.clone(), value);
         }
         properties
@@ -138,6 +142,25 @@ impl<'n> Expander<'_, 'n> {
         }
         if let Data::Text(text) = &node.data {
             self.check_placeholders(node, key, text, scope);
+        }
+    }
+
+    /// Reports routes with an unknown placeholder: no route has braces.
+    fn check_routes(&mut self, routes: &Node) {
+        for route in routes.items().iter().filter_map(|item| item.get("route")) {
+            let text = route.text().unwrap_or_default();
+            if let Some(unknown) = unknown_placeholder(&text)
+                && !route.is_supplied
+            {
+                let allowed = match nearest(unknown, placeholder::ALL) {
+                    Some(known) => {
+                        format!("a route without {{{unknown}}}, did you mean {{{known}}}?")
+                    }
+                    None => format!("a route without {{{unknown}}}, which is not a placeholder"),
+                };
+                self.problems
+                    .value(route.at, "route", route.shown(), allowed);
+            }
         }
     }
 
@@ -271,6 +294,15 @@ impl<'n> Expander<'_, 'n> {
             None => PathBuf::from(path),
         }
     }
+}
+
+/// The first name in braces that is not a placeholder.
+fn unknown_placeholder(text: &str) -> Option<&str> {
+    let mut names = text.split('{').skip(1).filter_map(|rest| {
+        let (name, _) = rest.split_once('}')?;
+        Some(name)
+    });
+    names.find(|name| !placeholder::ALL.contains(name))
 }
 
 /// A text in which the numbers of the apps are filled in later.

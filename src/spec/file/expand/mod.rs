@@ -3,6 +3,7 @@
 
 mod app;
 mod network;
+mod network_rules;
 mod quota;
 mod services;
 
@@ -123,8 +124,7 @@ impl<'n> Expander<'_, 'n> {
             desired = desired.security_group(group);
         }
         let mut domains = Names::new("domain", String::new());
-        for (domain, at) in texts(root, "domains", Scope::default()) {
-            domains.add(&domain, at, self.problems);
+        for domain in self.domains(root, Scope::default(), &mut domains) {
             desired = desired.domain(domain);
         }
         let mut users = Names::new("user", String::new());
@@ -229,10 +229,7 @@ impl<'n> Expander<'_, 'n> {
         org.suspended = node.get("suspended").and_then(Node::truth);
         org.isolation_segment = node.get("isolation_segment").and_then(Node::text);
         org.metadata = metadata(node, scope);
-        for (domain, at) in texts(node, "domains", scope) {
-            domains.add(&domain, at, self.problems);
-            org.domains.push(domain);
-        }
+        org.domains = self.domains(node, scope, domains);
         let place = format!(" in the org {}", org.name);
         org.roles = self.roles(node, scope, &place);
         let mut space_quotas = HashMap::new();
@@ -319,6 +316,24 @@ impl<'n> Expander<'_, 'n> {
         groups
     }
 
+    /// The names of domains.
+    fn domains(&mut self, node: &Node, scope: Scope, names: &mut Names) -> Vec<String> {
+        let mut domains = Vec::new();
+        for item in node.list("domains") {
+            let Some(domain) = scope.text(item) else {
+                continue;
+            };
+            if !domain.trim().is_empty() && !is_domain(&domain) {
+                let allowed = "the name of a domain, such as apps.example.com";
+                self.problems
+                    .value(item.at, "domains", item.shown(), allowed);
+            }
+            names.add(&domain, item.at, self.problems);
+            domains.push(domain);
+        }
+        domains
+    }
+
     fn security_groups(&mut self) -> Vec<SecurityGroup> {
         let root = self.root;
         let mut groups = Vec::new();
@@ -330,7 +345,9 @@ impl<'n> Expander<'_, 'n> {
                 running: flag("running"),
                 staging: flag("staging"),
             };
-            for number in self.numbers(node, "i") {
+            let numbers = self.numbers(node, "i");
+            self.check_rules(node, &numbers);
+            for number in numbers {
                 let scope = Scope::default().within(number);
                 let name = self.name(node, "name", scope);
                 names.add(&name, node.at, self.problems);
@@ -517,6 +534,18 @@ fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, Location)> {
     let items = node.list(key).iter();
     let text = |item: &Node| Some((scope.text(item)?, item.at));
     items.filter_map(text).collect()
+}
+
+/// Whether a text is a name of at least two labels: letters, digits and hyphens inside.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_part)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.contains('.') && text.split('.').all(is_label)
 }
 
 fn flags(node: Option<&Node>) -> impl Iterator<Item = (String, bool)> {
