@@ -278,6 +278,59 @@ async fn a_droplet_with_another_checksum_is_refused() {
     assert_eq!(left.count(), 0);
 }
 
+/// An export that fails leaves no incomplete file, and the next one succeeds.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_leaves_no_incomplete_droplet() {
+    let (mock, place) = (world(WHOLE).await, Place::new());
+    let folder = place.dir.path().join("bits");
+    std::fs::create_dir(&folder).unwrap();
+    let part = folder.join("s-web.part");
+    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
+    let export = ["export", "--org", "o", "--space", "s", "--bits", "bits"];
+    let output = run(&mock, &place, &export);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+    let expected = "error: downloading the droplet of the app web failed: ";
+    assert!(output.stderr.contains(expected), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("No space left on device"),
+        "{}",
+        output.stderr
+    );
+    assert!(!folder.join("s-web.tgz").exists());
+    let left = std::fs::read_dir(&folder).unwrap();
+    let left: Vec<_> = left.map(|it| it.unwrap().file_name()).collect();
+    let is_complete = |name: &std::ffi::OsString| name.to_string_lossy().ends_with(".tgz");
+    assert!(left.iter().all(is_complete), "{left:?}");
+    // The spec itself may not fit either.
+    let spec = [&export[..], &["-o", "/dev/full"]].concat();
+    let output = run(&mock, &place, &spec);
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("writing /dev/full failed: "),
+        "{}",
+        output.stderr
+    );
+    well(&mock, &place, &export);
+    assert!(folder.join("s-web.tgz").exists() && !part.exists());
+}
+
+/// The app may be staged again while it is exported.
+#[tokio::test]
+async fn a_droplet_that_is_gone_is_named() {
+    let (mock, place) = (world(WHOLE).await, Place::new());
+    let gone = mock_capi::Fault::answer("GET", "/v3/droplets/:guid/download", 404);
+    mock.set_faults(vec![gone]).unwrap();
+    let export = ["export", "--org", "o", "--space", "s", "--bits", "bits"];
+    let output = run(&mock, &place, &export);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""));
+    let expected = "error: downloading the droplet of the app web failed: ";
+    assert!(output.stderr.contains(expected), "{}", output.stderr);
+    mock.set_faults(Vec::new()).unwrap();
+    well(&mock, &place, &export);
+    assert!(place.dir.path().join("bits/s-web.tgz").exists());
+}
+
 #[tokio::test]
 async fn an_existing_file_is_replaced_only_on_demand() {
     let (mock, place) = (world(WHOLE).await, Place::new());

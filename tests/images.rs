@@ -152,6 +152,22 @@ async fn images_are_refused_where_the_foundation_does_not_allow_them() {
 }
 
 #[tokio::test]
+async fn an_unknown_feature_flag_is_refused_before_anything_is_sent() {
+    let fixture = Fixture::new(Workflow::Manifest).await;
+    let desired = Desired::builder("me-").feature_flag("diego_dokcer", true);
+    let converger = Converger::new(fixture.client.clone(), desired.build().unwrap());
+    let plan = converger.plan().await.unwrap_err().to_string();
+    assert!(
+        plan.starts_with("the foundation has no feature flag diego_dokcer: its flags are "),
+        "{plan}"
+    );
+    assert!(plan.contains("diego_cnb, diego_docker"), "{plan}");
+    let refused = converger.converge(Approval::All).await.unwrap_err();
+    assert_eq!(refused.to_string(), plan);
+    assert!(fixture.writes().is_empty());
+}
+
+#[tokio::test]
 async fn an_app_does_not_become_an_image() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let of = |group: Group| {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::SMALL;
 use crate::support::command::Place;
-use mock_capi::{Fault, MockCapi};
+use mock_capi::{CloudController, Fault, MockCapi};
 use rstest::rstest;
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(60 * 60);
 struct Running(Child);
 
 impl Running {
-    fn start(place: &Place, mock: &MockCapi, args: &[&str]) -> Self {
+    fn start(place: &Place, mock: &CloudController, args: &[&str]) -> Self {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CF_")) {
             command.env_remove(name);
@@ -160,6 +160,37 @@ async fn a_second_interrupt_quits_immediately() {
         "no answer was waited for, so there is nothing to sum up"
     );
     assert!(err.ends_with("error: interrupted\nhelp: run the same command again to finish\n"));
+}
+
+/// A droplet has its name only once it is complete.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_download_is_repeated_by_the_next_export() {
+    let slow = Fault::drip("GET", "/v3/droplets/:guid/download", LONG);
+    let mock = MockCapi::builder().faults(vec![slow]).front();
+    let mock = mock.start().await.unwrap();
+    mock.org("o").space("s").app("web").started();
+    let place = Place::new();
+    let args = ["export", "--org", "o", "--bits", "bits", "-o", "o.yml"];
+    let mut run = Running::start(&place, &mock, &args);
+    let bits = place.dir.path().join("bits");
+    let (part, droplet) = (bits.join("s-web.part"), bits.join("s-web.tgz"));
+    let begun = async {
+        while !part.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let begun = tokio::time::timeout(Duration::from_secs(60), begun).await;
+    begun.expect("the download begins");
+    run.signal("INT");
+    run.says("interrupted: ");
+    run.signal("INT");
+    let (code, _, err) = run.ended();
+    assert_eq!(code, 130, "{err}");
+    assert!(!droplet.exists() && !place.dir.path().join("o.yml").exists());
+    mock.set_faults(Vec::new()).unwrap();
+    let (code, _, err) = Running::start(&place, &mock, &args).ended();
+    assert_eq!(code, 0, "{err}");
+    assert!(droplet.exists() && !part.exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,6 +223,7 @@ impl CommandError {
                 ConvergeError::Bits { .. }
                 | ConvergeError::Property { .. }
                 | ConvergeError::Unsupported { .. }
+                | ConvergeError::UnknownFeatureFlag { .. }
                 | ConvergeError::UnknownGroup { .. } => 2,
                 ConvergeError::Api(Error::Certificates { .. }) => 2,
                 ConvergeError::Api(error) if error.is_connection() => 3,

@@ -89,6 +89,15 @@ pub enum ConvergeError {
         /// The reason, as a clause.
         reason: &'static str,
     },
+    /// The desired state sets a feature flag that the foundation does not have. No write was
+    /// sent.
+    #[error("the foundation has no feature flag {name}: its flags are {}", known.join(", "))]
+    UnknownFeatureFlag {
+        /// The flag's name.
+        name: String,
+        /// The names of the foundation's flags.
+        known: Vec<String>,
+    },
     /// The run would touch resources that the desired state protects. No write was sent.
     #[error("converging failed: {}", protect::listed(protected))]
     Protected {

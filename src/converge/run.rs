@@ -306,12 +306,12 @@ impl<'a> Run<'a> {
         if plan.is_empty() {
             return;
         }
-        let orgs = self.converger.desired.orgs().iter();
-        let orgs: Vec<&str> = orgs.map(|org| org.name.as_str()).collect();
-        let text = format!(
-            "org {} is being changed by someone else; waiting until it is stable",
-            orgs.join(", ")
-        );
+        let what = match self.converger.desired.orgs() {
+            [] => "the foundation".to_owned(),
+            [org] => format!("org {}", org.name),
+            orgs => format!("one of {} orgs", orgs.len()),
+        };
+        let text = format!("{what} is being changed by someone else; waiting until it is stable");
         let events = self.converger.client.events();
         events.emit(Event::Warning(text));
     }

@@ -23,10 +23,19 @@ pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeE
     }
 }
 
-/// Refuses apps that the foundation would refuse: those of a lifecycle that is disabled,
-/// and those that exist with another lifecycle.
+/// Refuses what the foundation would refuse: unknown feature flags, apps of a lifecycle that
+/// is disabled, and apps that exist with another lifecycle.
 pub(super) fn check_apps(desired: &Desired, observed: &Observed) -> Result<(), ConvergeError> {
     let flags = &observed.supporting.feature_flags;
+    let mut wanted = desired.feature_flags().keys();
+    if let Some(unknown) = wanted.find(|name| !flags.contains_key(*name)) {
+        let mut known: Vec<String> = flags.keys().cloned().collect();
+        known.sort_unstable();
+        return Err(ConvergeError::UnknownFeatureFlag {
+            name: unknown.clone(),
+            known,
+        });
+    }
     let is_enabled = |flag: &NeededFlag<'_>| {
         let wanted = desired.feature_flags().get(flag.name);
         // A foundation without the flag reports an unsupported lifecycle itself.

@@ -32,6 +32,17 @@ struct Download<'o> {
     file: PathBuf,
 }
 
+/// The file of an unfinished download. It is removed if the download fails, or ends early
+/// because another one failed.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After a download, it has its final name.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 impl Exporter {
     pub(super) async fn download(
         &self,
@@ -82,14 +93,10 @@ impl Exporter {
                 return Ok(());
             }
         }
-        let part = file.with_extension("part");
-        let fetched = self.fetch_to(&part, wanted).await;
-        if fetched.is_err() {
-            let _ = std::fs::remove_file(&part);
-        }
-        fetched?;
+        let part = Part(file.with_extension("part"));
+        self.fetch_to(&part.0, wanted).await?;
         tracing::debug!(app, file = %file.display(), "the droplet is downloaded");
-        std::fs::rename(&part, file).map_err(failed(file))
+        std::fs::rename(&part.0, file).map_err(failed(file))
     }
 
     async fn fetch_to(&self, part: &Path, wanted: &Download<'_>) -> Result<(), ExportError> {
