@@ -43,8 +43,8 @@ pub(super) struct NewClone {
     /// The copy of the source's droplet from an interrupted run, if it is or will be
     /// staged.
     pub(super) copy: Option<String>,
-    /// Where its routes lead that a manifest would map elsewhere, by their text. The app
-    /// of a destination is that of the source.
+    /// The destinations of its routes, by their text, if a manifest would set others. The
+    /// app of a destination is the source.
     pub(super) destinations: BTreeMap<String, Vec<Destination>>,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct NewClone {
 pub(super) struct TcpRoute {
     /// The GUID of its domain.
     pub(super) domain: String,
-    /// Where it leads in the source.
+    /// The destinations in the source app.
     pub(super) destinations: Vec<Destination>,
 }
 

@@ -465,7 +465,7 @@ impl Converger {
     /// Refuses what the foundation would refuse, and to delete orgs and spaces that contain
     /// unmanaged resources.
     fn check_observed(&self, observed: &Observed) -> Result<(), ConvergeError> {
-        supported::check_apps(&self.desired, observed)?;
+        supported::check_observed(&self.desired, observed)?;
         let surplus = observed.surplus.resources.iter();
         let mut occupied = surplus.filter(|resource| !resource.unmanaged.is_empty());
         match occupied.next() {

@@ -25,7 +25,7 @@ pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeE
 
 /// Refuses what the foundation would refuse: unknown feature flags, apps of a lifecycle that
 /// is disabled, and apps that exist with another lifecycle.
-pub(super) fn check_apps(desired: &Desired, observed: &Observed) -> Result<(), ConvergeError> {
+pub(super) fn check_observed(desired: &Desired, observed: &Observed) -> Result<(), ConvergeError> {
     let flags = &observed.supporting.feature_flags;
     let mut wanted = desired.feature_flags().keys();
     if let Some(unknown) = wanted.find(|name| !flags.contains_key(*name)) {

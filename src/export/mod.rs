@@ -67,7 +67,7 @@ pub enum ExportError {
     Checksum {
         /// The app's name.
         app: String,
-        /// The checksum of what arrived.
+        /// The checksum of the downloaded file.
         actual: String,
         /// The checksum that the Cloud Controller shows.
         expected: String,

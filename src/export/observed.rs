@@ -68,7 +68,7 @@ pub(super) struct ObservedApp {
 }
 
 impl Observed {
-    /// What the apps and service instances say.
+    /// The manifests of all apps and the credentials of all service instances, as texts.
     pub(super) fn texts(&self) -> impl Iterator<Item = String> {
         let maps = self.spaces.iter().flat_map(|space| {
             let services = space.services.iter().map(|service| &service.credentials);
