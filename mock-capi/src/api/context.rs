@@ -14,8 +14,8 @@ use crate::world::failures::Failures;
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{Dialect, Settings};
 use crate::world::{
-    ADMINS, Access, AccessScope, FeatureFlag, Guid, Kind, MANAGE_APPS, MANAGE_ORG, READ_SECRETS,
-    Roles, Row, Step, World,
+    ADMINS, Access, AccessScope, BrokerTask, FeatureFlag, Guid, Kind, MANAGE_APPS, MANAGE_ORG,
+    READ_SECRETS, Roles, Row, Step, WaitingClient, World,
 };
 
 /// A request, the world that it acts on, and the route that handles it.
@@ -311,6 +311,31 @@ impl RequestContext<'_> {
                 .schedule(operation.into(), Some(of), None, failure),
         };
         self.in_job(job)
+    }
+
+    /// Starts a job with requests to brokers, for whose end the client waits. The
+    /// response contains the resource of the path `shows`.
+    pub(crate) fn await_work(
+        &mut self,
+        operation: &str,
+        steps: Vec<Step>,
+        (of, shows): (Guid, String),
+        request: Value,
+        client: WaitingClient,
+    ) -> Result<(), CcError> {
+        if let Some(failure) = self.faults.job(operation) {
+            return Err(failure.into());
+        }
+        let world = &mut self.world;
+        world.start_awaited_work(operation, steps, (of, shows), request, client);
+        Ok(())
+    }
+
+    /// Responds with the parameters that a broker has for an instance or a binding.
+    pub(crate) fn read_parameters(&mut self, instance: Guid, binding: Option<Guid>) -> Response {
+        let task = BrokerTask::ReadParameters { instance, binding };
+        self.world.ask_for(task);
+        Response::ok(&json!({}))
     }
 
     /// The body of the request, for events.

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use crate::api::http::{Request, Response};
-use crate::api::osb::{self, BrokerReply, BrokerRequest};
+use crate::api::osb::{self, BrokerReply};
 use crate::data_plane::{AppBehaviour, InvalidApps};
-use crate::serve::core::{Answer, Core, RecordedRequest, Stats};
+use crate::serve::core::{Answer, Awaited, Core, RecordedRequest, Stats};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
 use crate::serve::state::{Snapshot, SnapshotError, StateError};
 use crate::world::{Package, PackageFile};
@@ -58,24 +58,56 @@ impl CloudController {
         self.core.run_broker_tasks();
     }
 
-    /// The response to a request that needs the response of a service broker first.
-    pub(crate) async fn read(&self, path: &str, request: BrokerRequest) -> Response {
-        let reply = match self.core.dispatcher() {
-            Some(dispatcher) => dispatcher.ask(request).await,
-            None => None,
-        };
-        response_of(path, reply)
+    /// Completes a response that needs a service broker first.
+    pub(crate) async fn complete(
+        &self,
+        request: &Request<'_>,
+        pending: Response,
+        awaited: Awaited,
+    ) -> Response {
+        let dispatcher = self.core.dispatcher();
+        match awaited {
+            Awaited::Parameters(asked) => {
+                let reply = match dispatcher {
+                    Some(dispatcher) => dispatcher.ask(asked).await,
+                    None => None,
+                };
+                pending.replaced_by(response_of(request.path, reply))
+            }
+            Awaited::Job { job, shows } => {
+                if let Some(dispatcher) = dispatcher {
+                    dispatcher.await_job(job, &self.core).await;
+                }
+                self.core.conclude(request, pending, job, &shows)
+            }
+        }
     }
 
-    /// The blocking form of [`CloudController::read`], for callers that cannot wait
+    /// The blocking form of [`CloudController::complete`], for callers that cannot wait
     /// asynchronously. The broker must not depend on the blocked thread.
-    pub(crate) fn read_blocking(&self, path: &str, request: BrokerRequest) -> Response {
-        let is_own = request.url.starts_with(&format!("{}/", self.core.base()));
-        let reply = match self.core.dispatcher() {
-            Some(dispatcher) if !is_own => dispatcher.ask_blocking(request),
-            _ => None,
-        };
-        response_of(path, reply)
+    pub(crate) fn complete_blocking(
+        &self,
+        request: &Request<'_>,
+        pending: Response,
+        awaited: Awaited,
+    ) -> Response {
+        let dispatcher = self.core.dispatcher();
+        match awaited {
+            Awaited::Parameters(asked) => {
+                let is_own = asked.url.starts_with(&format!("{}/", self.core.base()));
+                let reply = match dispatcher {
+                    Some(dispatcher) if !is_own => dispatcher.ask_blocking(asked),
+                    _ => None,
+                };
+                pending.replaced_by(response_of(request.path, reply))
+            }
+            Awaited::Job { job, shows } => {
+                if let Some(dispatcher) = dispatcher {
+                    dispatcher.await_job_blocking(job, &self.core);
+                }
+                self.core.conclude(request, pending, job, &shows)
+            }
+        }
     }
 
     /// The URL of the mock without a slash at the end, such as `http://127.0.0.1:43210`.

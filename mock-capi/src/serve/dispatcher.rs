@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::api::osb::{BrokerReply, BrokerRequest, NextRun};
 use crate::serve::core::Core;
-use crate::world::BrokerTask;
+use crate::world::{BrokerTask, Guid};
 
 /// The maximum size of a response.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
@@ -21,9 +21,14 @@ const MAX_ANSWER: usize = 8 * 1024 * 1024;
 /// A task for the dispatcher.
 enum Message {
     Task(BrokerTask, Weak<Core>),
+    /// A job for which a client waits, and a function that is called when the client
+    /// need not wait any longer.
+    Job(Guid, Weak<Core>, Release),
     /// A request, and a function that gets its response.
     Request(BrokerRequest, Box<dyn FnOnce(BrokerReply) + Send>),
 }
+
+type Release = Box<dyn FnOnce() + Send>;
 
 /// The thread that sends requests to brokers.
 #[derive(Debug)]
@@ -60,6 +65,32 @@ impl BrokerDispatcher {
             .send(Message::Task(task, Arc::downgrade(core)));
     }
 
+    /// Carries out a job, and waits until it has ended or polls a broker.
+    pub(crate) async fn await_job(&self, job: Guid, core: &Arc<Core>) {
+        let (sender, receiver) = oneshot::channel();
+        // The caller may have stopped waiting.
+        let release = Box::new(move || {
+            let _ = sender.send(());
+        });
+        let _ = self
+            .messages
+            .send(Message::Job(job, Arc::downgrade(core), release));
+        // The sender is dropped if the mock has stopped.
+        let _ = receiver.await;
+    }
+
+    /// The blocking form of [`BrokerDispatcher::await_job`].
+    pub(crate) fn await_job_blocking(&self, job: Guid, core: &Arc<Core>) {
+        let (sender, receiver) = std_mpsc::channel();
+        let release = Box::new(move || {
+            let _ = sender.send(());
+        });
+        let _ = self
+            .messages
+            .send(Message::Job(job, Arc::downgrade(core), release));
+        let _ = receiver.recv();
+    }
+
     /// Sends a request and waits for the response. `None` if the thread has ended.
     pub(crate) async fn ask(&self, request: BrokerRequest) -> Option<BrokerReply> {
         let (sender, receiver) = oneshot::channel();
@@ -81,12 +112,22 @@ impl BrokerDispatcher {
 async fn answer(message: Message, http: Option<Client>) {
     match message {
         Message::Request(request, deliver) => deliver(send(http.as_ref(), request).await),
-        Message::Task(task, core) => run(task, &core, http.as_ref()).await,
+        Message::Task(task, core) => run(task, &core, http.as_ref(), None).await,
+        Message::Job(job, core, release) => {
+            let task = BrokerTask::ContinueJob(job);
+            run(task, &core, http.as_ref(), Some(release)).await;
+        }
     }
 }
 
-/// Carries out a task to its end, as long as the fake exists.
-async fn run(task: BrokerTask, core: &Weak<Core>, http: Option<&Client>) {
+/// Carries out a task to its end, as long as the fake exists. A client that waits for it
+/// is released when the task has ended or polls a broker.
+async fn run(
+    task: BrokerTask,
+    core: &Weak<Core>,
+    http: Option<&Client>,
+    mut release: Option<Release>,
+) {
     loop {
         let request = match core.upgrade() {
             Some(core) => core.broker_request(&task),
@@ -96,13 +137,16 @@ async fn run(task: BrokerTask, core: &Weak<Core>, http: Option<&Client>) {
             Some(request) => Some(send(http, request).await),
             None => None,
         };
-        let BrokerTask::ContinueJob(job) = &task else {
+        let (BrokerTask::ContinueJob(job) | BrokerTask::AwaitJob { job, .. }) = &task else {
             return;
         };
         let next = match core.upgrade() {
             Some(core) => core.continue_job(*job, reply.as_ref()),
             None => return,
         };
+        if let Some(release) = release.take_if(|_| next != NextRun::Now) {
+            release();
+        }
         match next {
             NextRun::Never => return,
             NextRun::Now => {}

@@ -10,11 +10,12 @@
 //!   are removed regularly, as long as the test cannot have mounted any of its own: see
 //!   [`Renewal`].
 //! - Bodies are read as a whole, so their size is limited.
-//! - A mock cannot wait for another request to the same server. So the parameters of a
-//!   service instance cannot be read from a broker on the same server. All other requests
-//!   to brokers are sent by another thread.
+//! - A mock cannot wait for another request to the same server. So a broker on the same
+//!   server can neither be asked for parameters nor be used through v2, whose responses
+//!   wait for brokers. All other requests to brokers are sent while no response waits.
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -259,11 +260,11 @@ fn answer(controller: &CloudController, request: &wiremock::Request) -> Answer {
         &request.headers,
         &request.body,
     );
-    let path = request.path;
-    let mut answer = controller.answer(&request.with_form(&form, size));
-    if let Some(read) = answer.read.take() {
-        let response = controller.read_blocking(path, read);
-        answer.response = answer.response.replaced_by(response);
+    let request = request.with_form(&form, size);
+    let mut answer = controller.answer(&request);
+    if let Some(awaited) = answer.awaited.take() {
+        let pending = mem::replace(&mut answer.response, Response::empty(204));
+        answer.response = controller.complete_blocking(&request, pending, awaited);
     }
     answer
 }

@@ -145,6 +145,16 @@ pub(crate) struct Work {
     pub(crate) began: Timestamp,
     /// Whether the job waits for an asynchronous operation of a broker.
     pub(crate) polls: bool,
+    /// The client of v2 that waits for the job.
+    #[serde(default)]
+    pub(crate) client: Option<WaitingClient>,
+}
+
+/// A client that waits until its job has ended, or a broker continues on its own.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct WaitingClient {
+    /// Whether a broker may continue on its own.
+    pub(crate) accepts_incomplete: bool,
 }
 
 /// A request that is sent to a broker after the current request is answered.
@@ -152,6 +162,12 @@ pub(crate) struct Work {
 pub(crate) enum BrokerTask {
     /// Continue a job.
     ContinueJob(Guid),
+    /// Carry out a job for which a client waits.
+    AwaitJob {
+        job: Guid,
+        /// The path of the resource in the response.
+        shows: String,
+    },
     /// Remove an instance that the broker of a plan may have created although the
     /// request failed.
     RemoveOrphan {
@@ -182,11 +198,32 @@ impl World {
             request,
             began: self.now,
             polls: false,
+            client: None,
         };
         let job = self.schedule(operation.into(), Some(of), None, None);
         self.jobs.update(job, |job| job.work = Some(Box::new(work)));
         self.broker_tasks.push(BrokerTask::ContinueJob(job));
         job
+    }
+
+    /// Starts a job for which the client of the latest request waits. The response
+    /// contains the resource of the path `shows`.
+    pub(crate) fn start_awaited_work(
+        &mut self,
+        operation: &str,
+        steps: Vec<Step>,
+        (of, shows): (Guid, String),
+        request: Value,
+        client: WaitingClient,
+    ) {
+        let job = self.start_work(operation, of, steps, request);
+        self.jobs.update(job, |job| {
+            if let Some(work) = &mut job.work {
+                work.client = Some(client);
+            }
+        });
+        self.broker_tasks.pop();
+        self.broker_tasks.push(BrokerTask::AwaitJob { job, shows });
     }
 
     /// The requests to brokers that are needed before a resource can be deleted.
@@ -224,10 +261,14 @@ impl World {
         self.broker_tasks.push(task);
     }
 
-    /// Takes the task that reads parameters for the client of the latest request.
-    pub(crate) fn take_read(&mut self) -> Option<BrokerTask> {
-        let is_read = |task: &BrokerTask| matches!(task, BrokerTask::ReadParameters { .. });
-        self.broker_tasks.pop_if(|task| is_read(task))
+    /// Takes the task for which the client of the latest request waits.
+    pub(crate) fn take_awaited(&mut self) -> Option<BrokerTask> {
+        self.broker_tasks.pop_if(|task| {
+            matches!(
+                task,
+                BrokerTask::ReadParameters { .. } | BrokerTask::AwaitJob { .. }
+            )
+        })
     }
 
     /// Takes the tasks that were added since the last call.

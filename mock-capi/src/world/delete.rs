@@ -89,7 +89,7 @@ impl World {
         }
         for plan in self.plans_visible_to(guid) {
             self.service_plans
-                .update(plan, |plan| plan.orgs.retain(|&org| org != guid));
+                .update(plan, |plan| plan.visibilities.retain(|it| it.org != guid));
         }
         remove_all(&mut self.space_quotas, Field::Org, guid);
         self.orgs.remove(guid);

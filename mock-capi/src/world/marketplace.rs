@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::access::{Access, AccessScope, SPACE_MEMBERS};
 use super::{Base, Field, Guid, Key, Row, Selection, World};
+use crate::world::clock::Timestamp;
 
 /// A registered service broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,8 +82,29 @@ pub(crate) struct ServicePlan {
     /// Whether the plan is visible to everyone.
     pub(crate) public: bool,
     /// The organizations that see a plan that is not public.
-    pub(crate) orgs: Vec<Guid>,
+    #[serde(default)]
+    pub(crate) visibilities: Vec<PlanVisibility>,
     pub(crate) catalog: CatalogPlan,
+}
+
+/// An organization that sees a plan. v2 presents it as a resource.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PlanVisibility {
+    pub(crate) guid: Guid,
+    pub(crate) org: Guid,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+}
+
+impl ServicePlan {
+    /// The organizations that see the plan, unless it is public.
+    pub(crate) fn orgs(&self) -> impl Iterator<Item = Guid> {
+        self.visibilities.iter().map(|visibility| visibility.org)
+    }
+
+    pub(crate) fn is_visible_to(&self, org: Guid) -> bool {
+        self.orgs().any(|other| other == org)
+    }
 }
 
 /// A plan as the catalog describes it.
@@ -149,21 +171,69 @@ impl World {
         match space {
             _ if plan.public => Visibility::Public,
             Some(space) => Visibility::Space(space),
-            None if !plan.orgs.is_empty() => Visibility::Organization,
+            None if !plan.visibilities.is_empty() => Visibility::Organization,
             None => Visibility::Admin,
         }
     }
 
     /// Whether a caller who is not an administrator sees a plan.
     pub(super) fn sees_plan(&self, access: &Access, plan: &ServicePlan) -> bool {
-        let mut orgs = plan.orgs.iter();
+        let mut orgs = plan.orgs();
         plan.public
-            || orgs.any(|org| access.sees(self, AccessScope::Org(*org)))
+            || orgs.any(|org| access.sees(self, AccessScope::Org(org)))
             || self.broker_of(plan).is_some_and(|broker| {
                 broker.space.is_some_and(|space| {
                     access.allows(self, AccessScope::Space(space), SPACE_MEMBERS)
                 })
             })
+    }
+
+    /// Makes a plan visible to an organization. Returns the GUID of the visibility.
+    pub(crate) fn show_plan_to(&mut self, plan: Guid, org: Guid) -> Guid {
+        let guid = self.next_guid();
+        let visibility = PlanVisibility {
+            guid,
+            org,
+            created: self.now,
+            updated: self.now,
+        };
+        self.service_plans
+            .update(plan, |plan| plan.visibilities.push(visibility));
+        guid
+    }
+
+    /// The plan with a visibility, and the visibility.
+    pub(crate) fn plan_visibility(&self, guid: Guid) -> Option<(&ServicePlan, &PlanVisibility)> {
+        self.service_plans.iter().find_map(|plan| {
+            let mut visibilities = plan.visibilities.iter();
+            let found = visibilities.find(|visibility| visibility.guid == guid)?;
+            Some((plan, found))
+        })
+    }
+
+    /// Changes the plan and the organization of a visibility.
+    pub(crate) fn move_plan_visibility(&mut self, guid: Guid, plan: Guid, org: Guid) {
+        let updated = self.now;
+        if let Some(visibility) = self.remove_plan_visibility(guid) {
+            let moved = PlanVisibility {
+                org,
+                updated,
+                ..visibility
+            };
+            self.service_plans
+                .update(plan, |plan| plan.visibilities.push(moved));
+        }
+    }
+
+    pub(crate) fn remove_plan_visibility(&mut self, guid: Guid) -> Option<PlanVisibility> {
+        let (plan, _) = self.plan_visibility(guid)?;
+        let plan = plan.guid();
+        let removed = self.service_plans.update(plan, |plan| {
+            let mut visibilities = plan.visibilities.iter();
+            let at = visibilities.position(|visibility| visibility.guid == guid)?;
+            Some(plan.visibilities.remove(at))
+        });
+        removed.flatten()
     }
 
     /// Whether instances of a plan may be in a space.
@@ -173,7 +243,7 @@ impl World {
         plan.available
             && (plan.public
                 || of_broker == Some(space)
-                || org.is_some_and(|org| plan.orgs.contains(&org)))
+                || org.is_some_and(|org| plan.is_visible_to(org)))
     }
 
     pub(crate) fn is_bindable(&self, plan: &ServicePlan) -> bool {
@@ -192,7 +262,7 @@ impl World {
     /// The plans that are visible to an organization.
     pub(super) fn plans_visible_to(&self, org: Guid) -> Vec<Guid> {
         let plans = self.service_plans.iter();
-        let visible = plans.filter(|plan| plan.orgs.contains(&org));
+        let visible = plans.filter(|plan| plan.is_visible_to(org));
         visible.map(Row::guid).collect()
     }
 
@@ -324,7 +394,7 @@ impl World {
             offering,
             available: true,
             public: false,
-            orgs: Vec::new(),
+            visibilities: Vec::new(),
             catalog,
         });
         self.record_plan("audit.service_plan.create", guid);

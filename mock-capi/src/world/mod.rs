@@ -72,6 +72,7 @@ pub(crate) use bits::{Bits, BitsWriter};
 use blobs::Blobs;
 pub(crate) use broker_work::{
     BindingRef, BrokerChange, BrokerTask, InstanceChange, Operation, OperationState, Step,
+    WaitingClient,
 };
 pub(crate) use delete::Kind;
 pub(crate) use deployments::NewDeployment;
@@ -86,8 +87,8 @@ pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use host_lookup::{HostLookup, without_port};
 pub(crate) use logs::{LogLine, instance_guid};
 pub(crate) use marketplace::{
-    BrokerState, CatalogEntry, CatalogOffering, CatalogPlan, ServiceBroker, ServiceOffering,
-    ServicePlan, Visibility,
+    BrokerState, CatalogEntry, CatalogOffering, CatalogPlan, PlanVisibility, ServiceBroker,
+    ServiceOffering, ServicePlan, Visibility,
 };
 pub(crate) use model::{
     App, Build, Buildpack, CowStr, Deployment, DeploymentOptions, DeploymentState, Destination,

@@ -505,20 +505,20 @@ async fn a_package_accepts_bits_once() {
 
 #[tokio::test]
 async fn unimplemented_operations_say_so() {
-    const PATH: &str = "/v2/service_brokers";
+    const PATH: &str = "/v2/blobstores/buildpack_cache";
     let cf = Session::v3().await;
-    let answer = cf.post(PATH, json!({})).await;
+    let answer = cf.delete(PATH).await;
     assert_eq!(answer.status, 501);
     assert_eq!(
         answer.json()["description"],
-        format!("mock-capi does not implement POST {PATH}")
+        format!("mock-capi does not implement DELETE {PATH}")
     );
     let url = format!("{}{PATH}", cf.mock.uri());
-    let anonymous = send(cf.http.post(url)).await;
+    let anonymous = send(cf.http.delete(url)).await;
     assert_eq!(anonymous.status, 401);
 
     let stats = cf.mock.stats();
-    let route = format!("POST {PATH}");
+    let route = format!("DELETE {PATH}");
     assert_eq!((stats.by_route[&route], stats.total), (2, 3));
     assert_eq!(stats.not_implemented, [(route, 2)].into());
 }

@@ -59,6 +59,7 @@ mod uaa;
 mod uaa_tokens;
 mod uploads;
 mod v2_apps;
+mod v2_brokers;
 mod v2_collections;
 mod v2_services;
 mod v2_today;

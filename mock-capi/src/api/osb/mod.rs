@@ -43,7 +43,7 @@ pub(crate) fn read_catalog(body: &Value) -> Result<Vec<CatalogEntry>, String> {
 /// The next request to a broker for a task, if there is one.
 pub(crate) fn request(world: &World, task: &BrokerTask) -> Option<BrokerRequest> {
     match task {
-        BrokerTask::ContinueJob(job) => of_job(world, *job),
+        BrokerTask::ContinueJob(job) | BrokerTask::AwaitJob { job, .. } => of_job(world, *job),
         BrokerTask::RemoveOrphan {
             plan,
             instance,
@@ -184,7 +184,7 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             if let Some(info) = &target.plan.catalog.maintenance_info {
                 body["maintenance_info"] = json!(info);
             }
-            target.request("PUT", "?accepts_incomplete=true", Some(body))
+            target.request("PUT", incomplete(world, job), Some(body))
         }
         Step::Update(instance, change) => {
             let target = InstanceTarget::of(world, job, *instance)?;
@@ -213,12 +213,12 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             if let Some(version) = info.as_ref().and_then(|info| info.get("version")) {
                 body["maintenance_info"] = json!({"version": version});
             }
-            target.request("PATCH", "?accepts_incomplete=true", Some(body))
+            target.request("PATCH", incomplete(world, job), Some(body))
         }
         Step::Deprovision(instance) => {
             let target = InstanceTarget::of(world, job, *instance)?;
-            let query = target.query(&[("accepts_incomplete", "true")]);
-            target.request("DELETE", &format!("?{query}"), None)
+            let query = target.query_of_deletion(incomplete(world, job));
+            target.request("DELETE", &query, None)
         }
         Step::PollInstance(instance, _) => {
             let target = InstanceTarget::of(world, job, *instance)?;
@@ -233,8 +233,8 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
         Step::Unbind(binding) => {
             let instance = world.instance_of(*binding)?;
             let target = InstanceTarget::of(world, job, instance.guid())?;
-            let query = target.query(&[("accepts_incomplete", "true")]);
-            let path = format!("/service_bindings/{}?{query}", binding.guid());
+            let query = target.query_of_deletion(incomplete(world, job));
+            let path = format!("/service_bindings/{}{query}", binding.guid());
             target.request("DELETE", &path, None)
         }
         Step::PollBinding(binding) => {
@@ -287,11 +287,18 @@ fn of_binding(
         }
     }
     add_parameters(&mut body, parameters);
-    let path = format!(
-        "/service_bindings/{}?accepts_incomplete=true",
-        binding.guid()
-    );
+    let query = incomplete(world, job);
+    let path = format!("/service_bindings/{}{query}", binding.guid());
     target.request("PUT", &path, Some(body))
+}
+
+/// The query that allows a broker to finish later. Clients of v2 may not allow that.
+fn incomplete(world: &World, job: Guid) -> &'static str {
+    let client = world.work_of(job).and_then(|work| work.client);
+    match client.is_none_or(|client| client.accepts_incomplete) {
+        true => "?accepts_incomplete=true",
+        false => "",
+    }
 }
 
 fn add_parameters(body: &mut Value, parameters: Option<&Value>) {
@@ -349,6 +356,15 @@ impl<'w> InstanceTarget<'w> {
 
     fn ids(&self) -> Value {
         json!({"service_id": self.offering_id, "plan_id": self.plan.catalog.id})
+    }
+
+    /// The query of a deletion, which also contains the IDs.
+    fn query_of_deletion(&self, incomplete: &str) -> String {
+        let ids = self.query(&[]);
+        match incomplete {
+            "" => format!("?{ids}"),
+            incomplete => format!("{incomplete}&{ids}"),
+        }
     }
 
     fn query(&self, more: &[(&str, &str)]) -> String {

@@ -12,4 +12,5 @@ pub(crate) mod packages;
 pub(crate) mod processes;
 pub(crate) mod quota_limits;
 pub(crate) mod security_rules;
+pub(crate) mod service_quotas;
 pub(crate) mod staging;

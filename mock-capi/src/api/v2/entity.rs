@@ -3,15 +3,17 @@
 use serde_json::{Value, json};
 
 use super::{
-    apps, buildpacks, domains, events, organizations, quota_definitions, route_mappings, routes,
-    security_groups, services, space_quota_definitions, spaces, stacks, usage_events, users,
+    apps, buildpacks, domains, events, marketplace, organizations, quota_definitions,
+    route_mappings, routes, security_groups, services, space_quota_definitions, spaces, stacks,
+    usage_events, users,
 };
 use crate::api::context::View;
 use crate::world::clock::Timestamp;
 use crate::world::{
-    AccessScope, App, AppUsageEvent, Buildpack, Destination, Domain, Event, Guid, Org, Process,
-    Quota, READ_V2_EVENTS, READ_V2_SPACE, Registered, Route, Row, SecurityGroup, ServiceBinding,
-    ServiceInstance, ServiceUsageEvent, Space, SpaceQuota, Stack, User,
+    AccessScope, App, AppUsageEvent, Buildpack, Destination, Domain, Event, Guid, Org,
+    PlanVisibility, Process, Quota, READ_SECRETS, READ_V2_EVENTS, READ_V2_SPACE, Registered, Route,
+    Row, SecurityGroup, ServiceBinding, ServiceBroker, ServiceInstance, ServiceOffering,
+    ServicePlan, ServiceUsageEvent, Space, SpaceQuota, Stack, User,
 };
 
 /// A resource of v2.
@@ -21,21 +23,28 @@ pub(super) enum Entity<'w> {
     App(&'w App, &'w Process),
     AppUsage(&'w AppUsageEvent),
     Binding(&'w ServiceBinding),
+    Broker(&'w ServiceBroker),
     Buildpack(&'w Buildpack),
     Domain(&'w Domain),
     Event(&'w Event),
     Group(&'w SecurityGroup),
     Instance(&'w ServiceInstance),
+    /// A service key, which is a kind of binding in v3.
+    Key(&'w ServiceBinding),
     /// A route mapping, which is a destination of a route in v3.
     Mapping(&'w Route, &'w Destination),
     Org(&'w Org),
+    Plan(&'w ServicePlan),
     Quota(&'w Quota),
     Route(&'w Route),
+    /// A service offering of v3.
+    Service(&'w ServiceOffering),
     ServiceUsage(&'w ServiceUsageEvent),
     Space(&'w Space),
     SpaceQuota(&'w SpaceQuota),
     Stack(&'w Stack),
     User(&'w User),
+    Visibility(&'w ServicePlan, &'w PlanVisibility),
 }
 
 /// A row that is a resource of v2 by itself.
@@ -69,7 +78,10 @@ entity_of! {
     Route => Route,
     SecurityGroup => Group,
     ServiceBinding => Binding,
+    ServiceBroker => Broker,
     ServiceInstance => Instance,
+    ServiceOffering => Service,
+    ServicePlan => Plan,
     ServiceUsageEvent => ServiceUsage,
     Space => Space,
     SpaceQuota => SpaceQuota,
@@ -84,7 +96,8 @@ impl<'w> Entity<'w> {
             Self::App(app, _) => app.guid(),
             Self::AppUsage(event) => event.guid(),
             Self::ServiceUsage(event) => event.guid(),
-            Self::Binding(binding) => binding.guid(),
+            Self::Binding(binding) | Self::Key(binding) => binding.guid(),
+            Self::Broker(broker) => broker.guid(),
             Self::Buildpack(buildpack) => buildpack.guid(),
             Self::Domain(domain) => domain.guid(),
             Self::Event(event) => event.guid(),
@@ -92,12 +105,15 @@ impl<'w> Entity<'w> {
             Self::Instance(instance) => instance.guid(),
             Self::Mapping(_, destination) => destination.guid,
             Self::Org(org) => org.guid(),
+            Self::Plan(plan) => plan.guid(),
             Self::Quota(quota) => quota.guid(),
             Self::Route(route) => route.guid(),
+            Self::Service(service) => service.guid(),
             Self::Space(space) => space.guid(),
             Self::SpaceQuota(quota) => quota.guid(),
             Self::Stack(stack) => stack.guid(),
             Self::User(user) => user.guid(),
+            Self::Visibility(_, visibility) => visibility.guid,
         }
     }
 
@@ -115,7 +131,8 @@ impl<'w> Entity<'w> {
             Self::App(_, process) => process.base(),
             Self::AppUsage(event) => event.base(),
             Self::ServiceUsage(event) => event.base(),
-            Self::Binding(binding) => binding.base(),
+            Self::Binding(binding) | Self::Key(binding) => binding.base(),
+            Self::Broker(broker) => broker.base(),
             Self::Buildpack(buildpack) => buildpack.base(),
             Self::Domain(domain) => domain.base(),
             Self::Event(event) => event.base(),
@@ -123,12 +140,15 @@ impl<'w> Entity<'w> {
             Self::Instance(instance) => instance.base(),
             Self::Mapping(_, destination) => return (destination.created, destination.updated),
             Self::Org(org) => org.base(),
+            Self::Plan(plan) => plan.base(),
             Self::Quota(quota) => quota.base(),
             Self::Route(route) => route.base(),
+            Self::Service(service) => service.base(),
             Self::Space(space) => space.base(),
             Self::SpaceQuota(quota) => quota.base(),
             Self::Stack(stack) => stack.base(),
             Self::User(user) => user.base(),
+            Self::Visibility(_, visibility) => return (visibility.created, visibility.updated),
         };
         (base.created, base.updated)
     }
@@ -137,9 +157,7 @@ impl<'w> Entity<'w> {
     /// collection that presents it.
     pub(super) fn path(self, collection: &str) -> String {
         match self {
-            Self::Instance(_) => {
-                format!("/v2/user_provided_service_instances/{}", self.id())
-            }
+            Self::Instance(instance) => services::instance_path(instance),
             _ => format!("{collection}/{}", self.id()),
         }
     }
@@ -173,21 +191,28 @@ impl<'w> Entity<'w> {
             Self::AppUsage(event) => usage_events::app_attributes(event),
             Self::ServiceUsage(event) => usage_events::service_attributes(event),
             Self::Binding(binding) => services::binding_attributes(binding, view),
+            Self::Broker(broker) => marketplace::broker_attributes(broker),
             Self::Buildpack(buildpack) => buildpacks::attributes(buildpack, view),
             Self::Domain(domain) => domains::attributes(domain, view),
             Self::Event(event) => events::attributes(event),
             Self::Group(group) => security_groups::attributes(group),
             Self::Instance(instance) => services::instance_attributes(instance, view),
+            Self::Key(key) => services::key_attributes(key, view),
             Self::Mapping(route, destination) => {
                 route_mappings::attributes(route, destination, view)
             }
             Self::Org(org) => organizations::attributes(org, view),
+            Self::Plan(plan) => marketplace::plan_attributes(plan, view),
             Self::Quota(quota) => quota_definitions::attributes(quota),
-            Self::Route(route) => routes::attributes(route),
+            Self::Route(route) => routes::attributes(route, view),
+            Self::Service(service) => marketplace::service_attributes(service, view),
             Self::Space(space) => spaces::attributes(space),
             Self::SpaceQuota(quota) => space_quota_definitions::attributes(quota),
             Self::Stack(stack) => stacks::attributes(stack),
             Self::User(user) => users::attributes(user),
+            Self::Visibility(plan, visibility) => {
+                marketplace::visibility_attributes(plan, visibility)
+            }
         }
     }
 
@@ -198,7 +223,10 @@ impl<'w> Entity<'w> {
         let allows = |access_scope, roles| access.allows(world, access_scope, roles);
         match self {
             Self::App(app, _) => allows(AccessScope::Space(app.space), READ_V2_SPACE),
-            Self::AppUsage(_) | Self::ServiceUsage(_) => access.is_everything(),
+            Self::AppUsage(_) | Self::ServiceUsage(_) | Self::Visibility(..) => {
+                access.is_everything()
+            }
+            Self::Broker(broker) => broker.is_visible(world, access),
             Self::Binding(binding) => binding.is_visible(world, access),
             Self::Domain(domain) => {
                 let mut orgs = domain.org.iter().chain(&domain.shared_with);
@@ -209,9 +237,15 @@ impl<'w> Entity<'w> {
                 allows(event.access_scope(world), READ_V2_EVENTS) || allows(org, READ_V2_EVENTS)
             }
             Self::Group(group) => group.is_visible(world, access),
-            Self::Instance(instance) => allows(AccessScope::Space(instance.space), READ_V2_SPACE),
+            Self::Instance(instance) => {
+                let mut spaces = instance.shared_with.iter().chain([&instance.space]);
+                spaces.any(|space| allows(AccessScope::Space(*space), READ_V2_SPACE))
+            }
+            Self::Key(key) => allows(key.access_scope(world), READ_SECRETS),
             Self::Mapping(route, _) => access.sees(world, AccessScope::Space(route.space)),
             Self::Org(org) => org.is_visible(world, access),
+            Self::Plan(plan) => plan.is_visible(world, access),
+            Self::Service(service) => service.is_visible(world, access),
             Self::Route(route) => route.is_visible(world, access),
             Self::Space(space) => space.is_visible(world, access),
             Self::SpaceQuota(quota) => quota.is_visible(world, access),
@@ -234,19 +268,25 @@ impl<'w> Entity<'w> {
             Self::Buildpack(buildpack) => &buildpack.name,
             Self::Domain(domain) => &domain.name,
             Self::Group(group) => &group.name,
+            Self::Broker(broker) => &broker.name,
             Self::Instance(instance) => &instance.name,
+            Self::Plan(plan) => &plan.catalog.name,
+            Self::Service(service) => &service.catalog.name,
             Self::Org(org) => &org.name,
             Self::Quota(quota) => &quota.name,
             Self::Space(space) => &space.name,
             Self::SpaceQuota(quota) => &quota.name,
             Self::Stack(stack) => &stack.name,
-            Self::Binding(binding) => binding.name.as_deref().unwrap_or_default(),
+            Self::Binding(binding) | Self::Key(binding) => {
+                binding.name.as_deref().unwrap_or_default()
+            }
             Self::AppUsage(_)
             | Self::Event(_)
             | Self::Mapping(..)
             | Self::Route(_)
             | Self::ServiceUsage(_)
-            | Self::User(_) => "",
+            | Self::User(_)
+            | Self::Visibility(..) => "",
         }
     }
 }

@@ -15,6 +15,8 @@ mod events;
 pub(crate) mod info;
 mod jobs;
 mod list;
+mod managed_instances;
+mod marketplace;
 mod organizations;
 mod quota_definitions;
 mod roles;
@@ -22,7 +24,10 @@ mod route_mappings;
 mod routes;
 mod schema;
 mod security_groups;
+mod service_brokers;
 mod service_changes;
+mod service_keys;
+mod service_routes;
 mod services;
 mod source;
 mod space_quota_definitions;
@@ -56,6 +61,8 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     stacks::ROUTES,
     buildpacks::ROUTES,
     services::ROUTES,
+    marketplace::ROUTES,
+    service_brokers::ROUTES,
     routes::ROUTES,
     route_mappings::ROUTES,
     apps::ROUTES,
@@ -75,39 +82,6 @@ const UNIMPLEMENTED: &[Route] = &[
     Route::unimplemented("PUT", "/v2/buildpacks/:guid/bits"),
     Route::unimplemented("GET", "/v2/buildpacks/:guid/download"),
     Route::unimplemented("PUT", "/v2/apps/:guid/droplet/upload"),
-    Route::unimplemented("POST", "/v2/service_brokers"),
-    Route::unimplemented("PUT", "/v2/service_brokers/:guid"),
-    Route::unimplemented("DELETE", "/v2/service_brokers/:guid"),
-    Route::unimplemented("POST", "/v2/service_instances"),
-    Route::unimplemented("PUT", "/v2/service_instances/:guid"),
-    Route::unimplemented("GET", "/v2/service_instances/:guid/parameters"),
-    Route::unimplemented("GET", "/v2/service_instances/:guid/shared_from"),
-    Route::unimplemented("GET", "/v2/service_instances/:guid/shared_to"),
-    Route::unimplemented("PUT", "/v2/service_instances/:guid/routes/:other"),
-    Route::unimplemented("DELETE", "/v2/service_instances/:guid/routes/:other"),
-    Route::unimplemented(
-        "GET",
-        "/v2/service_instances/:guid/routes/:other/parameters",
-    ),
-    Route::unimplemented(
-        "PUT",
-        "/v2/user_provided_service_instances/:guid/routes/:other",
-    ),
-    Route::unimplemented(
-        "DELETE",
-        "/v2/user_provided_service_instances/:guid/routes/:other",
-    ),
-    Route::unimplemented("GET", "/v2/service_bindings/:guid/parameters"),
-    Route::unimplemented("POST", "/v2/service_keys"),
-    Route::unimplemented("DELETE", "/v2/service_keys/:guid"),
-    Route::unimplemented("GET", "/v2/service_keys/:guid/parameters"),
-    Route::unimplemented("POST", "/v2/service_plans"),
-    Route::unimplemented("PUT", "/v2/service_plans/:guid"),
-    Route::unimplemented("DELETE", "/v2/service_plans/:guid"),
-    Route::unimplemented("DELETE", "/v2/services/:guid"),
-    Route::unimplemented("POST", "/v2/service_plan_visibilities"),
-    Route::unimplemented("PUT", "/v2/service_plan_visibilities/:guid"),
-    Route::unimplemented("DELETE", "/v2/service_plan_visibilities/:guid"),
 ];
 
 /// The collections, which are found by their paths.
@@ -128,11 +102,11 @@ const COLLECTIONS: &[&Collection] = &[
     &services::SERVICE_INSTANCES,
     &services::USER_PROVIDED,
     &services::SERVICE_BINDINGS,
-    &services::SERVICES,
-    &services::SERVICE_PLANS,
-    &services::SERVICE_BROKERS,
+    &marketplace::SERVICES,
+    &marketplace::SERVICE_PLANS,
+    &marketplace::SERVICE_BROKERS,
     &services::SERVICE_KEYS,
-    &services::SERVICE_PLAN_VISIBILITIES,
+    &marketplace::SERVICE_PLAN_VISIBILITIES,
     &routes::HTTP_ROUTES,
     &route_mappings::ROUTE_MAPPINGS,
     &apps::APPS,

@@ -13,7 +13,7 @@ use super::services::SERVICE_INSTANCES;
 use super::source::Source;
 use super::spaces::SPACES;
 use super::{authorize, delete, invalid_relation, known, post, put, related_row, remove};
-use crate::api::context::RequestContext;
+use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::Fields;
@@ -51,8 +51,13 @@ pub(super) static HTTP_ROUTES: Collection = Collection {
             let route = world.routes.get(guid)?;
             world.spaces.get(route.space).map(Entity::from)
         }),
-        // The mock's v2 has no route services.
-        Relation::one("service_instance", &SERVICE_INSTANCES, |_, _| None),
+        Relation::one("service_instance", &SERVICE_INSTANCES, |world, guid| {
+            let binding = world.route_binding_of(guid)?;
+            world
+                .service_instances
+                .get(binding.instance)
+                .map(Entity::from)
+        }),
         Relation::many("apps", &APPS, apps_of),
         Relation::link("route_mappings", &ROUTE_MAPPINGS, mappings_of_route),
     ],
@@ -106,13 +111,14 @@ fn apps_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
     apps.filter_map(|app| web_app(world, app)).collect()
 }
 
-pub(super) fn attributes(route: &Route) -> Value {
+pub(super) fn attributes(route: &Route, view: &View<'_>) -> Value {
+    let binding = view.world.route_binding_of(route.base.guid);
     json!({
         "host": route.host,
         "path": route.path,
         "domain_guid": route.domain,
         "space_guid": route.space,
-        "service_instance_guid": null,
+        "service_instance_guid": binding.map(|binding| binding.instance),
         "port": route.port,
     })
 }

@@ -1,8 +1,12 @@
-//! Requests that create, change and delete user-provided services and bindings.
+//! Requests that create, change and delete user-provided services, and bindings of both
+//! kinds of services.
 
 use serde_json::{Value, json};
 
 use super::apps::APPS;
+use super::managed_instances::{
+    await_binding, await_unbinding, check_bindable, read_binding_parameters, waiting_client,
+};
 use super::schema;
 use super::services::{BINDING, INSTANCE, SERVICE_BINDINGS, SERVICE_INSTANCES, USER_PROVIDED};
 use super::{association_not_empty, authorize, delete, is_recursive, known, related_row};
@@ -22,7 +26,7 @@ fn instance_invalid(reason: &str) -> CcError {
 }
 
 /// Checks attributes in the space of the instance as the model does.
-fn validate(
+pub(super) fn validate(
     context: &RequestContext<'_>,
     attributes: Fields<'_>,
     space: Guid,
@@ -216,6 +220,8 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
         let detail = "The app is already bound to the service.";
         return Err(CcError::new(400, 90003, title, detail));
     }
+    let client = waiting_client(context)?;
+    check_bindable(context, instance)?;
     let name = attributes.text("name").map(str::to_owned);
     let bound = context.world.bind(NewBinding {
         app,
@@ -227,6 +233,12 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
     });
     let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
     let binding = BindingRef::Credential(guid);
+    if context.row::<ServiceInstance>(instance)?.managed.is_some() {
+        let job = ("service_bindings.create", binding);
+        let path = binding_path(guid);
+        let answer = await_binding(context, job, path.clone(), &body, client)?;
+        return Ok(answer.with_header("Location", path));
+    }
     let request = context.request_body();
     context.world.record_bound(binding, request);
     let answer = SERVICE_BINDINGS.created(context, guid)?;
@@ -246,8 +258,31 @@ pub(super) fn delete_binding(context: &mut RequestContext<'_>) -> Result<Respons
         .row::<ServiceBinding>(guid)?
         .access_scope(context.world);
     context.require(WRITE_SPACE, access_scope)?;
-    context.world.unbind_service(BindingRef::Credential(guid));
-    Ok(Response::empty(204))
+    unbind(context, guid)
+}
+
+fn binding_path(guid: Guid) -> String {
+    format!("{}/{guid}", SERVICE_BINDINGS.path)
+}
+
+fn unbind(context: &mut RequestContext<'_>, guid: Guid) -> Result<Response, CcError> {
+    let client = waiting_client(context)?;
+    let job = ("service_bindings.delete", BindingRef::Credential(guid));
+    await_unbinding(context, job, binding_path(guid), client)
+}
+
+/// `GET /v2/service_bindings/:guid/parameters`
+pub(super) fn binding_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = SERVICE_BINDINGS.readable(context)?;
+    read_binding_parameters(
+        context,
+        BindingRef::Credential(guid),
+        (
+            90_007,
+            "CF-ServiceFetchBindingParametersNotSupported",
+            "This service does not support fetching service binding parameters.",
+        ),
+    )
 }
 
 pub(super) fn delete_binding_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -255,6 +290,6 @@ pub(super) fn delete_binding_of_app(context: &mut RequestContext<'_>) -> Result<
     super::apps::writable(context, app)?;
     let other = context.capture("other");
     let guid = SERVICE_BINDINGS.look_up(context.world, other)?;
-    context.world.unbind_service(BindingRef::Credential(guid));
-    Ok(Response::empty(204).with_warnings(Some("Endpoint deprecated".into())))
+    let answer = unbind(context, guid)?;
+    Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
 }

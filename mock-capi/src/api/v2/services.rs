@@ -1,17 +1,23 @@
-//! User-provided services and their bindings. Lists of brokers' resources are empty.
+//! Service instances of both kinds, their bindings and keys.
 
 use serde_json::{Value, json};
 
-use super::apps::{APPS, keys_of_spaces, web_app};
-use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
+use super::apps::{APPS, web_app};
+use super::collection::{self, Collection, Relation, by_guid, row};
 use super::entity::Entity;
 use super::list::{Filter, in_spaces_of};
+use super::managed_instances::{
+    create_managed, delete_managed, instance_parameters, update_managed,
+};
+use super::marketplace::SERVICE_PLANS;
 use super::routes::HTTP_ROUTES;
 use super::schema::Attribute;
 use super::service_changes::{
-    create_binding, create_instance, delete_binding, delete_binding_of_app, delete_instance,
-    update_instance,
+    binding_parameters, create_binding, create_instance, delete_binding, delete_binding_of_app,
+    delete_instance, update_instance,
 };
+use super::service_keys::{create_key, delete_key, key_parameters, show_key};
+use super::service_routes::{bind_route, route_parameters, unbind_route};
 use super::source::{Listing, Order, Source, rows};
 use super::spaces::SPACES;
 use super::{known, post, put, remove};
@@ -19,9 +25,11 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::shared::bound_services;
+use crate::world::clock::Timestamp;
 use crate::world::{
-    AccessScope, Field, Guid, Key, READ_SECRETS, Row, Selection, ServiceBinding, ServiceInstance,
-    WRITE_SPACE, World,
+    AccessScope, Field, Guid, Key, Managed, Operation, READ_SECRETS, Row, Selection,
+    ServiceBinding, ServiceInstance, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -41,9 +49,19 @@ pub(crate) const ROUTES: &[Route] = &[
         "/v2/user_provided_service_instances/:guid/routes",
         collection::related,
     ),
-    Route::get("/v2/service_instances", index_managed),
+    put(
+        "/v2/user_provided_service_instances/:guid/routes/:other",
+        bind_route,
+    ),
+    remove(
+        "/v2/user_provided_service_instances/:guid/routes/:other",
+        unbind_route,
+    ),
+    Route::get("/v2/service_instances", collection::index),
+    post("/v2/service_instances", create_managed),
     Route::get("/v2/service_instances/:guid", collection::show),
-    remove("/v2/service_instances/:guid", delete_instance),
+    put("/v2/service_instances/:guid", update_managed),
+    remove("/v2/service_instances/:guid", delete_managed),
     Route::get(
         "/v2/service_instances/:guid/service_bindings",
         collection::related,
@@ -53,7 +71,19 @@ pub(crate) const ROUTES: &[Route] = &[
         collection::related,
     ),
     Route::get("/v2/service_instances/:guid/routes", collection::related),
+    put("/v2/service_instances/:guid/routes/:other", bind_route),
+    remove("/v2/service_instances/:guid/routes/:other", unbind_route),
+    Route::get(
+        "/v2/service_instances/:guid/routes/:other/parameters",
+        route_parameters,
+    ),
     Route::get("/v2/service_instances/:guid/permissions", permissions),
+    Route::get(
+        "/v2/service_instances/:guid/parameters",
+        instance_parameters,
+    ),
+    Route::get("/v2/service_instances/:guid/shared_from", shared_from),
+    Route::get("/v2/service_instances/:guid/shared_to", shared_to),
     Route::get("/v2/service_bindings", collection::index),
     post("/v2/service_bindings", create_binding),
     Route::get("/v2/service_bindings/:guid", collection::show),
@@ -62,18 +92,12 @@ pub(crate) const ROUTES: &[Route] = &[
         "/v2/apps/:guid/service_bindings/:other",
         delete_binding_of_app,
     ),
-    Route::get("/v2/services", collection::index),
-    Route::get("/v2/services/:guid", collection::show),
-    Route::get("/v2/service_plans", collection::index),
-    Route::get("/v2/service_plans/:guid", collection::show),
-    Route::get("/v2/service_brokers", collection::index),
-    Route::get("/v2/service_brokers/:guid", collection::show),
+    Route::get("/v2/service_bindings/:guid/parameters", binding_parameters),
     Route::get("/v2/service_keys", collection::index),
-    Route::get("/v2/service_keys/:guid", collection::show),
-    Route::get("/v2/service_plan_visibilities", collection::index),
-    Route::get("/v2/service_plan_visibilities/:guid", collection::show),
-    Route::get("/v2/organizations/:guid/services", index_offerings_of_org),
-    Route::get("/v2/spaces/:guid/services", index_offerings_of_space),
+    post("/v2/service_keys", create_key),
+    Route::get("/v2/service_keys/:guid", show_key),
+    remove("/v2/service_keys/:guid", delete_key),
+    Route::get("/v2/service_keys/:guid/parameters", key_parameters),
 ];
 
 fn space_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
@@ -82,7 +106,11 @@ fn space_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
 }
 
 fn bindings_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
-    rows_by::<ServiceBinding>(world, Field::ServiceInstance, guid)
+    app_bindings(world, &Selection::by(Field::ServiceInstance, guid))
+}
+
+fn keys_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
+    keys(world, &Selection::by(Field::ServiceInstance, guid))
 }
 
 fn routes_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
@@ -99,6 +127,20 @@ pub(super) fn provided<'w>(world: &'w World, selection: &Selection) -> Vec<Entit
         _ => false,
     });
     instances
+}
+
+/// Instances of brokers.
+fn managed<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+    let instances = world.service_instances.select(selection).into_iter();
+    let managed = instances.filter(|instance| instance.managed.is_some());
+    managed.map(Entity::from).collect()
+}
+
+/// Keys, without bindings of apps.
+fn keys<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+    let bindings = world.service_bindings.select(selection).into_iter();
+    let keys = bindings.filter(|binding| binding.app.is_none());
+    keys.map(Entity::Key).collect()
 }
 
 /// Bindings of apps, without keys.
@@ -156,64 +198,42 @@ const INSTANCE_NOT_FOUND: (u32, &str, &str) = (
     "The service instance could not be found",
 );
 
-/// A collection of resources that only brokers have.
-macro_rules! of_brokers {
-    ($($name:ident: $path:literal, [$($filter:literal),*], $code:literal, $title:literal, $text:literal;)*) => {
-        $(pub(super) static $name: Collection = Collection {
-            path: $path,
-            source: Source::scan(|_, _| Vec::new()),
-            get: |_, _| None,
-            parse: by_guid,
-            relations: &[],
-            filters: &[$(Filter::text($filter, |_, _| Vec::new())),*],
-            order_by: &[],
-            not_found: ($code, $title, $text),
-        };)*
-    };
-}
-
-of_brokers! {
-    SERVICES: "/v2/services",
-        ["active", "label", "provider", "service_broker_guid", "unique_id"],
-        120_003, "CF-ServiceNotFound", "The service could not be found";
-    SERVICE_PLANS: "/v2/service_plans",
-        ["active", "service_guid", "service_instance_guid", "service_broker_guid", "unique_id"],
-        110_003, "CF-ServicePlanNotFound", "The service plan could not be found";
-    SERVICE_BROKERS: "/v2/service_brokers",
-        ["name", "space_guid"],
-        270_004, "CF-ServiceBrokerNotFound", "The service broker was not found";
-    SERVICE_KEYS: "/v2/service_keys",
-        ["name", "service_instance_guid"],
-        360_003, "CF-ServiceKeyNotFound", "The service key could not be found";
-    SERVICE_PLAN_VISIBILITIES: "/v2/service_plan_visibilities",
-        ["organization_guid", "service_plan_guid"],
-        260_003, "CF-ServicePlanVisibilityNotFound", "The service plan visibility could not be found";
-}
-
 pub(super) static SERVICE_INSTANCES: Collection = Collection {
     path: "/v2/service_instances",
-    source: Source::of::<ServiceInstance>().visible(keys_of_spaces),
+    source: Source::of::<ServiceInstance>()
+        .select(managed)
+        .in_order(|_, _, _| None)
+        .visible(|_, _| None),
     get: row::<ServiceInstance>,
     parse: by_guid,
     relations: &[
         Relation::one("space", &SPACES, space_of),
-        Relation::one("service_plan", &SERVICE_PLANS, |_, _| None),
+        Relation::one("service_plan", &SERVICE_PLANS, |world, guid| {
+            let plan = world.service_instances.get(guid)?.plan()?;
+            world.service_plans.get(plan).map(Entity::from)
+        }),
         Relation::many("service_bindings", &SERVICE_BINDINGS, bindings_of),
-        Relation::many("service_keys", &SERVICE_KEYS, |_, _| Vec::new()),
+        Relation::many("service_keys", &SERVICE_KEYS, keys_of),
         Relation::many("routes", &HTTP_ROUTES, routes_of),
     ],
     filters: &[
         Filter::EXACT_NAME,
         SPACE_GUID,
-        Filter::guid("service_plan_guid", |_, _| Vec::new()),
+        Filter::guid("service_plan_guid", |_, instance| match instance {
+            Entity::Instance(instance) => instance.plan().iter().map(Guid::to_string).collect(),
+            _ => Vec::new(),
+        })
+        .indexed(Field::Plan),
         Filter::guid("service_binding_guid", |world, instance| {
-            let bindings =
-                rows_by::<ServiceBinding>(world, Field::ServiceInstance, instance.guid());
+            let bindings = bindings_of(world, instance.guid());
             bindings.into_iter().map(Entity::id).collect()
         }),
         Filter::text("gateway_name", |_, _| Vec::new()),
         ORGANIZATION_GUID,
-        Filter::guid("service_key_guid", |_, _| Vec::new()),
+        Filter::guid("service_key_guid", |world, instance| {
+            let keys = keys_of(world, instance.guid());
+            keys.into_iter().map(Entity::id).collect()
+        }),
     ],
     order_by: &[],
     not_found: INSTANCE_NOT_FOUND,
@@ -225,7 +245,10 @@ pub(super) static USER_PROVIDED: Collection = Collection {
         .select(provided)
         .in_order(provided_in_order)
         .visible(|_, _| None),
-    get: row::<ServiceInstance>,
+    get: |world, guid| {
+        let instance = world.service_instances.get(guid)?;
+        instance.managed.is_none().then(|| Entity::from(instance))
+    },
     parse: by_guid,
     relations: &[
         Relation::one("space", &SPACES, space_of),
@@ -246,7 +269,10 @@ pub(super) static SERVICE_BINDINGS: Collection = Collection {
     source: Source::of::<ServiceBinding>()
         .select(app_bindings)
         .in_order(app_bindings_in_order),
-    get: row::<ServiceBinding>,
+    get: |world, guid| {
+        let binding = world.service_bindings.get(guid)?;
+        binding.app.is_some().then(|| Entity::from(binding))
+    },
     parse: by_guid,
     relations: &[
         Relation::one("app", &APPS, |world, guid| {
@@ -282,6 +308,41 @@ pub(super) static SERVICE_BINDINGS: Collection = Collection {
     ),
 };
 
+pub(super) static SERVICE_KEYS: Collection = Collection {
+    path: "/v2/service_keys",
+    source: Source::of::<ServiceBinding>()
+        .select(keys)
+        .in_order(|_, _, _| None)
+        .visible(|_, _| None),
+    get: |world, guid| {
+        let key = world.service_bindings.get(guid)?;
+        key.app.is_none().then_some(Entity::Key(key))
+    },
+    parse: by_guid,
+    relations: &[Relation::one(
+        "service_instance",
+        &SERVICE_INSTANCES,
+        |world, guid| {
+            let key = world.service_bindings.get(guid)?;
+            world.service_instances.get(key.instance).map(Entity::from)
+        },
+    )],
+    filters: &[
+        Filter::EXACT_NAME,
+        Filter::guid("service_instance_guid", |_, key| match key {
+            Entity::Key(key) => vec![key.instance.to_string()],
+            _ => Vec::new(),
+        })
+        .indexed(Field::ServiceInstance),
+    ],
+    order_by: &[],
+    not_found: (
+        360_003,
+        "CF-ServiceKeyNotFound",
+        "The service key could not be found",
+    ),
+};
+
 pub(super) const INSTANCE: &[Attribute] = &[
     Attribute::text("name").required(),
     Attribute::object("credentials"),
@@ -311,8 +372,20 @@ fn credentials_of(instance: &ServiceInstance) -> Value {
     json!(instance.credentials.clone().unwrap_or_default())
 }
 
+/// The path of an instance, which depends on its kind.
+pub(super) fn instance_path(instance: &ServiceInstance) -> String {
+    let collection = match instance.managed {
+        Some(_) => SERVICE_INSTANCES.path,
+        None => USER_PROVIDED.path,
+    };
+    format!("{collection}/{}", instance.base.guid)
+}
+
 pub(super) fn instance_attributes(instance: &ServiceInstance, view: &View<'_>) -> Value {
     let access_scope = AccessScope::Space(instance.space);
+    if let Some(managed) = &instance.managed {
+        return managed_attributes(instance, managed, view);
+    }
     json!({
         "name": instance.name,
         "credentials": secrets(credentials_of(instance), access_scope, view),
@@ -324,76 +397,185 @@ pub(super) fn instance_attributes(instance: &ServiceInstance, view: &View<'_>) -
     })
 }
 
+fn managed_attributes(instance: &ServiceInstance, managed: &Managed, view: &View<'_>) -> Value {
+    let path = instance_path(instance);
+    let access_scope = AccessScope::Space(instance.space);
+    let plan = view.world.service_plans.get(managed.plan);
+    let service = plan.map(|plan| plan.offering);
+    json!({
+        "name": instance.name,
+        "credentials": secrets(credentials_of(instance), access_scope, view),
+        "service_plan_guid": managed.plan,
+        "space_guid": instance.space,
+        "gateway_data": null,
+        "dashboard_url": managed.dashboard_url,
+        "type": "managed_service_instance",
+        "last_operation": present_operation(Some(&managed.operation), instance.base.created),
+        "tags": instance.tags,
+        "maintenance_info": managed.maintenance_info.clone().unwrap_or_default(),
+        "service_guid": service,
+        "service_url": service.map(|service| format!("/v2/services/{service}")),
+        "shared_from_url": format!("{path}/shared_from"),
+        "shared_to_url": format!("{path}/shared_to"),
+        "service_instance_parameters_url": format!("{path}/parameters"),
+    })
+}
+
+/// The last operation; bindings of user-provided instances were created at once.
+fn present_operation(operation: Option<&Operation>, created: Timestamp) -> Value {
+    let at = operation.map_or(created, |operation| operation.at);
+    let description = operation.and_then(|operation| operation.description.as_deref());
+    json!({
+        "type": operation.map_or("create", |operation| &operation.kind),
+        "state": operation.map_or("succeeded", |operation| operation.state.name()),
+        "description": description.unwrap_or_default(),
+        "updated_at": at,
+        "created_at": at,
+    })
+}
+
+pub(super) fn key_attributes(key: &ServiceBinding, view: &View<'_>) -> Value {
+    let guid = key.base.guid;
+    let credentials = key.credentials.clone().unwrap_or_else(|| json!({}));
+    json!({
+        "name": key.name,
+        "service_instance_guid": key.instance,
+        "credentials": secrets(credentials, key.access_scope(view.world), view),
+        "service_key_parameters_url": format!("/v2/service_keys/{guid}/parameters"),
+    })
+}
+
 pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> Value {
     let instance = view.world.service_instances.get(binding.instance);
     let path = format!("/v2/service_bindings/{}", binding.base.guid);
-    let credentials = instance.map(credentials_of);
+    let credentials = instance.map(|instance| bound_services::credentials_of(binding, instance));
+    let credentials = credentials.filter(|credentials| !credentials.is_null());
     let access_scope = binding.access_scope(view.world);
     json!({
         "app_guid": binding.app,
         "service_instance_guid": binding.instance,
-        "credentials": secrets(credentials.unwrap_or_default(), access_scope, view),
+        "credentials": secrets(credentials.unwrap_or_else(|| json!({})), access_scope, view),
         "binding_options": {},
         "gateway_data": null,
         "gateway_name": "",
-        "syslog_drain_url": instance.and_then(|instance| instance.syslog_drain_url.as_ref()),
-        "volume_mounts": [],
+        "syslog_drain_url": instance.and_then(|it| bound_services::drain_of(binding, it)),
+        "volume_mounts": bound_services::present_mounts(binding),
         "name": binding.name,
-        "last_operation": {
-            "type": "create",
-            "state": "succeeded",
-            "description": "",
-            "updated_at": binding.base.created,
-            "created_at": binding.base.created,
-        },
+        "last_operation": present_operation(binding.operation.as_ref(), binding.base.created),
         "service_binding_parameters_url": format!("{path}/parameters"),
     })
 }
 
+/// The instances that apps of a space can be bound to: its own, and those that other
+/// spaces share with it.
+pub(super) fn usable_in(world: &World, space: Guid) -> Vec<&ServiceInstance> {
+    let by = |field| world.service_instances.select(&Selection::by(field, space));
+    let mut usable = by(Field::Space);
+    usable.extend(by(Field::SharedWith));
+    usable.sort_by_key(|instance| instance.base.created);
+    usable
+}
+
 /// The instances in the summary of a space.
 pub(super) fn summarize_of_space(world: &World, space: Guid) -> Value {
-    let instances = Selection::by(Field::Space, space);
-    let instances = world.service_instances.select(&instances).into_iter();
-    let summary = |instance| {
+    let summary = |instance: &ServiceInstance| {
         let mut summary = summarize(world, instance);
-        summary["shared_to"] = json!([]);
+        let is_own = instance.space == space;
+        let spaces = instance.shared_with.iter().filter(|_| is_own);
+        summary["shared_to"] = spaces.map(|space| summarize_place(world, *space)).collect();
+        if !is_own {
+            summary["shared_from"] = summarize_place(world, instance.space);
+        }
         summary
     };
-    instances.map(summary).collect()
+    usable_in(world, space).into_iter().map(summary).collect()
+}
+
+/// A space that takes part in sharing.
+fn summarize_place(world: &World, space: Guid) -> Value {
+    json!({
+        "space_guid": space,
+        "space_name": world.spaces.get(space).map(|space| &space.name),
+        "organization_name": world.org_of(space).map(|org| &org.name),
+    })
 }
 
 /// An instance in summaries.
 pub(super) fn summarize(world: &World, instance: &ServiceInstance) -> Value {
-    let bindings = Key::Guid(Field::ServiceInstance, instance.base.guid);
-    json!({
+    let summary = json!({
         "guid": instance.base.guid,
         "name": instance.name,
-        "bound_app_count": world.service_bindings.count(&bindings),
+        "bound_app_count": bindings_of(world, instance.base.guid).len(),
         "type": "user_provided_service_instance",
-    })
+    });
+    match &instance.managed {
+        Some(managed) => summarize_managed(world, (instance, managed), summary),
+        None => summary,
+    }
 }
 
-/// Managed instances; user-provided ones have another list.
-fn index_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let query = super::list::Query::read(context, &SERVICE_INSTANCES, true)?;
-    let path = SERVICE_INSTANCES.path;
-    Ok(query.answer(context, &SERVICE_INSTANCES, Vec::new(), path))
+fn summarize_managed(
+    world: &World,
+    (instance, managed): (&ServiceInstance, &Managed),
+    mut summary: Value,
+) -> Value {
+    summary["type"] = json!("managed_service_instance");
+    summary["last_operation"] = present_operation(Some(&managed.operation), instance.base.created);
+    summary["dashboard_url"] = json!(managed.dashboard_url);
+    summary["shared_from"] = Value::Null;
+    summary["shared_to"] = json!([]);
+    summary["maintenance_info"] = json!(managed.maintenance_info.clone().unwrap_or_default());
+    if let Some(plan) = world.service_plans.get(managed.plan) {
+        let service = world.offering_of(plan);
+        summary["service_broker_name"] = json!(world.broker_of(plan).map(|it| &it.name));
+        summary["service_plan"] = json!({
+            "guid": plan.base.guid,
+            "name": plan.catalog.name,
+            "maintenance_info": plan.catalog.maintenance_info.clone().unwrap_or_default(),
+            "service": {
+                "guid": plan.offering,
+                "label": service.map(|service| &service.catalog.name),
+                "provider": null,
+                "version": null,
+            },
+        });
+    }
+    summary
 }
 
-fn index_offerings(context: &RequestContext<'_>) -> Result<Response, CcError> {
-    let query = super::list::Query::read(context, &SERVICES, false)?;
-    let path = context.request.path.trim_end_matches('/');
-    Ok(query.answer(context, &SERVICES, Vec::new(), path))
+/// The space of a shared instance.
+fn shared_from(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = SERVICE_INSTANCES.readable(context)?;
+    let instance: &ServiceInstance = context.row(guid)?;
+    if instance.shared_with.is_empty() {
+        return Ok(Response::empty(204));
+    }
+    let place = summarize_place(context.world, instance.space);
+    Ok(Response::ok(&place))
 }
 
-fn index_offerings_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    super::organizations::ORGANIZATIONS.readable(context)?;
-    index_offerings(context)
-}
-
-fn index_offerings_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    SPACES.readable(context)?;
-    index_offerings(context)
+/// The spaces with which an instance is shared; at most those of one page.
+fn shared_to(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = SERVICE_INSTANCES.readable(context)?;
+    let world = &*context.world;
+    let instance: &ServiceInstance = context.row(guid)?;
+    let places = instance.shared_with.iter().map(|space| {
+        let in_space = world.service_bindings.iter().filter(|binding| {
+            let app = binding.app.and_then(|app| world.apps.get(app));
+            binding.instance == guid && app.is_some_and(|app| app.space == *space)
+        });
+        let mut place = summarize_place(world, *space);
+        place["bound_app_count"] = json!(in_space.count());
+        place
+    });
+    let places: Vec<Value> = places.collect();
+    Ok(Response::ok(&json!({
+        "total_results": places.len(),
+        "total_pages": 1,
+        "prev_url": null,
+        "next_url": null,
+        "resources": places,
+    })))
 }
 
 /// The caller's permissions for an instance.

@@ -439,10 +439,9 @@ fn index_instances(context: &mut RequestContext<'_>) -> Result<Response, CcError
     let guid = SPACES.readable(context)?;
     let query = Query::read(context, &SERVICE_INSTANCES, false)?;
     let provided = context.request.query(ALL) == Some("true");
-    let found = match provided {
-        true => rows_by::<ServiceInstance>(context.world, Field::Space, guid),
-        false => Vec::new(),
-    };
+    let usable = services::usable_in(context.world, guid).into_iter();
+    let found = usable.filter(|instance| provided || instance.managed.is_some());
+    let found = found.map(Entity::from).collect();
     let path = format!("/v2/spaces/{guid}/service_instances");
     Ok(query.answer(context, &SERVICE_INSTANCES, found, &path))
 }

@@ -54,10 +54,17 @@ pub(super) static SERVICE_USAGE_EVENTS: Collection = Collection {
     parse: by_guid,
     relations: &[],
     filters: &[
-        Filter::text("service_instance_type", |_, _| {
-            vec!["user_provided_service_instance".into()]
+        Filter::text("service_instance_type", |_, event| match event {
+            Entity::ServiceUsage(event) => vec![kind_of(event).into()],
+            _ => Vec::new(),
         }),
-        Filter::text("service_guid", |_, _| Vec::new()),
+        Filter::text("service_guid", |_, event| match event {
+            Entity::ServiceUsage(event) => {
+                let from = event.from.iter();
+                from.map(|from| from[1].0.to_string()).collect()
+            }
+            _ => Vec::new(),
+        }),
     ],
     order_by: &[],
     not_found: NOT_FOUND,
@@ -91,14 +98,18 @@ pub(super) fn app_attributes(event: &AppUsageEvent) -> Value {
     })
 }
 
+/// The type of the service instance of an event.
+fn kind_of(event: &ServiceUsageEvent) -> &'static str {
+    match event.from {
+        Some(_) => "managed_service_instance",
+        None => "user_provided_service_instance",
+    }
+}
+
 pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
     let from = |index: usize| event.from.as_ref().map(|from| &from[index]);
     let guid = |index: usize| from(index).map(|(guid, _)| guid);
     let name = |index: usize| from(index).map(|(_, name)| name);
-    let kind = match event.from {
-        Some(_) => "managed_service_instance",
-        None => "user_provided_service_instance",
-    };
     json!({
         "state": event.state,
         "org_guid": event.org,
@@ -106,7 +117,7 @@ pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
         "space_name": event.space_name,
         "service_instance_guid": event.instance,
         "service_instance_name": event.instance_name,
-        "service_instance_type": kind,
+        "service_instance_type": kind_of(event),
         "service_plan_guid": guid(0),
         "service_plan_name": name(0),
         "service_guid": guid(1),

@@ -4,17 +4,16 @@ use serde_json::{Map, Value, json};
 
 use super::service_instance_requests::{check_name, model_problems, read_tags};
 use super::service_instances;
-use super::service_route_bindings::read_parameters;
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::shared::service_quotas::check_quota;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
-    AccessScope, BindingRef, BrokerState, Field, Guid, InstanceChange, Key, Limits, Managed,
-    Operation, OperationState, Org, Registered, Row, Selection, ServiceInstance, ServicePlan,
-    SpaceQuota, Step, World,
+    AccessScope, BindingRef, BrokerState, Field, Guid, InstanceChange, Key, Managed, Operation,
+    OperationState, Registered, Row, ServiceInstance, ServicePlan, Step,
 };
 
 pub(crate) const ROUTES: &[Route] = &[Route::get(
@@ -116,40 +115,6 @@ pub(super) fn redacted(body: &Map<String, Value>) -> Value {
         request.insert("parameters".into(), json!("[PRIVATE DATA HIDDEN]"));
     }
     Value::Object(request)
-}
-
-/// Checks that the quotas of organization and space allow one more instance, or a
-/// plan that is not free.
-fn check_quota(world: &World, space: Guid, free: bool, more: bool) -> Result<(), CcError> {
-    let org = world.org_of(space);
-    let of_org = org.and_then(|org| world.quotas.get(org.quota));
-    let of_space = world.spaces.get(space).and_then(|space| space.quota);
-    let of_space = of_space.and_then(|quota| world.get::<SpaceQuota>(quota));
-    let managed_in = |spaces: Vec<Guid>| {
-        let selection = Selection::all().any_guid(Field::Space, spaces);
-        let instances = world.service_instances.select(&selection).into_iter();
-        instances.filter(|it| it.managed.is_some()).count() as u64
-    };
-    let exceeds = |limits: Option<&Limits>, spaces: Vec<Guid>| {
-        let limit = limits.and_then(|limits| limits.services);
-        more && limit.is_some_and(|limit| managed_in(spaces) >= limit)
-    };
-    let costs = |limits: Option<&Limits>| !free && limits.is_some_and(|it| !it.paid_services);
-    let of_org = of_org.map(|quota| &quota.limits);
-    let of_space = of_space.map(|quota| &quota.limits);
-    let in_org = org.map(|org: &Org| world.spaces_of(vec![org.guid()]));
-    let detail = if exceeds(of_space, vec![space]) {
-        "You have exceeded your space's services limit."
-    } else if exceeds(of_org, in_org.unwrap_or_default()) {
-        "You have exceeded your organization's services limit."
-    } else if costs(of_space) {
-        "The service instance cannot be created because paid service plans are not allowed for your space."
-    } else if costs(of_org) {
-        "The service instance cannot be created because paid service plans are not allowed."
-    } else {
-        return Ok(());
-    };
-    Err(CcError::unprocessable(detail))
 }
 
 /// Reads an update of a managed instance.
@@ -445,5 +410,5 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
     if operation.is_some_and(Operation::is_pending) {
         return Err(in_progress(context, guid)?);
     }
-    Ok(read_parameters(context, guid, None))
+    Ok(context.read_parameters(guid, None))
 }

@@ -9,6 +9,7 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::shared::bound_services::{credentials_of, drain_of};
+use crate::api::shared::service_quotas::check_key_quota;
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -18,7 +19,7 @@ use crate::world::{
 
 use super::managed_instances::{bind_in_job, redacted};
 use super::service_instances::present_operation;
-use super::service_route_bindings::{are_retrievable, check_made, read_parameters, unbind};
+use super::service_route_bindings::{are_retrievable, check_made, unbind};
 use super::{apps, service_instances};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -214,7 +215,7 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
             "This service does not support fetching service binding parameters.",
         ));
     }
-    Ok(read_parameters(context, instance, Some(guid)))
+    Ok(context.read_parameters(instance, Some(guid)))
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -330,7 +331,7 @@ fn create_key(
             )));
         }
     }
-    check_key_quota(context, space)?;
+    check_key_quota(context.world, space)?;
     let base = context.world.base_with(metadata);
     let guid = context.world.add(ServiceBinding {
         base,
@@ -345,36 +346,6 @@ fn create_key(
     let (binding, request) = (BindingRef::Credential(guid), redacted(body));
     let job = "service_keys.create";
     Ok(bind_in_job(context, binding, job, parameters, request))
-}
-
-/// Checks that the quotas of space and organization allow one more key.
-fn check_key_quota(context: &RequestContext<'_>, space: Guid) -> Result<(), CcError> {
-    let world = &*context.world;
-    let keys_in = |spaces: &[Guid]| {
-        let bindings = world.service_bindings.iter().filter(|it| it.app.is_none());
-        let keys = bindings.filter(|it| {
-            let instance = world.service_instances.get(it.instance);
-            instance.is_some_and(|instance| spaces.contains(&instance.space))
-        });
-        keys.count() as u64
-    };
-    let of_space = world.spaces.get(space).and_then(|space| space.quota);
-    let of_space = of_space.and_then(|quota| world.space_quotas.get(quota));
-    let of_space = of_space.and_then(|quota| quota.limits.service_keys);
-    let org = world.org_of(space);
-    let of_org = org.and_then(|org| world.quotas.get(org.quota)?.limits.service_keys);
-    let in_org = org.map_or_else(Vec::new, |org| world.spaces_of(vec![org.guid()]));
-    for (limit, spaces, whose) in [
-        (of_space, vec![space], "space"),
-        (of_org, in_org, "organization"),
-    ] {
-        if limit.is_some_and(|limit| keys_in(&spaces) >= limit) {
-            return Err(CcError::unprocessable(format!(
-                "You have exceeded your {whose}'s limit for service binding of type key."
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// The name of a new binding, which only the model checks.

@@ -119,14 +119,14 @@ pub(super) fn is_for_places(query: &ListQuery, world: &World, plan: &ServicePlan
             || of_broker.is_some_and(|space| spaces.contains(&space))
             || spaces.iter().any(|space| {
                 let org = world.spaces.get(*space).map(|space| space.org);
-                org.is_some_and(|org| plan.orgs.contains(&org))
+                org.is_some_and(|org| plan.is_visible_to(org))
             })
     });
     let in_orgs = query.guids("organization_guids").is_none_or(|orgs| {
         let of_broker = of_broker.and_then(|space| world.spaces.get(space));
         plan.public
             || of_broker.is_some_and(|space| orgs.contains(&space.org))
-            || plan.orgs.iter().any(|org| orgs.contains(org))
+            || plan.orgs().any(|org| orgs.contains(&org))
     });
     in_spaces && in_orgs
 }

@@ -263,7 +263,7 @@ fn present_visibility(plan: &ServicePlan, view: &View<'_>, with_orgs: bool) -> V
             presented["space"] = json!({"guid": space, "name": name});
         }
         Visibility::Organization if with_orgs => {
-            let orgs = view.visible_orgs(plan.orgs.iter().copied());
+            let orgs = view.visible_orgs(plan.orgs());
             presented["organizations"] = view.included(
                 orgs,
                 |org: &Org, _| json!({"guid": org.base.guid, "name": org.name}),
@@ -302,10 +302,8 @@ fn set_visibility(context: &mut RequestContext<'_>, extend: bool) -> Result<Resp
             "cannot update plans with visibility type 'space'",
         ));
     }
-    let mut visible_to = match (kind, extend) {
-        ("organization", true) => plan.orgs.clone(),
-        _ => Vec::new(),
-    };
+    let keeps = kind == "organization" && extend;
+    let mut visible_to: Vec<Guid> = plan.orgs().filter(|_| keeps).collect();
     if kind == "organization" {
         for text in orgs {
             let org: Option<&Org> = context.world.look_up(text);
@@ -324,8 +322,14 @@ fn set_visibility(context: &mut RequestContext<'_>, extend: bool) -> Result<Resp
     }
     context.world.update_row(guid, |plan: &mut ServicePlan| {
         plan.public = kind == "public";
-        plan.orgs = visible_to;
+        plan.visibilities.retain(|_| keeps);
     });
+    for org in visible_to {
+        let plan = context.row::<ServicePlan>(guid)?;
+        if !plan.is_visible_to(org) {
+            context.world.show_plan_to(guid, org);
+        }
+    }
     context.world.record_named(
         "audit.service_plan_visibility.update",
         "service_plan_visibility",
@@ -392,11 +396,11 @@ fn delete_visibility(context: &mut RequestContext<'_>) -> Result<Response, CcErr
     let org = org
         .ok_or_else(|| CcError::not_found("Organization"))?
         .guid();
-    if !plan.orgs.contains(&org) {
+    if !plan.is_visible_to(org) {
         return Err(CcError::not_found("Service plan visibility"));
     }
     context.world.update_row(guid, |plan: &mut ServicePlan| {
-        plan.orgs.retain(|&other| other != org);
+        plan.visibilities.retain(|it| it.org != org);
     });
     context.world.record_named(
         "audit.service_plan_visibility.delete",

@@ -12,8 +12,8 @@ use crate::api::message::Message;
 use crate::api::router;
 use crate::api::state::Present;
 use crate::world::{
-    AccessScope, BindingRef, BrokerTask, Field, Guid, MANAGE_APPS, OperationState, Registered,
-    Route, RouteBinding, Row, ServiceInstance, Step, WRITE_SPACE,
+    AccessScope, BindingRef, Field, Guid, MANAGE_APPS, OperationState, Registered, Route,
+    RouteBinding, Row, ServiceInstance, Step, WRITE_SPACE,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -269,7 +269,7 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
             "{reason} support fetching route bindings parameters."
         )));
     }
-    Ok(read_parameters(context, instance, Some(guid)))
+    Ok(context.read_parameters(instance, Some(guid)))
 }
 
 /// Whether a broker reports the parameters of its bindings.
@@ -279,18 +279,6 @@ pub(super) fn are_retrievable(context: &RequestContext<'_>, instance: Guid) -> b
     let plan = plan.and_then(|plan| context.world.service_plans.get(plan));
     let offering = plan.and_then(|plan| context.world.offering_of(plan));
     offering.is_some_and(|offering| offering.catalog.bindings_retrievable)
-}
-
-/// Makes the client wait for the response of a broker.
-pub(super) fn read_parameters(
-    context: &mut RequestContext<'_>,
-    instance: Guid,
-    binding: Option<Guid>,
-) -> Response {
-    context
-        .world
-        .ask_for(BrokerTask::ReadParameters { instance, binding });
-    Response::ok(&json!({}))
 }
 
 /// 404 for bindings that were not created or are being deleted.

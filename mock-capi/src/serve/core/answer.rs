@@ -8,6 +8,7 @@ use super::record::{AnsweredRequest, Observer, Stats, record};
 use super::{Core, State};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
+use crate::api::form::NO_FORM;
 use crate::api::http::{Request, Response};
 use crate::api::osb::{self, BrokerRequest};
 use crate::api::router::Found;
@@ -20,7 +21,7 @@ use crate::serve::rate_limit::{self, Allowance, RateLimitedCaller};
 use crate::serve::request_log::Outcome;
 use crate::world::clock::Timestamp;
 use crate::world::settings::RateLimit;
-use crate::world::{ADMIN_GROUP, Access, Account, Guid, World};
+use crate::world::{ADMIN_GROUP, Access, Account, BrokerTask, Guid, World};
 
 /// The response to a request, and the way in which it is sent.
 #[derive(Debug)]
@@ -29,8 +30,17 @@ pub(crate) struct Answer {
     /// The time by which the response is delayed.
     pub(crate) delay: Duration,
     pub(crate) ending: Ending,
-    /// A request to a service broker, whose response is needed for this one.
-    pub(crate) read: Option<BrokerRequest>,
+    /// What a service broker has to do before the response is complete.
+    pub(crate) awaited: Option<Awaited>,
+}
+
+/// What a response waits for.
+#[derive(Debug)]
+pub(crate) enum Awaited {
+    /// The parameters in the response of a broker.
+    Parameters(BrokerRequest),
+    /// A job, and the path of the resource that the response contains after it.
+    Job { job: Guid, shows: String },
 }
 
 /// How much of a response is sent.
@@ -51,7 +61,7 @@ impl From<Response> for Answer {
             response,
             delay: Duration::ZERO,
             ending: Ending::Whole,
-            read: None,
+            awaited: None,
         }
     }
 }
@@ -147,9 +157,14 @@ impl Core {
             }
             None => response,
         };
-        let read = state.world.take_read();
-        let read = read.and_then(|task| osb::request(&state.world, &task));
-        let read = read.map(|request| self.signed(request));
+        let awaited = match state.world.take_awaited() {
+            Some(BrokerTask::AwaitJob { job, shows }) => Some(Awaited::Job { job, shows }),
+            Some(task) => {
+                let request = osb::request(&state.world, &task);
+                request.map(|request| Awaited::Parameters(self.signed(request)))
+            }
+            None => None,
+        };
         let outcome = Outcome {
             at: now,
             status: (ending != Ending::Dropped).then_some(response.status),
@@ -175,7 +190,7 @@ impl Core {
             response: response.with_header("X-Vcap-Request-Id", request_id),
             delay,
             ending,
-            read,
+            awaited,
         }
     }
 
@@ -183,6 +198,50 @@ impl Core {
     fn is_switched_off(&self, path: &str) -> bool {
         let is_v2 = path == "/v2" || path.starts_with("/v2/");
         !self.settings.v2 && is_v2 && path != "/v2/info"
+    }
+
+    /// The response to a request whose job has ended, or continues without the client.
+    pub(crate) fn conclude(
+        &self,
+        request: &Request<'_>,
+        mut pending: Response,
+        job: Guid,
+        shows: &str,
+    ) -> Response {
+        const LOCATION: &str = "Location";
+        let base = self.base_of(request);
+        let base = base.unwrap_or_else(|| self.base().to_owned());
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.world.settle(self.clock.now());
+        let found = state.world.jobs.get(job);
+        if let Some(failure) = found.and_then(|job| job.failure.clone()) {
+            let response = Response::error(request.path, &failure.into());
+            pending.headers.retain(|(name, _)| name != LOCATION);
+            return pending.replaced_by(response.in_dialect_of(request.path));
+        }
+        let continues = found.is_some_and(|job| job.work.is_some());
+        if pending.status == 204 && !continues {
+            return pending;
+        }
+        let shown = Request {
+            method: "GET",
+            path: shows,
+            body: b"",
+            form: &NO_FORM,
+            ..request.clone()
+        };
+        let found = self.router.find(shown.method, shown.path);
+        let response = self.dispatch(found, &shown, state, base);
+        let response = response.unwrap_or_else(|error| Response::error(shows, &error));
+        let status = if continues { 202 } else { pending.status };
+        let is_located = pending.headers.iter().any(|(name, _)| name == LOCATION);
+        let mut response = pending.replaced_by(response.in_dialect_of(shows));
+        response.status = status;
+        match continues && !is_located {
+            true => response.with_header(LOCATION, shows),
+            false => response,
+        }
     }
 
     /// Processes a request, if its caller's rate limit allows it.

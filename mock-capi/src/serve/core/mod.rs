@@ -27,7 +27,7 @@ use crate::world::clock::Clock;
 use crate::world::random::Random;
 use crate::world::settings::{Dialect, Settings, Timings};
 
-pub(crate) use answer::{Answer, Ending};
+pub(crate) use answer::{Answer, Awaited, Ending};
 pub(crate) use controls::Times;
 pub(crate) use record::Observer;
 pub use record::{AnsweredRequest, RecordedRequest, Stats};

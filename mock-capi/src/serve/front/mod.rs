@@ -9,6 +9,7 @@ mod tls;
 
 use std::convert::Infallible;
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -27,7 +28,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::api::http::Request;
+use crate::api::http::{Request, Response};
 use crate::serve::adapter::Adapter;
 use crate::serve::adapter::sealed::{Serve, ServeOptions, WireKind};
 use crate::serve::controller::CloudController;
@@ -182,9 +183,10 @@ async fn serve(
             };
             let (parts, body) = *request;
             let mut answer = answer(&parts, body, client, &controller).await;
-            if let Some(read) = answer.read.take() {
-                let response = controller.read(parts.uri.path(), read).await;
-                answer.response = answer.response.replaced_by(response);
+            if let Some(awaited) = answer.awaited.take() {
+                let request = Request::of_parts(&parts, b"", Some(client));
+                let pending = mem::replace(&mut answer.response, Response::empty(204));
+                answer.response = controller.complete(&request, pending, awaited).await;
             }
             if !answer.delay.is_zero() {
                 tokio::time::sleep(answer.delay).await;

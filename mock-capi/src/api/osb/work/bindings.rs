@@ -31,7 +31,7 @@ impl Run<'_> {
                 self.remove_orphan(&error, instance, Some(binding.guid()));
                 let operation = self.failed("create", Some(error.message.clone()));
                 self.world.set_binding_operation(binding, operation);
-                return Err(unable("bind", &error.message));
+                return Err(self.refusal("bind", &error));
             }
         };
         if !accepted.pending {
@@ -161,6 +161,7 @@ impl Run<'_> {
         }
         match self.is_part() {
             true => self.fail_whole(binding, &why),
+            false if self.is_awaited() => error.for_client(),
             false => unable("unbind", &why),
         }
     }

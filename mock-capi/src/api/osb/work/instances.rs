@@ -63,10 +63,13 @@ impl Run<'_> {
                 self.remove_orphan(&error, instance, None);
                 let operation = self.failed("create", Some(error.message.clone()));
                 self.world.set_instance_operation(instance, operation);
-                return Err(unable("provision", &error.message));
+                return Err(self.refusal("provision", &error));
             }
         };
         self.keep_dashboard(instance, &accepted.body);
+        if self.is_awaited() {
+            self.world.record_service_usage(instance, "CREATED");
+        }
         if !accepted.pending {
             self.complete_instance(instance, None);
             return Ok(self.done());
@@ -149,7 +152,7 @@ impl Run<'_> {
             Err(error) => {
                 let operation = self.failed("update", Some(error.message.clone()));
                 self.world.set_instance_operation(instance, operation);
-                return Err(unable("update", &error.message));
+                return Err(self.refusal("update", &error));
             }
         };
         self.keep_dashboard(instance, &accepted.body);
@@ -203,7 +206,10 @@ impl Run<'_> {
             }
             _ => {
                 let text = format!("Service instance {name}: {}", error.message);
-                (unable("delete", &text), text)
+                match self.is_awaited() {
+                    true => (error.for_client(), text),
+                    false => (unable("delete", &text), text),
+                }
             }
         };
         let operation = self.failed("delete", Some(text));

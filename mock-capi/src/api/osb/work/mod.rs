@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::reply::{self, BrokerReply};
+use super::reply::{self, BrokerError, BrokerReply};
 use crate::api::error::CcError;
 use crate::world::settings::Settings;
-use crate::world::{Guid, Operation, OperationState, Step, World};
+use crate::world::{BindingRef, Guid, Operation, OperationState, Step, World};
 
 /// When a job continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +38,12 @@ pub(crate) fn continue_job(
         settings,
         job,
     };
-    match run.take(step, reply) {
+    match run.take(step.clone(), reply) {
         Ok(next) => next,
         Err(error) => {
+            if run.is_awaited() {
+                run.withdraw(&step);
+            }
             world.fail_work(job, error.into());
             NextRun::Never
         }
@@ -128,6 +131,36 @@ impl Run<'_> {
         Operation {
             description: why,
             ..self.operation(kind, OperationState::Failed)
+        }
+    }
+
+    /// Whether a client waits for the job.
+    fn is_awaited(&self) -> bool {
+        let work = self.world.work_of(self.job);
+        work.is_some_and(|work| work.client.is_some())
+    }
+
+    /// The error of a broker as the client gets it.
+    fn refusal(&self, verb: &str, error: &BrokerError) -> CcError {
+        match self.is_awaited() {
+            true => error.for_client(),
+            false => unable(verb, &error.message),
+        }
+    }
+
+    /// Removes what a failed step should have created: v2 keeps only what a broker has
+    /// created.
+    fn withdraw(&mut self, step: &Step) {
+        match step {
+            Step::ReadCatalog(broker) => drop(self.world.service_brokers.remove(*broker)),
+            Step::Provision(instance, _) => drop(self.world.service_instances.remove(*instance)),
+            Step::Bind(BindingRef::Credential(binding), _) => {
+                drop(self.world.service_bindings.remove(*binding));
+            }
+            Step::Bind(BindingRef::Route(binding), _) => {
+                drop(self.world.route_bindings.remove(*binding));
+            }
+            _ => {}
         }
     }
 

@@ -1,0 +1,515 @@
+//! Requests about managed service instances, whose responses wait for brokers.
+
+use serde_json::{Map, Value, json};
+
+use super::schema::{self, Attribute};
+use super::services::SERVICE_INSTANCES;
+use super::{
+    association_not_empty, authorize, invalid_relation, is_recursive, known, service_changes,
+};
+use crate::api::context::RequestContext;
+use crate::api::error::CcError;
+use crate::api::http::Response;
+use crate::api::message::Fields;
+use crate::api::shared::service_quotas::check_quota;
+use crate::world::{
+    ADMINS, AccessScope, BindingRef, Field, Guid, InstanceChange, Key, Kind, Managed, Operation,
+    OperationState, Row, ServiceInstance, ServicePlan, Space, Step, WRITE_SPACE, WaitingClient,
+};
+
+const NEW: &[Attribute] = &[
+    Attribute::text("name").required(),
+    Attribute::object("parameters"),
+    Attribute::texts("tags"),
+    Attribute::text("space_guid").required(),
+    Attribute::text("service_plan_guid").required(),
+];
+
+const CHANGE: &[Attribute] = &[
+    Attribute::text("name"),
+    Attribute::object("parameters"),
+    Attribute::texts("tags"),
+    Attribute::object("maintenance_info"),
+    Attribute::text("space_guid"),
+    Attribute::text("service_plan_guid"),
+];
+
+fn invalid(reason: &str) -> CcError {
+    let detail = format!("The service instance is invalid: {reason}");
+    CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
+}
+
+fn in_progress(name: &str) -> CcError {
+    let detail = format!("An operation for service instance {name} is in progress.");
+    let title = "CF-AsyncServiceInstanceOperationInProgress";
+    CcError::new(409, 60_016, title, detail)
+}
+
+/// How the client waits: until the end, or until a broker continues on its own.
+pub(super) fn waiting_client(context: &RequestContext<'_>) -> Result<WaitingClient, CcError> {
+    let accepts_incomplete = match context.request.query("accepts_incomplete") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(CcError::invalid_request()),
+    };
+    Ok(WaitingClient { accepts_incomplete })
+}
+
+/// The request without its secrets, for events.
+pub(super) fn redacted(body: &Map<String, Value>) -> Value {
+    let mut request = body.clone();
+    if let Some(parameters) = request.get_mut("parameters") {
+        *parameters = json!("[PRIVATE DATA HIDDEN]");
+    }
+    Value::Object(request)
+}
+
+/// Checks the name and the tags as the model does.
+fn validate(
+    context: &RequestContext<'_>,
+    attributes: Fields<'_>,
+    space: Guid,
+    own: Option<Guid>,
+) -> Result<(), CcError> {
+    match attributes.text("name") {
+        Some(name) if name.trim().is_empty() => {
+            let detail = "Service instance name is required.";
+            Err(CcError::new(
+                400,
+                60001,
+                "CF-ServiceInstanceNameEmpty",
+                detail,
+            ))
+        }
+        _ => service_changes::validate(context, attributes, space, own),
+    }
+}
+
+/// Checks the quotas, whose errors have codes of their own in v2.
+fn check_quotas(
+    context: &RequestContext<'_>,
+    space: Guid,
+    plan: &ServicePlan,
+    more: bool,
+) -> Result<(), CcError> {
+    const CODES: [(&str, u32, &str); 4] = [
+        (
+            "your organization's services",
+            60005,
+            "CF-ServiceInstanceQuotaExceeded",
+        ),
+        (
+            "your space's services",
+            60012,
+            "CF-ServiceInstanceSpaceQuotaExceeded",
+        ),
+        (
+            "not allowed for your space",
+            60013,
+            "CF-ServiceInstanceServicePlanNotAllowedBySpaceQuota",
+        ),
+        (
+            "not allowed",
+            60007,
+            "CF-ServiceInstanceServicePlanNotAllowed",
+        ),
+    ];
+    let checked = check_quota(context.world, space, plan.catalog.free, more);
+    checked.map_err(|refusal| {
+        let detail = refusal.details();
+        let mut codes = CODES.into_iter();
+        match codes.find(|(part, ..)| detail.contains(part)) {
+            Some((_, code, title)) => CcError::new(400, code, title, detail),
+            None => refusal,
+        }
+    })
+}
+
+/// Checks that a space may have instances of a plan.
+fn check_plan(
+    context: &RequestContext<'_>,
+    plan: &ServicePlan,
+    space: Guid,
+) -> Result<(), CcError> {
+    let world = &*context.world;
+    if !plan.is_visible(world, &context.access) {
+        return Err(CcError::not_authorized());
+    }
+    if world.is_plan_visible_in(plan, space) {
+        return Ok(());
+    }
+    let is_of_space = world.broker_of(plan).is_some_and(|it| it.space.is_some());
+    Err(match is_of_space {
+        true => CcError::new(
+            403,
+            60018,
+            "CF-ServiceInstanceSpaceNotAuthorized",
+            "A service instance for the selected plan cannot be created in this space.",
+        ),
+        false => CcError::new(
+            403,
+            60010,
+            "CF-ServiceInstanceOrganizationNotAuthorized",
+            "A service instance for the selected plan cannot be created in this organization. The plan is visible because another organization you belong to has access to it.",
+        ),
+    })
+}
+
+pub(super) fn create_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let attributes = schema::of_new(&body, NEW)?;
+    let client = waiting_client(context)?;
+    let text = |name: &str| attributes.text(name).unwrap_or_default();
+    let world = &*context.world;
+    let plan: Option<&ServicePlan> = world.look_up(text("service_plan_guid"));
+    let plan = plan.ok_or_else(|| invalid("not a valid service plan"))?;
+    let space: Option<&Space> = world.look_up(text("space_guid"));
+    let space = space.ok_or_else(|| invalid("not a valid space"))?.guid();
+    if !context.access.is_everything() {
+        context.require_flag("service_instance_creation")?;
+    }
+    authorize(context, WRITE_SPACE, AccessScope::Space(space))?;
+    validate(context, attributes, space, None)?;
+    check_quotas(context, space, plan, true)?;
+    check_plan(context, plan, space)?;
+    let (plan, maintenance_info) = (plan.guid(), plan.catalog.maintenance_info.clone());
+    let now = context.world.now();
+    let base = context.world.base();
+    let tags = attributes.texts("tags").unwrap_or_default();
+    let guid = context.world.add(ServiceInstance {
+        base,
+        name: text("name").trim().to_owned(),
+        space,
+        tags: tags.into_iter().map(str::to_owned).collect(),
+        credentials: None,
+        syslog_drain_url: None,
+        route_service_url: None,
+        changed: None,
+        shared_with: Vec::new(),
+        managed: Some(Box::new(Managed {
+            plan,
+            dashboard_url: None,
+            maintenance_info,
+            broker_metadata: None,
+            operation: Operation::new("create", OperationState::Initial, now),
+        })),
+    });
+    let parameters = attributes.object("parameters").cloned();
+    let steps = vec![Step::Provision(guid, parameters.map(Value::Object))];
+    let path = format!("{}/{guid}", SERVICE_INSTANCES.path);
+    let target = (guid, path.clone());
+    let operation = "service_instance.create";
+    let awaited = context.await_work(operation, steps, target, redacted(&body), client);
+    if awaited.is_err() {
+        context.world.service_instances.remove(guid);
+    }
+    awaited?;
+    Ok(Response::created(&json!({})).with_header("Location", path))
+}
+
+/// The instance that the path names, if the caller may change it.
+fn writable(context: &RequestContext<'_>, verb: &str) -> Result<Guid, CcError> {
+    let guid = known(context, &SERVICE_INSTANCES)?;
+    let instance: &ServiceInstance = context.row(guid)?;
+    let (world, access) = (&*context.world, &context.access);
+    let own = AccessScope::Space(instance.space);
+    if instance.is_visible(world, access) && !access.sees(world, own) {
+        let (code, title) = match verb {
+            "update" => (390_004, "CF-SharedServiceInstanceNotUpdatableInTargetSpace"),
+            _ => (390_005, "CF-SharedServiceInstanceNotDeletableInTargetSpace"),
+        };
+        let detail = format!("You cannot {verb} service instances that have been shared with you");
+        return Err(CcError::new(403, code, title, detail));
+    }
+    authorize(context, WRITE_SPACE, own)?;
+    Ok(guid)
+}
+
+/// The plan to which an instance changes, if it does.
+fn next_plan(
+    context: &RequestContext<'_>,
+    instance: &ServiceInstance,
+    asked: Option<&str>,
+) -> Result<Option<Guid>, CcError> {
+    let world = &*context.world;
+    let current = instance
+        .plan()
+        .and_then(|plan| world.service_plans.get(plan));
+    let Some(asked) =
+        asked.filter(|asked| current.is_none_or(|it| it.guid().to_string() != *asked))
+    else {
+        return Ok(None);
+    };
+    if !current.is_some_and(|plan| world.is_plan_updateable(plan)) {
+        let detail = "The service does not support changing plans.";
+        return Err(CcError::new(
+            400,
+            110_004,
+            "CF-ServicePlanNotUpdateable",
+            detail,
+        ));
+    }
+    let next: &ServicePlan = super::related_row(world, "ServicePlan", asked)?;
+    if current.is_some_and(|current| current.offering != next.offering) {
+        return Err(invalid_relation("Plan"));
+    }
+    let bindings = Key::Guid(Field::ServiceInstance, instance.guid());
+    if !world.is_bindable(next) && world.service_bindings.count(&bindings) > 0 {
+        let detail = "The service plan is invalid: cannot switch to non-bindable plan when service bindings exist";
+        return Err(CcError::new(400, 110_001, "CF-ServicePlanInvalid", detail));
+    }
+    check_quotas(context, instance.space, next, false)?;
+    Ok(Some(next.guid()))
+}
+
+pub(super) fn update_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let body = context.request.object()?;
+    let attributes = schema::of_change(&body, CHANGE)?;
+    let client = waiting_client(context)?;
+    let guid = known(context, &SERVICE_INSTANCES)?;
+    let instance: &ServiceInstance = context.row(guid)?;
+    let Some(managed) = &instance.managed else {
+        return Err(CcError::new(
+            400,
+            340_002,
+            "CF-UserProvidedServiceInstanceHandlerNeeded",
+            "Please use the User Provided Services API to manage this resource.",
+        ));
+    };
+    let (space, name) = (instance.space, instance.name.clone());
+    let is_pending = managed.operation.is_pending();
+    writable(context, "update")?;
+    let renamed = attributes.text("name").filter(|other| *other != name);
+    if renamed.is_some() && !instance.shared_with.is_empty() {
+        let detail = "Service instances that have been shared cannot be renamed";
+        let title = "CF-SharedServiceInstanceCannotBeRenamed";
+        return Err(CcError::new(422, 390_003, title, detail));
+    }
+    let other = attributes.text("space_guid");
+    if other.is_some_and(|other| other != space.to_string()) {
+        let detail = "Cannot update space for service instance.";
+        let title = "CF-ServiceInstanceSpaceChangeNotAllowed";
+        return Err(CcError::new(400, 60014, title, detail));
+    }
+    let plan = next_plan(context, instance, attributes.text("service_plan_guid"))?;
+    validate(context, attributes, space, Some(guid))?;
+    if is_pending {
+        return Err(in_progress(&name));
+    }
+    let tags = attributes.texts("tags");
+    let parameters = attributes.object("parameters").cloned();
+    let info = attributes.object("maintenance_info").cloned();
+    let change = InstanceChange {
+        name: attributes.text("name").map(|name| name.trim().to_owned()),
+        tags: tags.map(|tags| tags.into_iter().map(str::to_owned).collect()),
+        plan,
+        parameters: parameters.map(Value::Object),
+        maintenance_info: info.map(Value::Object),
+        metadata: None,
+    };
+    let renames = instance
+        .plan()
+        .and_then(|plan| context.world.service_plans.get(plan));
+    let renames = renames.and_then(|plan| context.world.offering_of(plan));
+    let renames = renames.is_some_and(|it| it.catalog.allow_context_updates) && renamed.is_some();
+    let is_for_broker = renames
+        || plan.is_some()
+        || change.parameters.is_some()
+        || change.maintenance_info.is_some();
+    let request = redacted(&body);
+    let now = context.world.now();
+    if is_for_broker {
+        let target = (guid, format!("{}/{guid}", SERVICE_INSTANCES.path));
+        let steps = vec![Step::Update(guid, change)];
+        context.await_work("service_instance.update", steps, target, request, client)?;
+        let operation = Operation::new("update", OperationState::InProgress, now);
+        context.world.set_instance_operation(guid, operation);
+        return Ok(Response::created(&json!({})));
+    }
+    context
+        .world
+        .update_row(guid, |instance: &mut ServiceInstance| {
+            if let Some(name) = change.name {
+                instance.name = name;
+            }
+            if let Some(tags) = change.tags {
+                instance.tags = tags;
+            }
+            if let Some(managed) = &mut instance.managed {
+                managed.operation = Operation::new("update", OperationState::Succeeded, now);
+            }
+        });
+    context.world.record_instance(guid, "update", request);
+    if renamed.is_some() {
+        context.world.record_service_usage(guid, "UPDATED");
+    }
+    SERVICE_INSTANCES.changed(context, guid)
+}
+
+/// Deletes an instance, with `purge` without requests to its broker.
+pub(super) fn delete_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let client = waiting_client(context)?;
+    let guid = known(context, &SERVICE_INSTANCES)?;
+    if context.request.query("purge") == Some("true") {
+        authorize(context, ADMINS, AccessScope::Global)?;
+        context.world.purge_service_instance(guid);
+        return Ok(Response::empty(204));
+    }
+    writable(context, "delete")?;
+    let instance: &ServiceInstance = context.row(guid)?;
+    if !is_recursive(context) {
+        if !instance.shared_with.is_empty() {
+            let detail = format!(
+                "Service instances must be unshared before they can be deleted. Unsharing {} will automatically delete any bindings that have been made to applications in other spaces.",
+                instance.name
+            );
+            let title = "CF-ServiceInstanceDeletionSharesExists";
+            return Err(CcError::new(422, 390_002, title, detail));
+        }
+        if !context.world.all_bindings_of(guid).is_empty() {
+            return Err(association_not_empty(
+                "service_bindings, service_keys, and routes",
+                "service_instances",
+            ));
+        }
+    }
+    let Some(managed) = &instance.managed else {
+        let operation = "service_instance.delete";
+        return Ok(super::delete(
+            context,
+            operation,
+            Kind::ServiceInstance,
+            guid,
+        ));
+    };
+    if managed.operation.is_pending() {
+        return Err(in_progress(&instance.name));
+    }
+    let bindings = context.world.all_bindings_of(guid).into_iter();
+    let mut steps: Vec<Step> = bindings.map(Step::Unbind).collect();
+    steps.push(Step::Deprovision(guid));
+    let operation = "service_instance.delete";
+    if context.request.query("async") == Some("true") && !client.accepts_incomplete {
+        let world = &mut context.world;
+        let job = world.start_work(operation, guid, steps, Value::Null);
+        let queued = super::jobs::present_queued(context.world, job);
+        let location = format!("/v2/jobs/{job}");
+        return Ok(Response::json(202, &queued).with_header("Location", location));
+    }
+    let target = (guid, format!("{}/{guid}", SERVICE_INSTANCES.path));
+    context.await_work(operation, steps, target, Value::Null, client)?;
+    Ok(Response::empty(204))
+}
+
+/// `GET /v2/service_instances/:guid/parameters`
+pub(super) fn instance_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = SERVICE_INSTANCES.readable(context)?;
+    let instance: &ServiceInstance = context.row(guid)?;
+    let access_scope = AccessScope::Space(instance.space);
+    if !context.access.sees(context.world, access_scope) {
+        return Err(CcError::not_authorized());
+    }
+    let plan = instance
+        .plan()
+        .and_then(|plan| context.world.service_plans.get(plan));
+    let service = plan.and_then(|plan| context.world.offering_of(plan));
+    if !service.is_some_and(|service| service.catalog.instances_retrievable) {
+        return Err(CcError::new(
+            400,
+            120_004,
+            "CF-ServiceFetchInstanceParametersNotSupported",
+            "This service does not support fetching service instance parameters.",
+        ));
+    }
+    let operation = instance.managed.as_ref().map(|managed| &managed.operation);
+    if operation.is_some_and(Operation::is_pending) {
+        return Err(in_progress(&instance.name));
+    }
+    Ok(context.read_parameters(guid, None))
+}
+
+/// Responds with the parameters of a binding of a managed instance.
+pub(super) fn read_binding_parameters(
+    context: &mut RequestContext<'_>,
+    binding: BindingRef,
+    unsupported: (u32, &str, &str),
+) -> Result<Response, CcError> {
+    let instance = context.world.instance_of(binding);
+    let plan = instance.and_then(ServiceInstance::plan);
+    let plan = plan.and_then(|plan| context.world.service_plans.get(plan));
+    let service = plan.and_then(|plan| context.world.offering_of(plan));
+    let instance = instance.map(Row::guid);
+    match instance.filter(|_| service.is_some_and(|it| it.catalog.bindings_retrievable)) {
+        Some(instance) => Ok(context.read_parameters(instance, Some(binding.guid()))),
+        None => {
+            let (code, title, detail) = unsupported;
+            Err(CcError::new(400, code, title, detail))
+        }
+    }
+}
+
+/// Creates a binding at the broker; the response waits.
+pub(super) fn await_binding(
+    context: &mut RequestContext<'_>,
+    (operation, binding): (&str, BindingRef),
+    shows: String,
+    body: &Map<String, Value>,
+    client: WaitingClient,
+) -> Result<Response, CcError> {
+    let now = context.world.now();
+    let initial = Operation::new("create", OperationState::Initial, now);
+    context.world.set_binding_operation(binding, initial);
+    let parameters = body.get("parameters").filter(|it| it.is_object()).cloned();
+    let steps = vec![Step::Bind(binding, parameters)];
+    let target = (binding.guid(), shows);
+    let awaited = context.await_work(operation, steps, target, redacted(body), client);
+    if awaited.is_err() {
+        match binding {
+            BindingRef::Credential(guid) => drop(context.world.service_bindings.remove(guid)),
+            BindingRef::Route(guid) => drop(context.world.route_bindings.remove(guid)),
+        }
+    }
+    awaited?;
+    Ok(Response::created(&json!({})))
+}
+
+/// Deletes a binding, at the broker if the instance has one; the response waits.
+pub(super) fn await_unbinding(
+    context: &mut RequestContext<'_>,
+    (operation, binding): (&str, BindingRef),
+    shows: String,
+    client: WaitingClient,
+) -> Result<Response, CcError> {
+    if context.world.operation_of_binding(binding).is_none() {
+        context.world.unbind_service(binding);
+        return Ok(Response::empty(204));
+    }
+    let instance = context.world.instance_of(binding);
+    if let Some(instance) = instance
+        && let Some(managed) = &instance.managed
+        && managed.operation.is_pending()
+    {
+        return Err(in_progress(&instance.name));
+    }
+    let steps = vec![Step::Unbind(binding)];
+    let target = (binding.guid(), shows);
+    context.await_work(operation, steps, target, Value::Null, client)?;
+    Ok(Response::empty(204))
+}
+
+/// Refuses an instance that cannot be bound now.
+pub(super) fn check_bindable(context: &RequestContext<'_>, instance: Guid) -> Result<(), CcError> {
+    const UNBINDABLE: &str = "unbindable";
+    let checked = context.world.check_bindable(instance, UNBINDABLE);
+    let name = &context.row::<ServiceInstance>(instance)?.name;
+    checked.map_err(|reason| match reason.as_str() {
+        UNBINDABLE => CcError::new(
+            400,
+            90005,
+            "CF-UnbindableService",
+            "The service instance doesn't support binding.",
+        ),
+        "Service instance not found" => SERVICE_INSTANCES.not_found(&instance.to_string()),
+        _ => in_progress(name),
+    })
+}
