@@ -101,8 +101,8 @@ impl World {
 
     /// Any free port of a domain's router group. `None` if the domain has no ports.
     fn choose_port(&mut self, domain: Guid) -> Result<Option<u16>, RouteRefusal> {
-        let domain = self.domains.get(domain).ok_or(RouteRefusal::NoDomain)?;
-        let Some(group) = self.router_group(domain) else {
+        let domain = self.domains.get(domain);
+        let Some(group) = domain.and_then(|domain| self.router_group(domain)) else {
             return Ok(None);
         };
         let used = self.ports_in_use(group.guid);
