@@ -823,7 +823,10 @@ orgs:
 
     let export = ["export", "--org", "o", "-o", "o.yml"];
     let output = well(&mock, &place, &export);
-    insta::assert_snapshot!(stable(&output.stderr), @"warning: not exported: the app unfinished, which has no Docker image yet");
+    insta::assert_snapshot!(stable(&output.stderr), @r"
+    warning: not exported: the app unfinished, which has no Docker image yet
+    variables to set: private-docker_password, unstaged-docker_password
+    ");
     let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
     let shown = [
         "- name:",
