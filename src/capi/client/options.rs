@@ -75,7 +75,7 @@ impl ConnectOptions {
     }
 
     /// Interrupts the run when it is cancelled: running requests finish, no new ones are
-    /// sent, and pending calls fail with [`Error::Interrupted`].
+    /// sent, and pending calls fail with [`Error::Interrupted`](crate::Error::Interrupted).
     #[must_use]
     pub fn interrupt(mut self, interrupt: CancellationToken) -> Self {
         self.interrupt = interrupt;
