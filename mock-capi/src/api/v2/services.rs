@@ -26,10 +26,9 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::bound_services;
-use crate::world::clock::Timestamp;
 use crate::world::{
-    AccessScope, Field, Guid, Key, Managed, Operation, READ_SECRETS, Row, Selection,
-    ServiceBinding, ServiceInstance, WRITE_SPACE, World,
+    AccessScope, Field, Guid, Key, Managed, Operation, OperationState, READ_SECRETS, Row,
+    Selection, ServiceBinding, ServiceInstance, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -410,7 +409,7 @@ fn managed_attributes(instance: &ServiceInstance, managed: &Managed, view: &View
         "gateway_data": null,
         "dashboard_url": managed.dashboard_url,
         "type": "managed_service_instance",
-        "last_operation": present_operation(Some(&managed.operation), instance.base.created),
+        "last_operation": present_operation(&managed.operation),
         "tags": instance.tags,
         "maintenance_info": managed.maintenance_info.clone().unwrap_or_default(),
         "service_guid": service,
@@ -421,17 +420,24 @@ fn managed_attributes(instance: &ServiceInstance, managed: &Managed, view: &View
     })
 }
 
-/// The last operation; bindings of user-provided instances were created at once.
-fn present_operation(operation: Option<&Operation>, created: Timestamp) -> Value {
-    let at = operation.map_or(created, |operation| operation.at);
-    let description = operation.and_then(|operation| operation.description.as_deref());
+/// The last operation of an instance.
+fn present_operation(operation: &Operation) -> Value {
     json!({
-        "type": operation.map_or("create", |operation| &operation.kind),
-        "state": operation.map_or("succeeded", |operation| operation.state.name()),
-        "description": description.unwrap_or_default(),
-        "updated_at": at,
-        "created_at": at,
+        "type": operation.kind,
+        "state": operation.state.name(),
+        "description": operation.description,
+        "updated_at": operation.at,
+        "created_at": operation.at,
     })
+}
+
+/// The last operation of a binding. Those of user-provided instances were created at
+/// once.
+fn present_binding_operation(binding: &ServiceBinding) -> Value {
+    let at_once = || Operation::new("create", OperationState::Succeeded, binding.base.created);
+    let mut operation = binding.operation.clone().unwrap_or_else(at_once);
+    operation.description = Some(operation.description.take().unwrap_or_default());
+    present_operation(&operation)
 }
 
 pub(super) fn key_attributes(key: &ServiceBinding, view: &View<'_>) -> Value {
@@ -461,7 +467,7 @@ pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> V
         "syslog_drain_url": instance.and_then(|it| bound_services::drain_of(binding, it)),
         "volume_mounts": bound_services::present_mounts(binding),
         "name": binding.name,
-        "last_operation": present_operation(binding.operation.as_ref(), binding.base.created),
+        "last_operation": present_binding_operation(binding),
         "service_binding_parameters_url": format!("{path}/parameters"),
     })
 }
@@ -520,7 +526,7 @@ fn summarize_managed(
     mut summary: Value,
 ) -> Value {
     summary["type"] = json!("managed_service_instance");
-    summary["last_operation"] = present_operation(Some(&managed.operation), instance.base.created);
+    summary["last_operation"] = present_operation(&managed.operation);
     summary["dashboard_url"] = json!(managed.dashboard_url);
     summary["shared_from"] = Value::Null;
     summary["shared_to"] = json!([]);
