@@ -515,16 +515,12 @@ pub(super) fn summarize(world: &World, instance: &ServiceInstance) -> Value {
         "type": "user_provided_service_instance",
     });
     match &instance.managed {
-        Some(managed) => summarize_managed(world, (instance, managed), summary),
+        Some(managed) => summarize_managed(world, managed, summary),
         None => summary,
     }
 }
 
-fn summarize_managed(
-    world: &World,
-    (instance, managed): (&ServiceInstance, &Managed),
-    mut summary: Value,
-) -> Value {
+fn summarize_managed(world: &World, managed: &Managed, mut summary: Value) -> Value {
     summary["type"] = json!("managed_service_instance");
     summary["last_operation"] = present_operation(&managed.operation);
     summary["dashboard_url"] = json!(managed.dashboard_url);

@@ -109,6 +109,12 @@ impl Run<'_> {
         };
         let patch = change.metadata.as_ref();
         let patch = patch.map(|patch| MetadataPatch::read(patch, &mut Vec::new()));
+        let before = self.world.service_instances.get(instance);
+        let renamed = before.zip(change.name.as_ref());
+        let renamed = renamed.is_some_and(|(before, name)| before.name != *name);
+        let moved = change
+            .plan
+            .is_some_and(|plan| before.and_then(ServiceInstance::plan) != Some(plan));
         let info = change
             .plan
             .and_then(|plan| self.world.service_plans.get(plan))
@@ -138,7 +144,9 @@ impl Run<'_> {
                 }
             });
         self.world.record_instance(instance, "update", request);
-        self.world.record_service_usage(instance, "UPDATED");
+        if renamed || moved {
+            self.world.record_service_usage(instance, "UPDATED");
+        }
     }
 
     pub(super) fn update(
