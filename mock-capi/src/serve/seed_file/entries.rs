@@ -61,12 +61,12 @@ impl OrgEntry {
     }
 }
 
-/// Refuses a name that is there twice; case does not matter.
+/// Refuses a name that is declared twice; case does not matter.
 fn unique<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), String> {
     let mut known = HashSet::new();
     for name in names {
         if !known.insert(name.to_lowercase()) {
-            return Err(format!("{what} '{name}' is there twice"));
+            return Err(format!("{what} '{name}' is declared twice"));
         }
     }
     Ok(())

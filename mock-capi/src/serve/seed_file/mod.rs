@@ -244,15 +244,15 @@ mod tests {
     #[test]
     fn duplicate_names_are_refused() {
         for (text, expected) in [
-            ("orgs: [{name: o}, {name: O}]", "org 'O' is there twice"),
-            ("users: [dev, {name: dev}]", "user 'dev' is there twice"),
+            ("orgs: [{name: o}, {name: O}]", "org 'O' is declared twice"),
+            ("users: [dev, {name: dev}]", "user 'dev' is declared twice"),
             (
                 "orgs: [{name: o, spaces: [{name: s}, {name: s}]}]",
-                "org 'o': space 's' is there twice",
+                "org 'o': space 's' is declared twice",
             ),
             (
                 "orgs: [{name: o, spaces: [{name: s, apps: [{name: a}, {name: a}]}]}]",
-                "org 'o': space 's': app 'a' is there twice",
+                "org 'o': space 's': app 'a' is declared twice",
             ),
         ] {
             assert_eq!(refused(text), expected);
