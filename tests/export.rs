@@ -868,8 +868,10 @@ orgs:
     # private-docker_password: # docker_password of the app private
     # unstaged-docker_password: # docker_password of the app unstaged
     ");
-    let path = format!("/v3/apps/{}", unstaged[0].as_str().unwrap());
-    curl(&mock, "DELETE", &path, Value::Null).await;
+    for guid in &unstaged {
+        let path = format!("/v3/apps/{}", guid.as_str().unwrap());
+        curl(&mock, "DELETE", &path, Value::Null).await;
+    }
     well(&mock, &place, &[&export[..], &["--force"]].concat());
     let password = ["-f", "o.yml", "--var", "private-docker_password=made-up"];
     mock.forget_requests();
