@@ -27,8 +27,8 @@ pub struct RecordedRequest {
 }
 
 impl RecordedRequest {
-    /// The first value of a header, by its name in any case. `None` if there is none, or if
-    /// it is not text.
+    /// The first value of a header, by its name in any case. `None` if the request has no
+    /// such header, or if its value is not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
