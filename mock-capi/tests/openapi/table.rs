@@ -43,7 +43,7 @@ fn table(validated: &BTreeSet<String>) -> String {
     let implemented = operations.iter().filter(|one| one.implemented).count();
     let mut lines = vec![
         format!(
-            "{implemented} of {} operations are implemented, {} of them validated, and {} were client_operations by a real client.",
+            "{implemented} of {} operations are implemented, {} of them validated, and {} were used by a real client.",
             operations.len(),
             validated.len(),
             operations
@@ -52,7 +52,7 @@ fn table(validated: &BTreeSet<String>) -> String {
                 .count(),
         ),
         String::new(),
-        "| operation | implemented | validated | client_operations by |".to_owned(),
+        "| operation | implemented | validated | used by |".to_owned(),
         "|---|---|---|---|".to_owned(),
     ];
     for operation in &operations {
