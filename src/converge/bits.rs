@@ -124,7 +124,7 @@ fn image(docker: DockerImage<'_>) -> GroupBits {
     }
 }
 
-/// What stands for the SHA-256 of the bits of an image with the user of its registry.
+/// A hash of an image and the user of its registry, compared as the SHA-256 of bits is.
 pub(super) fn image_sha256(image: &str, username: Option<&str>) -> String {
     hex(&Sha256::digest(format!("docker {image:?} {username:?}")))
 }

@@ -66,7 +66,7 @@ fn text_of(ports: &RangeInclusive<u16>) -> String {
     }
 }
 
-/// The refusal of a caller who may not read router groups.
+/// The error for a missing token, or one without the scope that lists router groups.
 fn refuse(context: &RequestContext<'_>) -> Option<Response> {
     const SCOPE: &str = "routing.router_groups.read";
     let refused = |message: &str| Some(error(401, "UnauthorizedError", message));

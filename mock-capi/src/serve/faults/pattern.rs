@@ -36,7 +36,7 @@ pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
     broken.next().map(|(_, complaint)| complaint)
 }
 
-/// The problem of a method that no request has. `*` stands for any method.
+/// Why a fault or stub cannot have this method, if it is not one of HTTP or `*` for any.
 pub(crate) fn method_complaint(method: &str) -> Option<&'static str> {
     const METHODS: [&str; 8] = [
         "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
