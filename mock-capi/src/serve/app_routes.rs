@@ -23,7 +23,7 @@ pub(crate) fn outcome(
         return None;
     }
     let host = parts.headers.get(HOST)?.to_str().ok()?;
-    if hosts::is_own(host, &core.settings().allowed_hosts) || is_of_links(core, host) {
+    if hosts::is_own(host, &core.settings().allowed_hosts) || is_link_host(core, host) {
         return None;
     }
     let scheme = core.base().split("://").next().unwrap_or("http");
@@ -39,8 +39,8 @@ pub(crate) fn outcome(
     })
 }
 
-/// Whether a host is the one that the mock's own links lead to.
-fn is_of_links(core: &Core, host: &str) -> bool {
+/// Whether the mock's own links have this host.
+fn is_link_host(core: &Core, host: &str) -> bool {
     let own = core.base().split_once("://").map_or("", |(_, own)| own);
     without_port(own).eq_ignore_ascii_case(without_port(host))
 }

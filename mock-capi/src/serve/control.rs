@@ -95,11 +95,11 @@ const ENDPOINTS: &[Endpoint] = &[
         Response::ok(&core.state(base))
     }),
     Endpoint::new("GET", "overview", |core, request, _| {
-        seen(core.read(|world| overview::of_world(world, request)))
+        respond_with(core.read(|world| overview::of_world(world, request)))
     })
     .with_query(&["filter", "state", "limit"]),
     Endpoint::new("GET", "overview/apps", |core, request, _| {
-        seen(core.read(|world| overview::of_space(world, request)))
+        respond_with(core.read(|world| overview::of_space(world, request)))
     })
     .with_query(&["space", "filter", "state", "limit"]),
     Endpoint::new("POST", "reset", |core, _, _| {
@@ -136,7 +136,7 @@ const ENDPOINTS: &[Endpoint] = &[
         Response::ok(&json!({"status": "ok", "uri": base}))
     }),
     Endpoint::new("GET", "requests", |core, request, _| {
-        seen(read_log(core, request))
+        respond_with(read_log(core, request))
     })
     .with_query(&[
         "after", "number", "method", "path", "user", "status", "short",
@@ -230,8 +230,9 @@ fn unknown(method: &str, name: &str) -> Response {
     Response::json(404, &error.body())
 }
 
-/// Whether a request names this mock as its host. A page elsewhere can let its own name
-/// point to this machine's address, and could then read the response.
+/// Whether a request names this mock as its host. Otherwise, the page of another site
+/// could read the response after DNS rebinding, which points the site's own name to this
+/// machine's address.
 fn is_own_host(core: &Core, request: &Request<'_>) -> bool {
     let Some(host) = request.headers.get("host") else {
         return true;
@@ -331,7 +332,9 @@ fn set_clock(core: &Core, request: &Request<'_>) -> Result<(), String> {
 fn add_world(core: &Core, base: &str) -> Response {
     let mut worlds = core.worlds();
     let Some(worlds) = worlds.as_mut() else {
-        return refuse("worlds: only the command has further worlds, and they have none");
+        return refuse(
+            "worlds: only the mock-capi command can start additional worlds, and only from its first world",
+        );
     };
     match worlds.add() {
         Ok(address) => {
@@ -361,7 +364,7 @@ fn foreign_origin<'a>(request: &Request<'a>) -> Option<&'a str> {
     (!own).then_some(origin)
 }
 
-fn seen(view: Result<Value, CcError>) -> Response {
+fn respond_with(view: Result<Value, CcError>) -> Response {
     match view {
         Ok(view) => Response::ok(&view),
         Err(error) => Response::json(error.status, &error.body()),
@@ -394,8 +397,8 @@ fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
 /// The current times with the changes of a request.
 fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
     let refuse = |complaint: String| format!("times: {complaint}");
-    let mut said: Map<String, Value> = read_object(request.body).map_err(refuse)?;
-    let profile = match said.remove("profile") {
+    let mut settings: Map<String, Value> = read_object(request.body).map_err(refuse)?;
+    let profile = match settings.remove("profile") {
         None => None,
         Some(Value::String(name)) if name == "none" => Some(None),
         Some(Value::String(name)) if name == "measured" => Some(Some(Profile::measured())),
@@ -403,22 +406,26 @@ fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
         Some(Value::String(name)) if name == core.times()["profile"] => None,
         Some(name) => {
             return Err(refuse(format!(
-                "profile is 'measured' or 'none', not {name}"
+                "profile must be 'measured' or 'none', not {name}"
             )));
         }
     };
-    let workers = said.remove("workers").map(|workers| {
+    let workers = settings.remove("workers").map(|workers| {
         let count = workers
             .as_u64()
             .and_then(|count| usize::try_from(count).ok());
-        count.ok_or_else(|| refuse(format!("workers is a number from 0 on, not {workers}")))
+        count.ok_or_else(|| {
+            refuse(format!(
+                "workers must be a whole number of 0 or more, not {workers}"
+            ))
+        })
     });
     let workers = workers.transpose()?;
     let mut timings = core.timings();
     if let Some(Some(profile)) = &profile {
         profile.set_times(&mut timings).map_err(refuse)?;
     }
-    let rest = Value::Object(said).to_string();
+    let rest = Value::Object(settings).to_string();
     let patch: TimingsPatch = read_object(rest.as_bytes()).map_err(refuse)?;
     timings.change(&patch).map_err(refuse)?;
     Ok(Times {

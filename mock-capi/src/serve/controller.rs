@@ -1,4 +1,5 @@
-//! The fake Cloud Controller as tests control it, without a socket.
+//! The functions with which tests control the fake Cloud Controller, which needs no
+//! socket.
 
 use std::fmt;
 use std::path::Path;
@@ -189,8 +190,9 @@ impl CloudController {
         self.core.state(self.core.base())
     }
 
-    /// The files of a package by path: those of the uploaded archive, and those that the
-    /// upload only named. `None` if the package does not exist, or nothing was uploaded.
+    /// The files of a package by path: those in the uploaded archive, and those that the
+    /// upload listed as known to the blobstore. `None` if the package does not exist, or
+    /// nothing was uploaded.
     pub fn package_files(&self, guid: &str) -> Option<Vec<PackageFile>> {
         let state = self.core.lock();
         let package: &Package = state.world.look_up(guid)?;
@@ -355,7 +357,7 @@ impl CloudController {
         self.core.clock().freeze();
     }
 
-    /// Lets a stopped clock continue from where it is.
+    /// Lets a stopped clock continue.
     pub fn thaw(&self) {
         self.core.clock().thaw();
     }

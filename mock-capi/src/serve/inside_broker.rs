@@ -1,5 +1,5 @@
-//! A service broker inside the mock, on a port of its own. It carries out requests at
-//! once, and remembers the results.
+//! An embedded service broker, which listens on its own port. It carries out requests at
+//! once and stores the results.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -20,8 +20,7 @@ use tokio::sync::oneshot;
 /// The maximum size of a body.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// The settings of a broker: its name, which is also that of its only offering, and the
-/// plans.
+/// The settings of a broker: its name, which its only offering shares, and the plans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BrokerSpec {
     pub(crate) name: String,

@@ -232,7 +232,7 @@ impl Drop for Scope {
 
 fn answer(controller: &CloudController, request: &wiremock::Request) -> Answer {
     if request.body.len() > MAX_BODY {
-        let detail = "mock-capi takes bodies of at most 64 MiB from wiremock: start the mock \
+        let detail = "mock-capi accepts bodies of at most 64 MiB from wiremock: start the mock \
                       with MockCapi::builder().front()";
         let error = CcError::new(413, 10001, "MockCapi-BodyTooLarge", detail);
         return Response::error(request.url.path(), &error).into();

@@ -8,7 +8,7 @@ use crate::api::error::CcError;
 use crate::api::http::Request;
 use crate::world::{App, Field, Guid, Key, Org, Registered, Row, Selection, Space, World};
 
-/// The default number of listed rows, which `?limit=` changes.
+/// The default of `?limit=`, the number of listed rows.
 const LISTED: usize = 100;
 
 /// The number of resources, and the organizations, each followed by its spaces.

@@ -15,8 +15,8 @@ pub(crate) enum RateLimitedCaller {
     Address(String),
 }
 
-/// The number of callers from which on those with expired periods are dropped.
-const MANY: usize = 10_000;
+/// With this number of callers or more, callers whose period has expired are dropped.
+const CLEANUP_THRESHOLD: usize = 10_000;
 
 /// The requests of each caller in the current period.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl RateLimiter {
             count: 0,
             ends: now.plus(limit.window),
         };
-        if self.0.len() >= MANY {
+        if self.0.len() >= CLEANUP_THRESHOLD {
             self.0.retain(|_, window| window.ends > now);
         }
         let window = self.0.entry(caller.clone()).or_insert(fresh);

@@ -174,7 +174,7 @@ pub(crate) struct RequestFilter {
 }
 
 impl RequestFilter {
-    /// Why it could never admit a request.
+    /// The reason why no request could match the filter.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         let path = self.path.as_deref().and_then(path_complaint);
         path.or_else(|| self.method.as_deref().and_then(method_complaint))
@@ -254,7 +254,7 @@ pub(crate) struct VerificationResult {
 }
 
 impl Verification {
-    /// The reason why it could never be met or contradicts itself.
+    /// The reason why the verification contradicts itself or could never succeed.
     pub(crate) fn complaint(&self) -> Option<&'static str> {
         let range = self.at_least.zip(self.at_most);
         if self.count.is_some() && (self.at_least.is_some() || self.at_most.is_some()) {
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_are_kept_and_read_on_from_a_number() {
+    fn the_log_keeps_the_latest_requests_and_reads_on_from_a_number() {
         let log = log_of((0..1100).map(|number| format!("/{number}")));
         let numbers = |after| {
             let entries = log.after(after).into_iter();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_keeps_nothing_counts_all() {
+    fn a_log_without_space_still_counts_requests() {
         let mut log = log_of(std::iter::empty());
         log.kept = 0;
         let headers = HeaderMap::new();
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_verified_by_what_they_have() {
+    fn a_verification_matches_path_method_and_body() {
         let log = log_of(
             ["/v3/apps", "/v3/apps?x=1", "/v3/spaces"]
                 .map(str::to_owned)

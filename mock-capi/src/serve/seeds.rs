@@ -1,4 +1,4 @@
-//! Creates resources before a test, and reads them afterwards, with types of its own.
+//! Creates resources before a test and reads them afterwards, without requests.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::world::{App, Field, Guid, Org, RouteRefusal, Row, Selection, Space, W
 
 /// Creates resources without requests.
 impl CloudController {
-    /// The organization with a name, which is created if it does not exist.
+    /// Returns the organization with this name, and creates it if it does not exist.
     ///
     /// ```
     /// use mock_capi::MockCapi;
@@ -30,7 +30,7 @@ impl CloudController {
         OrgSeed { fake: self, guid }
     }
 
-    /// The oldest app with a name, in any space. `None` if no app has the name.
+    /// The oldest app with this name, in any space. `None` if no app has it.
     pub fn app(&self, name: &str) -> Option<AppState> {
         self.apps().into_iter().find(|app| app.name == name)
     }
@@ -84,7 +84,7 @@ impl<'m> OrgSeed<'m> {
         self.guid.to_string()
     }
 
-    /// The space with a name, which is created if it does not exist.
+    /// Returns the space with this name, and creates it if it does not exist.
     pub fn space(&self, name: &str) -> SpaceSeed<'m> {
         let guid = self.fake.change(|world| world.seed_space(self.guid, name));
         SpaceSeed {
@@ -107,8 +107,8 @@ impl<'m> SpaceSeed<'m> {
         self.guid.to_string()
     }
 
-    /// The app with a name. If it does not exist, it is created with a package and a
-    /// staged droplet, one instance, stopped.
+    /// Returns the app with this name. If it does not exist, it is created stopped, with
+    /// a package, a staged droplet and one instance.
     pub fn app(&self, name: &str) -> AppSeed<'m> {
         let dialect = self.fake.core().dialect();
         let seed = |world: &mut World| world.seed_app(self.guid, name, dialect);

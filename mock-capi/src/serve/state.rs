@@ -18,7 +18,7 @@ use crate::world::settings::Dialect;
 /// The version of the file format.
 const FORMAT: u32 = 2;
 
-/// The content of a state file, owned when it was loaded, and borrowed when it is saved.
+/// The content of a state file: owned after loading, and borrowed for saving.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SavedState<W, T> {
     mock_capi_state: u32,
@@ -86,13 +86,13 @@ pub enum StateError {
     },
 }
 
-/// A world with its users and logins at some time; from
+/// The world at one time, with its users and their logins. Returned by
 /// [`CloudController::snapshot`](crate::CloudController::snapshot).
 #[derive(Clone)]
 pub struct Snapshot(pub(crate) Vec<u8>);
 
 impl Snapshot {
-    /// The JSON that `PUT /_mock/snapshot` takes. It has passwords.
+    /// The JSON that `PUT /_mock/snapshot` accepts. It contains passwords.
     pub fn as_json(&self) -> &[u8] {
         &self.0
     }
@@ -106,7 +106,7 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// Why a snapshot cannot be made or restored.
+/// The reason why a snapshot cannot be created or restored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("snapshot: {0}")]
 pub struct SnapshotError(pub(crate) String);
@@ -303,8 +303,8 @@ fn try_to_save(path: &Path) -> Result<(), StateError> {
     })
 }
 
-/// The name of the new file in the folder of the old one. It is always the same, so that
-/// there is never more than one.
+/// The name of the new file, in the folder of the old one. The name is always the same,
+/// so that there is never more than one new file.
 fn name_of_new(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -334,7 +334,7 @@ fn create_new(path: &Path) -> Result<(PathBuf, File), StateError> {
 fn unnamed(path: &Path) -> Option<File> {
     use rustix::fs::{Mode, OFlags, open};
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    // It gets its name by the path below `/proc`.
+    // The file is later named through its path below `/proc`.
     let can_be_named = Path::new(OPEN_FILES).exists();
     let file = can_be_named.then(|| open(folder_of(path), flags, Mode::RUSR | Mode::WUSR));
     file?.ok().map(File::from)
@@ -431,7 +431,7 @@ mod tests {
         files
     }
 
-    /// A state that looks at the folder while it is saved.
+    /// A state that lists the folder while it is being saved.
     struct Watching<'f> {
         folder: &'f Path,
         seen: RefCell<Vec<String>>,
@@ -452,7 +452,7 @@ mod tests {
             folder: folder.path(),
             seen: RefCell::default(),
         };
-        // Left behind where a new file has a name from the start.
+        // On systems without unnamed files, a killed mock leaves this file.
         fs::write(name_of_new(&path), "{").unwrap();
         save(&path, &"first").unwrap();
         save(&path, &watching).unwrap();

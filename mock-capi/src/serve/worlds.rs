@@ -1,4 +1,4 @@
-//! Additional worlds in one process, each on a port of its own: `POST /_mock/worlds`.
+//! Additional worlds in one process, each on its own port: `POST /_mock/worlds`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;

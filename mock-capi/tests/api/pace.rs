@@ -109,11 +109,11 @@ async fn a_profile_and_workers_are_set_while_the_mock_runs() {
     for (wrong, complaint) in [
         (
             json!({"profile": "fast"}),
-            "profile is 'measured' or 'none', not \"fast\"",
+            "profile must be 'measured' or 'none', not \"fast\"",
         ),
         (
             json!({"workers": -1}),
-            "workers is a number from 0 on, not -1",
+            "workers must be a whole number of 0 or more, not -1",
         ),
         (json!({"pace": 1}), "unknown field `pace`"),
     ] {

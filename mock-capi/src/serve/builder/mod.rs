@@ -50,7 +50,7 @@ impl MockCapiBuilder {
         Self::with(Options::default())
     }
 
-    /// Serves the fake with a server of mock-capi's own instead of wiremock. It can close
+    /// Serves the fake with mock-capi's own server instead of wiremock. It can close
     /// connections in the middle of a response and accepts large uploads, but tests
     /// cannot mount mocks on it.
     #[must_use]
@@ -196,8 +196,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Varies the latency and each of these times at random by up to this share, from 0
-    /// to 1.
+    /// Varies the latency and each of these times at random by up to this fraction, from
+    /// 0 to 1.
     #[must_use]
     pub fn jitter(mut self, share: f64) -> Self {
         self.options.timings.jitter = share;
@@ -229,8 +229,8 @@ impl<A: Adapter> MockCapiBuilder<A> {
         self
     }
 
-    /// Refuses deployments, as an operator can configure it. Clients then stop and start
-    /// apps.
+    /// Disables deployments, as the operator of a foundation can. Clients then stop and
+    /// start apps instead.
     #[must_use]
     pub fn disable_deployments(mut self) -> Self {
         self.options.deployments_disabled = true;
@@ -429,12 +429,12 @@ impl<A: Adapter> MockCapiBuilder<A> {
     /// # Errors
     ///
     /// [`StartError::Listen`] if the address cannot be listened on; [`StartError::State`]
-    /// if there is a state file that cannot be loaded or saved, or that another mock uses;
-    /// [`StartError::SeedFile`] or [`StartError::Seed`] if a seed cannot be read or asks
-    /// for impossible resources; [`StartError::Faults`] if a fault could never strike, or
-    /// the adapter cannot do it; [`StartError::Times`] if the jitter is not from 0 to 1;
-    /// [`StartError::Tls`] if no certificate can be made; [`StartError::Broker`] if a
-    /// service broker inside the mock cannot listen.
+    /// if there is a state file that cannot be loaded or saved, or that another mock
+    /// uses; [`StartError::SeedFile`] or [`StartError::Seed`] if a seed cannot be read or
+    /// its resources cannot be created; [`StartError::Faults`] if a fault could never
+    /// strike, or the adapter does not support it; [`StartError::Times`] if the jitter is
+    /// not from 0 to 1; [`StartError::Tls`] if no certificate can be created;
+    /// [`StartError::Broker`] if a service broker inside the mock cannot listen.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {
         let (address, keeps_requests) = (self.options.listen, self.options.record_requests);
         let tls = self.options.tls().map_err(StartError::Tls)?;
@@ -461,9 +461,9 @@ impl MockCapiBuilder<Front> {
         self
     }
 
-    /// Allows additional worlds, each on a port of its own: in this range, or any free
-    /// port if `None`. `POST /_mock/worlds` starts one with the same settings as this
-    /// mock, except for the state file.
+    /// Allows additional worlds, each on its own port: in this range, or any free port if
+    /// `None`. `POST /_mock/worlds` starts one with the same settings as this mock,
+    /// except for the state file.
     #[must_use]
     pub fn worlds(mut self, ports: Option<RangeInclusive<u16>>) -> Self {
         self.options.world_ports = Some(ports.unwrap_or(0..=0));

@@ -24,8 +24,8 @@ use crate::world::settings::{
 };
 use crate::world::{GuidSource, RouterGroup, World};
 
-/// The maximum number of bindings between an app and a service instance on any
-/// foundation.
+/// The highest limit that a foundation can set for bindings between an app and a service
+/// instance.
 const MAX_BINDINGS: usize = 5;
 
 /// The file or text that declares the initial resources.
@@ -210,7 +210,8 @@ impl Options {
             Some(LoadedState {
                 mut world, tokens, ..
             }) => {
-                // Time does not go back, even if the clock was advanced.
+                // The clock of the saved mock may have been advanced, and time does not
+                // go back.
                 clock.advance(world.now().since(clock.now()));
                 world.resume(self.timings, &settings);
                 (world, tokens)

@@ -23,7 +23,7 @@ use crate::world::clock::Timestamp;
 use crate::world::settings::RateLimit;
 use crate::world::{ADMIN_GROUP, Access, Account, BrokerTask, Guid, World};
 
-/// The response to a request, and the way in which it is sent.
+/// The response to a request, and how it is sent.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) response: Response,
@@ -49,7 +49,7 @@ pub(crate) enum Ending {
     Whole,
     /// The connection is closed in the middle of the body.
     Truncated,
-    /// The body is sent bit by bit, evenly over a time.
+    /// The body is sent in pieces, spread evenly over this time.
     Dripped(Duration),
     /// The connection breaks before the first byte.
     Dropped,
@@ -136,7 +136,7 @@ impl Core {
             None if effect == Some(Effect::DropBefore) => Response::empty(503),
             None => match stubbed {
                 Some(stubbed) => stubbed,
-                None if self.is_switched_off(request.path) => v2_disabled(),
+                None if self.is_disabled(request.path) => v2_disabled(),
                 None => self.process(found, request, state, base),
             },
         };
@@ -194,8 +194,8 @@ impl Core {
         }
     }
 
-    /// Whether a path belongs to the v2 API, and that is disabled.
-    fn is_switched_off(&self, path: &str) -> bool {
+    /// Whether a path belongs to the v2 API while that API is disabled.
+    fn is_disabled(&self, path: &str) -> bool {
         let is_v2 = path == "/v2" || path.starts_with("/v2/");
         !self.settings.v2 && is_v2 && path != "/v2/info"
     }
@@ -392,8 +392,8 @@ fn v2_disabled() -> Response {
     response
 }
 
-/// The request ID in the Cloud Controller's form: the client's own ID, if it sent one,
-/// then ours.
+/// The request ID in the Cloud Controller's format: the client's ID, if it sent one,
+/// followed by a new one.
 fn request_id_header(request: &Request<'_>, own: Guid) -> String {
     match request.header("x-vcap-request-id") {
         Some(theirs) if theirs.len() <= 255 => format!("{theirs}::{own}"),
@@ -401,8 +401,8 @@ fn request_id_header(request: &Request<'_>, own: Guid) -> String {
     }
 }
 
-/// A path of v3 after the normalization by Rails: without repeated slashes, a trailing
-/// slash, or the suffix `.json`.
+/// A v3 path as Rails normalizes it: without repeated slashes, a trailing slash, or the
+/// suffix `.json`.
 fn canonical_path(path: &str) -> Cow<'_, str> {
     if !path.trim_start_matches('/').starts_with("v3/") {
         return Cow::Borrowed(path);

@@ -20,8 +20,8 @@ impl Fault {
         Ok(faults)
     }
 
-    /// Refuses faults that could never strike, or that this API or adapter does not
-    /// support.
+    /// Refuses faults that could never strike, and faults that this API or adapter does
+    /// not support.
     pub(crate) fn check_all(
         faults: &[Self],
         router: &Router,

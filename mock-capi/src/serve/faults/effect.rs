@@ -24,8 +24,8 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    /// Whether it applies to a request itself, and not to an operation that the request
-    /// starts.
+    /// Whether the effect applies to a request itself, and not to an operation that the
+    /// request starts.
     pub(super) fn is_of_request(self) -> bool {
         matches!(
             self,
@@ -39,22 +39,23 @@ impl Effect {
         )
     }
 
-    /// Whether it applies to the responses of an app, or to connections to it.
+    /// Whether the effect applies to the responses of an app, or to connections to the
+    /// app.
     pub(super) fn is_of_traffic(self) -> bool {
         matches!(self, Self::Unreachable | Self::Unregistered | Self::Slow)
     }
 
-    /// Whether it can have a delay of its own.
+    /// Whether a fault with this effect can have a delay.
     pub(super) fn has_delay(self) -> bool {
         self.is_of_request() || matches!(self, Self::Unreachable | Self::Slow)
     }
 
-    /// Whether it applies to an operation that belongs to an app.
+    /// Whether the effect applies to an operation that belongs to an app.
     pub(super) fn is_of_app(self) -> bool {
         !self.is_of_request() && self != Self::FailedJob
     }
 
-    /// Whether it reports an error whose text a fault can set.
+    /// Whether the effect reports an error whose text a fault can set.
     pub(super) fn has_error(self) -> bool {
         matches!(
             self,
@@ -66,7 +67,7 @@ impl Effect {
         )
     }
 
-    /// The default error of the fault. `status` is that of a response.
+    /// The default error of the effect. `status` is the status of a response.
     pub(super) fn usual_error(self, status: u16) -> (u32, &'static str, &'static str) {
         match self {
             Self::FailedStaging => (

@@ -1,8 +1,8 @@
 //! Failures that a test injects.
 //!
 //! A [`Fault`] selects events, skips a number of them, strikes a number of them, and
-//! determines their outcome. Counts, periods and, with a seed, probabilities are the same
-//! in each run.
+//! determines their outcome. Counts and periods are reproducible, and so are
+//! probabilities if the mock has a seed.
 
 mod check;
 mod effect;
@@ -61,7 +61,7 @@ pub struct Fault {
     /// The operation of the jobs that fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
-    /// The only event that the fault strikes, starting at 1.
+    /// The number of the only event that the fault strikes, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -133,7 +133,8 @@ impl Fault {
         Self::of_request(Effect::Truncate, method, path)
     }
 
-    /// Processes requests and sends the answer's body bit by bit, evenly over that time.
+    /// Processes requests and sends the response's body in pieces, spread evenly over a
+    /// time.
     pub fn drip(method: &str, path: &str, over: Duration) -> Self {
         let mut fault = Self::of_request(Effect::Drip, method, path);
         fault.delay = Some(over);
@@ -187,7 +188,7 @@ impl Fault {
         self
     }
 
-    /// Restricts the fault to operations that such requests start.
+    /// Restricts the fault to operations that requests with this method and path start.
     #[must_use]
     pub fn by(mut self, method: &str, path: &str) -> Self {
         self.method = Some(method.into());
@@ -229,7 +230,7 @@ impl Fault {
         self
     }
 
-    /// Strikes only the event with this number, starting at 1.
+    /// Strikes only the event with this number, counted from 1.
     #[must_use]
     pub fn nth(mut self, count: u64) -> Self {
         self.nth = Some(count);
@@ -243,7 +244,8 @@ impl Fault {
         self
     }
 
-    /// Strikes only this share of the events, from 0 to 1, selected by the mock's seed.
+    /// Strikes only this fraction of the events, from 0 to 1, selected by the mock's
+    /// seed.
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
         self.probability = Some(probability);
@@ -274,7 +276,8 @@ impl Fault {
     }
 
     /// Expects that the fault strikes exactly this often. Otherwise, the
-    /// [`MockCapi`](crate::MockCapi) panics when it is dropped, like mounted mocks.
+    /// [`MockCapi`](crate::MockCapi) panics when it is dropped, as a wiremock server does
+    /// for its mounted mocks.
     #[must_use]
     pub fn expect(mut self, count: u64) -> Self {
         self.expected = Some(count);

@@ -18,7 +18,7 @@ pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
     segments.next().is_none()
 }
 
-/// The problem of a pattern that could never match.
+/// The reason why a pattern could never match.
 pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
     if pattern == "*" {
         return None;
@@ -36,7 +36,8 @@ pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
     broken.next().map(|(_, complaint)| complaint)
 }
 
-/// Why a fault or stub cannot have this method, if it is not one of HTTP or `*` for any.
+/// The reason why a fault or stub cannot have this method: it is neither an HTTP method
+/// nor `*`, which stands for any.
 pub(crate) fn method_complaint(method: &str) -> Option<&'static str> {
     const METHODS: [&str; 8] = [
         "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",

@@ -154,7 +154,7 @@ impl FaultPlan {
     }
 }
 
-/// The faults of apps at one moment.
+/// The current faults, applied to the traffic of apps at one time.
 #[derive(Debug)]
 pub(crate) struct TrafficFaults<'p> {
     plan: &'p mut FaultPlan,

@@ -20,8 +20,8 @@ use crate::data_plane::{
 use crate::serve::app_routes;
 use crate::serve::controller::CloudController;
 
-/// The time that another server has for its response, and for each piece of it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout for another server's response, and for each piece of it.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request for an app, or another request.
 pub(super) enum RoutedRequest {
@@ -138,7 +138,7 @@ async fn send(
         body::discard(parts, body);
     }
     let began = Instant::now();
-    let response = match timeout(PATIENCE, request.send()).await {
+    let response = match timeout(RESPONSE_TIMEOUT, request.send()).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return failed(error.is_timeout()),
         Err(_) => return failed(true),
@@ -168,7 +168,7 @@ fn client() -> Option<&'static reqwest::Client> {
         let builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
-            .read_timeout(PATIENCE)
+            .read_timeout(RESPONSE_TIMEOUT)
             // A connection ends with the thread of the mock that opened it.
             .pool_max_idle_per_host(0);
         builder.build().ok()

@@ -26,8 +26,8 @@ const MAX_BODY: u64 = 64 * 1024 * 1024;
 /// The maximum size of a snapshot to restore.
 const MAX_SNAPSHOT: u64 = 1024 * 1024 * 1024;
 
-/// The time that a client may pause in the middle of a body.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The time for which a client may pause in the middle of a body.
+const READ_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The time for which the body of a refused request is read, because some clients read
 /// the response only after they have sent the whole body.
@@ -109,7 +109,7 @@ pub(super) async fn count(mut body: Incoming) -> Option<u64> {
 /// The next piece of a body, or its end. `None` if the connection breaks.
 async fn next_piece(body: &mut Incoming) -> Option<Option<Bytes>> {
     loop {
-        match timeout(PATIENCE, body.frame()).await.ok()? {
+        match timeout(READ_TIMEOUT, body.frame()).await.ok()? {
             None => return Some(None),
             Some(Err(_)) => return None,
             Some(Ok(frame)) => {
@@ -124,7 +124,7 @@ async fn next_piece(body: &mut Incoming) -> Option<Option<Bytes>> {
 
 fn too_large(limit: u64) -> Response {
     let mebibytes = limit / (1024 * 1024);
-    let detail = format!("mock-capi takes bodies of at most {mebibytes} MiB here");
+    let detail = format!("mock-capi accepts bodies of at most {mebibytes} MiB here");
     let error = CcError::new(413, 10001, "MockCapi-BodyTooLarge", detail);
     Response::json(413, &error.body())
 }
@@ -171,7 +171,7 @@ impl<'b> Pieces<'b> {
             size: 0,
             beginning: Vec::new(),
             kept: usize::MAX,
-            deadline: Box::pin(tokio::time::sleep(PATIENCE)),
+            deadline: Box::pin(tokio::time::sleep(READ_TIMEOUT)),
         }
     }
 
@@ -191,7 +191,7 @@ impl<'b> Pieces<'b> {
         let missing = missing.min(piece.len());
         self.beginning.extend_from_slice(&piece[..missing]);
         let now = tokio::time::Instant::now();
-        self.deadline.as_mut().reset(now + PATIENCE);
+        self.deadline.as_mut().reset(now + READ_TIMEOUT);
         Ok(piece)
     }
 }

@@ -166,8 +166,8 @@ pub(super) struct DrippedBody {
 
 impl DrippedBody {
     fn new(body: Bytes, time: Duration) -> Self {
-        const MOST_PIECES: usize = 20;
-        let piece = body.len().div_ceil(MOST_PIECES).max(1);
+        const MAX_PIECES: usize = 20;
+        let piece = body.len().div_ceil(MAX_PIECES).max(1);
         let pieces = u32::try_from(body.len().div_ceil(piece)).unwrap_or(u32::MAX);
         let pause = time / pieces.max(1);
         Self {

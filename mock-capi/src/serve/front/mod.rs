@@ -1,6 +1,6 @@
-//! The adapter of the binary, and of tests that need control over connections. A thread
-//! of its own accepts connections, passes their requests to the [`CloudController`], and
-//! closes connections when a fault requires it.
+//! The adapter of the binary, and of tests that need control over connections. A
+//! dedicated thread accepts connections, passes their requests to the
+//! [`CloudController`], and closes connections when a fault requires it.
 
 mod apps;
 mod body;
@@ -41,8 +41,8 @@ pub(crate) use tls::Tls;
 /// The time limit of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
-/// Serves the fake with a server of mock-capi's own, which can close connections in the
-/// middle of a response, accepts large uploads and supports TLS. Created by
+/// Serves the fake with mock-capi's own server, which can close connections in the middle
+/// of a response, accepts large uploads and supports TLS. Created by
 /// [`MockCapiBuilder::front`](crate::MockCapiBuilder::front).
 ///
 /// Dropping it closes the socket and all connections.
@@ -99,7 +99,7 @@ impl Front {
                     _ = stopped => {}
                 }
             });
-            // A thread that is reading an upload is not waited for.
+            // This does not wait for a thread that is reading an upload.
             runtime.shutdown_background();
         };
         let thread = thread::Builder::new().name("mock-capi".into());
@@ -132,7 +132,7 @@ async fn accept(
     tls: Option<Tls>,
     controller: CloudController,
 ) -> Infallible {
-    /// The pause until another attempt to accept connections, if there are too many.
+    /// The pause before the next attempt to accept a connection, if too many are open.
     const PAUSE: Duration = Duration::from_millis(20);
     loop {
         match socket.accept().await {
@@ -164,7 +164,7 @@ async fn connect(
     }
 }
 
-/// Answers the requests of a connection one after the other.
+/// Answers the requests of a connection one by one.
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     client: SocketAddr,

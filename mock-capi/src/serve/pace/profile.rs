@@ -21,7 +21,7 @@ const MEASURED: &str = include_str!("measured.yml");
 /// use mock_capi::{MockCapi, Profile};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// // As the Cloud Controller's own performance tests measure it, with 20 workers.
+/// // The times that the Cloud Controller's performance tests measured, with 20 workers.
 /// MockCapi::builder().profile(Profile::measured()).workers(20);
 /// // Half a millisecond for each app on a page; other requests take no time.
 /// Profile::from_yaml("types: {apps: {each: 500us}}")?;
@@ -31,10 +31,10 @@ const MEASURED: &str = include_str!("measured.yml");
 #[derive(Clone, Debug)]
 pub struct Profile {
     name: Cow<'static, str>,
-    said: ProfileFile,
+    file: ProfileFile,
 }
 
-/// A text that is not a valid [`Profile`], and why.
+/// The reason why a text is not a valid [`Profile`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidProfile(String);
@@ -51,7 +51,7 @@ pub(crate) struct ProfileFile {
     operations: BTreeMap<String, Entry>,
 }
 
-/// Times of a type or an operation. The default applies to missing ones.
+/// Times of a type or an operation. A missing time has its default.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Entry {
@@ -93,13 +93,13 @@ impl Price {
 }
 
 impl Profile {
-    /// The times that the Cloud Controller's own performance tests have published in
-    /// August 2026.
+    /// The times that the Cloud Controller's own performance tests published in August
+    /// 2026.
     pub fn measured() -> Self {
-        // A test parses it.
-        let said = serde_saphyr::from_str(MEASURED).unwrap_or_default();
+        // A test verifies that the file can be parsed.
+        let file = serde_saphyr::from_str(MEASURED).unwrap_or_default();
         let name = "measured".into();
-        Self { name, said }
+        Self { name, file }
     }
 
     /// Reads a profile.
@@ -109,21 +109,21 @@ impl Profile {
     /// [`InvalidProfile`] if the text is not YAML, has an unknown key, type or operation,
     /// or a time that is not valid.
     pub fn from_yaml(text: &str) -> Result<Self, InvalidProfile> {
-        let said: ProfileFile = serde_saphyr::from_str(text)
+        let file: ProfileFile = serde_saphyr::from_str(text)
             .map_err(|error| InvalidProfile(plain(&error.to_string())))?;
-        said.check()?;
+        file.check()?;
         let name = "file".into();
-        Ok(Self { name, said })
+        Ok(Self { name, file })
     }
 
     /// Sets the times of staging, copies, starts and jobs.
     pub(crate) fn set_times(&self, timings: &mut Timings) -> Result<(), String> {
-        timings.change(&self.said.times)
+        timings.change(&self.file.times)
     }
 
     /// The number of workers, if the profile sets it.
     pub(crate) fn workers(&self) -> Option<usize> {
-        self.said.workers
+        self.file.workers
     }
 }
 
@@ -187,7 +187,7 @@ impl PriceList {
     pub(crate) fn new(profile: Profile, router: &Router) -> Self {
         let keys = router.keys();
         let prices = keys.map(|key| {
-            let price = profile.said.price(&key);
+            let price = profile.file.price(&key);
             (key, price)
         });
         Self {
@@ -201,14 +201,14 @@ impl PriceList {
     }
 
     pub(super) fn profile(&self) -> &ProfileFile {
-        &self.profile.said
+        &self.profile.file
     }
 
     pub(super) fn of(&self, found: Option<&Found>) -> Price {
         let price = found.and_then(|found| self.prices.get(&found.route.key()));
         price
             .copied()
-            .unwrap_or_else(|| Price::default().with(self.profile.said.default))
+            .unwrap_or_else(|| Price::default().with(self.profile.file.default))
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
     fn the_measured_profile_has_the_published_times() {
         let read = Profile::from_yaml(MEASURED).unwrap();
         let profile = Profile::measured();
-        assert_eq!(format!("{:?}", read.said), format!("{:?}", profile.said));
+        assert_eq!(format!("{:?}", read.file), format!("{:?}", profile.file));
         for (path, of_50, of_500) in [
             ("/v3/organizations", 94, 267),
             ("/v3/roles", 133, 251),

@@ -1,8 +1,8 @@
 //! A limited number of workers, for which requests queue.
 //!
 //! The time that a request takes is known when it arrives. So the time at which a worker
-//! is free for it is computed at once, and the queue is a longer delay of the response,
-//! which every adapter can do.
+//! is free for it is computed at once, and waiting in the queue only lengthens the delay
+//! of the response, which every adapter supports.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 /// The workers and their queue.
 #[derive(Debug, Default)]
 pub(super) struct Workers {
-    /// The number of workers; 0 is no limit.
+    /// The number of workers; 0 means no limit.
     count: usize,
     /// The time at which each busy worker is free again.
     free_at: BinaryHeap<Reverse<Instant>>,
@@ -51,7 +51,7 @@ impl Workers {
         }
     }
 
-    /// The time in the queue and at a worker of a request that arrives now.
+    /// The time that a request which arrives now spends in the queue and with a worker.
     pub(super) fn serve(&mut self, now: Instant, takes: Duration) -> Duration {
         if self.count == 0 {
             return takes;
@@ -101,7 +101,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn requests_beyond_the_ceiling_wait_for_the_first_worker_that_is_free() {
+    fn requests_beyond_the_limit_wait_for_the_first_free_worker() {
         let now = Instant::now();
         let mut workers = Workers::new(2);
         let times = [3, 1, 1, 1].map(|takes| workers.serve(now, takes * SECOND));

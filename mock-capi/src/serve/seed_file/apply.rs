@@ -164,7 +164,7 @@ fn made(sent: Result<Option<Guid>, String>) -> Result<Guid, String> {
     sent?.ok_or_else(|| "it has no GUID".into())
 }
 
-/// Adds a domain: a shared one, or that of an org. One that is there stays as it is.
+/// Adds a shared domain, or a domain of an org. An existing domain is not changed.
 fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<(), String> {
     if fake.world.named::<Domain>(name).is_some() {
         return Ok(());
@@ -178,7 +178,7 @@ fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<
     Ok(())
 }
 
-/// The isolation segment with a name. The org is entitled to it.
+/// The isolation segment with this name, to which the org is then entitled.
 fn segment_of(fake: &mut Requests<'_>, name: &str, org: Guid) -> Result<Guid, String> {
     let there = fake.world.named::<IsolationSegment>(name).map(Row::guid);
     let guid = match there {
@@ -349,7 +349,7 @@ fn bind_one(
     Ok(())
 }
 
-/// Gives a space its quota.
+/// Assigns the quota of a space.
 fn limit_space(
     world: &mut World,
     org: Guid,
@@ -369,7 +369,7 @@ fn limit_space(
     Ok(())
 }
 
-/// Gives an org its quota, and suspends it if it is suspended in the seed.
+/// Assigns the quota of an org, and suspends the org if it is suspended in the seed.
 fn finish_org(fake: &mut Requests<'_>, org: &SeededOrg<'_>) -> Result<(), String> {
     let OrgEntry {
         name,

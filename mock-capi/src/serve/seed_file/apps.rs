@@ -74,8 +74,8 @@ fn create(
     Ok(())
 }
 
-/// Replaces the placeholder for the domain of the apps, in all texts. With two braces, it
-/// is a text.
+/// Replaces `{apps_domain}` in all strings. `{{apps_domain}}` is escaped, and becomes
+/// `{apps_domain}`.
 fn fill_in(value: &mut Value, apps_domain: &str) {
     match value {
         Value::String(text) if text.contains(APPS_DOMAIN) => {

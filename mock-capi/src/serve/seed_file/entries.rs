@@ -27,7 +27,7 @@ pub(super) struct Seed {
 }
 
 impl Seed {
-    /// Refuses names that two resources have in one place.
+    /// Refuses names that are declared twice.
     pub(super) fn check(&self) -> Result<(), String> {
         unique(
             "org quota",
@@ -61,7 +61,7 @@ impl OrgEntry {
     }
 }
 
-/// Refuses a name that is declared twice; case does not matter.
+/// Refuses a name that is declared twice, in upper or lower case.
 fn unique<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), String> {
     let mut known = HashSet::new();
     for name in names {

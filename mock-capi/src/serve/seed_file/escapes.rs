@@ -1,11 +1,11 @@
-//! Texts that a spec would take for placeholders and variables are written with more
-//! brackets: `{{i}}` is `{i}`, and `((((name))))` is `((name))`. A seed has neither
-//! placeholders nor variables but `{apps_domain}`, and reads these texts as a spec does.
+//! Unescapes text that a spec would otherwise read as a placeholder or a variable:
+//! `{{i}}` means `{i}`, and `((((name))))` means `((name))`. A seed has no variables, and
+//! `{apps_domain}` is its only placeholder, but it reads escaped text as a spec does.
 
 use serde_json::{Map, Value};
 
-/// The keys with texts in which a spec replaces no placeholders. Of an app, these are all
-/// but [`OF_APP`].
+/// The keys in whose values a spec replaces no placeholders. In an app, these are all
+/// keys except [`OF_APP`].
 const PLAIN: [&str; 9] = [
     "credentials",
     "isolation_segment",
@@ -18,10 +18,10 @@ const PLAIN: [&str; 9] = [
     "type",
 ];
 
-/// The keys of an app in whose texts placeholders are replaced.
+/// The keys of an app in whose values placeholders are replaced.
 const OF_APP: [&str; 4] = ["name", "services", "metadata", "docker"];
 
-/// Those in whose texts the domain of the apps is filled in afterwards.
+/// The keys of an app in whose values the domain of the apps is filled in afterwards.
 pub(super) const WITH_DOMAIN: [&str; 2] = ["env", "routes"];
 
 /// The placeholders of a spec.
@@ -30,7 +30,7 @@ const PLACEHOLDERS: [&str; 4] = ["{i}", "{org}", "{space}", APPS_DOMAIN];
 /// The placeholder for the domain of the apps' routes.
 pub(super) const APPS_DOMAIN: &str = "{apps_domain}";
 
-/// Unescapes all texts of a seed.
+/// Unescapes all strings of a seed.
 pub(super) fn read(value: &mut Value) {
     read_in(value, &PLACEHOLDERS);
 }
@@ -84,7 +84,7 @@ fn literal(text: &str, placeholders: &[&str]) -> String {
     text
 }
 
-/// The text with two pairs of parentheses less around each name that has four.
+/// Removes two of the four pairs of parentheses around each name.
 fn without_parentheses(text: &str) -> String {
     let is_name = |it: char| it.is_alphanumeric() || "-/._!".contains(it);
     let mut new = String::new();
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_have_the_brackets_that_a_spec_reads() {
+    fn brackets_are_unescaped_as_in_a_spec() {
         let mut seed = json!({
             "name": "{{i}}",
             "orgs": [{"name": "{{{org}}}", "spaces": [{

@@ -1,8 +1,9 @@
-//! Seed files: a world to start from, in YAML (`--seed-file`). The keys are those of a
-//! spec that `cf-pusher apply -f` reads, so one file can be both, and `export --as-seed`
-//! writes one. Keys that repeat elements, such as `count`, are not supported.
+//! Seed files, which declare the initial world in YAML (`--seed-file`). The keys are
+//! those of a spec for `cf-pusher apply -f`, so one file can be both, and `export
+//! --as-seed` writes such a file. Keys that repeat elements, such as `count`, are not
+//! supported.
 //!
-//! The resources are requested from the fake itself, as an administrator would, so that
+//! The resources are created by an administrator's requests to the fake itself, so that
 //! names, rules and limits are validated. Quotas are assigned last, so that they do not
 //! limit the seed.
 
@@ -43,10 +44,11 @@ impl SeedFile {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        // This reader knows the lines. It reads YAML 1.2.
+        // This parser knows the lines. It reads YAML 1.2.
         let located: Result<Seed, _> = serde_saphyr::from_str(text);
         let located = located.map_err(|error| plain(&error.to_string()));
-        // Values are those of the Cloud Controller's own reader, as in manifests.
+        // The values come from the parser that manifests use, which follows the Cloud
+        // Controller's.
         let document = yaml::parse(text).map_err(|error| match &located {
             Err(located) => located.clone(),
             Ok(_) => plain(&error.details()),
@@ -73,7 +75,7 @@ impl SeedFile {
     }
 }
 
-/// The message of a reader without its advice to programmers, and in the words of YAML.
+/// A parser's message without its advice for programmers, and in the terms of YAML.
 pub(super) fn plain(message: &str) -> String {
     const WORDS: [(&str, &str); 8] = [
         ("Bad request: Manifest does", "the file does"),
@@ -107,8 +109,8 @@ pub(super) fn plain(message: &str) -> String {
     words.fold(line.to_owned(), |line, (from, to)| line.replace(from, to))
 }
 
-/// The value that has to be quoted, because only the reader that knows the lines reads it
-/// as a string.
+/// The message for a value that needs quotes, because only the parser that knows the
+/// lines reads it as a string.
 fn explain_quotes(text: &str, error: &serde_json::Error) -> String {
     let strict = serde_saphyr::options! { no_schema: true };
     let read = serde_saphyr::from_str_with_options::<Seed>(text, strict);
@@ -121,7 +123,7 @@ fn explain_quotes(text: &str, error: &serde_json::Error) -> String {
     format!("{place}{error}: a text that looks like a number or a boolean needs quotes")
 }
 
-/// The problem, joined from the errors of both readers: one has the line, the other the
+/// The problem, combined from the errors of both parsers: one has the line, the other the
 /// allowed keys.
 fn explain(located: &str, read: &str) -> String {
     let mut quoted = read.split('`').skip(1).step_by(2);
@@ -141,7 +143,7 @@ fn explain(located: &str, read: &str) -> String {
     format!("line {line}: unknown key `{key}`{hint}")
 }
 
-/// The known key that a key was probably meant to be.
+/// The known key that the author of a file probably meant.
 fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let is_part = |known: &&&str| known.ends_with(key) || key.ends_with(**known);
     if let Some(part) = known.iter().find(is_part) {
@@ -152,7 +154,7 @@ fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     (distance <= 1 + key.len() / 4).then_some(near)
 }
 
-/// The number of letters to change, add or remove.
+/// The number of letters to change, add or remove between two keys (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named_with_their_line() {
+    fn mistakes_are_reported_with_their_line() {
         for (text, expected) in [
             ("orgs: [", "line 1 column 7: unclosed bracket"),
             ("- a", "line 1 column 1: expected keys with values"),

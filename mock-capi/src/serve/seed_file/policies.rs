@@ -83,7 +83,8 @@ impl<'p> Apps<'p> {
     }
 }
 
-/// Whether a name is that of a pattern, in which `*` is any text and `?` any letter.
+/// Whether a name matches a pattern, in which `*` stands for any text and `?` for any
+/// character.
 pub(super) fn is_match(pattern: &str, name: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_one_or_a_range() {
+    fn ports_are_a_number_or_a_range() {
         let read = |ports: Value| read_ports(Some(&ports));
         assert_eq!(read_ports(None), Some((8080, 8080)));
         assert_eq!(read(80.into()), Some((80, 80)));

@@ -21,7 +21,7 @@ pub(super) struct Requests<'w> {
     tokens: Tokens,
 }
 
-/// No operation fails.
+/// Lets all operations succeed.
 #[derive(Debug)]
 struct NoFailures;
 
