@@ -1,4 +1,4 @@
-//! How an app behaves: from its environment and its start command.
+//! Determines how an app behaves, by its environment and its start command.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) enum Behaviour {
 }
 
 impl Behaviour {
-    /// The behaviour of the bundled app of that name.
+    /// The behaviour of the scaling test's app with this name.
     pub(super) fn of_name(name: &str) -> Option<Self> {
         match name {
             "tick" => Some(Self::Tick),

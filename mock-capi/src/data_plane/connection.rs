@@ -13,17 +13,17 @@ use super::{
 };
 use crate::world::{HostLookup, InstanceAddress, ROUTER, is_usual};
 
-/// The time limit of a proxy for a connection.
+/// The time after which a proxy gives up a connection attempt.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time limit of a proxy for a response.
+/// The time after which a proxy gives up waiting for a response.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
-const MOST_REDIRECTS: u32 = 10;
+const MAX_REDIRECTS: u32 = 10;
 
-/// The longest chain of proxies that call each other. Real proxies end such a chain by
-/// their time limit.
-const MOST_PROXIES: u32 = 16;
+/// The maximum length of a chain of proxies that call each other. With real proxies, such
+/// a chain ends when one of them times out.
+const MAX_PROXIES: u32 = 16;
 
 /// The DNS server of the containers.
 const RESOLVER: &str = "169.254.0.2:53";
@@ -138,8 +138,8 @@ impl<'s> DataPlaneContext<'s> {
             let Some(next) = redirection(&url, &outcome.action) else {
                 return self.relayed(proxy, outcome);
             };
-            if redirects == MOST_REDIRECTS {
-                let cause = format!("stopped after {MOST_REDIRECTS} redirects");
+            if redirects == MAX_REDIRECTS {
+                let cause = format!("stopped after {MAX_REDIRECTS} redirects");
                 return failed(&next, &cause, delay);
             }
             redirects += 1;
@@ -149,8 +149,8 @@ impl<'s> DataPlaneContext<'s> {
 
     /// The response to a GET request that a proxy sends.
     fn get(&mut self, proxy: &Instance<'s>, url: &str) -> Result<Outcome, Failure> {
-        if self.depth >= MOST_PROXIES {
-            // The mock does not wait for the time limit.
+        if self.depth >= MAX_PROXIES {
+            // The mock reports the timeout at once.
             return Err(Failure::from(timed_out().cause));
         }
         self.depth += 1;
@@ -209,7 +209,8 @@ impl<'s> DataPlaneContext<'s> {
         Err(refused(address).into())
     }
 
-    /// Connects to an instance, if it is the same one or a network policy allows it.
+    /// Connects to an instance, if the proxy is that instance or a network policy allows
+    /// it.
     fn reach(
         &mut self,
         proxy: &Instance<'s>,
@@ -272,7 +273,7 @@ impl<'s> DataPlaneContext<'s> {
         Ok(routed.unwrap_or_else(|| super::router::unknown_route(&request).into()))
     }
 
-    /// The addresses of a name, as an app finds them.
+    /// The addresses that a name has for an app.
     pub(super) fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, String> {
         if let Ok(ip) = name.parse::<IpAddr>() {
             return Ok(vec![ip]);
@@ -314,7 +315,7 @@ impl<'s> DataPlaneContext<'s> {
                 forward.through = Some(proxy.address);
                 Action::Forward(forward)
             }
-            // A GET request without a body has neither.
+            // A GET request without a body causes neither of these.
             other @ (Action::ReadBody | Action::CountBody) => other,
         };
         outcome
@@ -338,7 +339,7 @@ fn internal_request<'r>(
     }
 }
 
-/// A response with no header but the content type, which a proxy passes on.
+/// The response as a proxy passes it on: with the content type, but no other header.
 fn with_its_type(reply: Reply) -> Reply {
     let kind = reply.header("content-type").map(str::to_owned);
     let is_empty = matches!(&reply.body, ReplyBody::Bytes(body) if body.is_empty());
@@ -423,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redirection_is_relative_to_where_it_comes_from() {
+    fn a_redirect_is_relative_to_the_url_that_sent_it() {
         let to = |location: &str| {
             let reply = Reply::new(302, "").with_header("Location", location);
             redirection("http://a:1/b/c", &Action::Reply(reply))

@@ -1,4 +1,4 @@
-//! Apps that another server answers for.
+//! Forwards requests for apps to other servers.
 
 use std::net::IpAddr;
 
@@ -23,8 +23,8 @@ pub(crate) struct Forward {
     pub(crate) headers: HeaderMap,
     /// Whether the body of the request is passed on.
     pub(crate) has_body: bool,
-    /// The proxy through which the request goes. It passes on the content type, but
-    /// no other header of the answer.
+    /// The proxy app that the request passes through. Of the response's headers, it
+    /// passes on only the content type.
     pub(crate) through: Option<InstanceAddress>,
 }
 
@@ -36,7 +36,7 @@ impl Forward {
     }
 }
 
-/// The response if the server that a request was forwarded to failed or timed out.
+/// The response if the server that a request was forwarded to fails or times out.
 pub(crate) fn forward_failed(url: &str, is_proxied: bool, has_timed_out: bool) -> Reply {
     const DEADLINE: &str = "context deadline exceeded";
     if !is_proxied {
@@ -46,7 +46,7 @@ pub(crate) fn forward_failed(url: &str, is_proxied: bool, has_timed_out: bool) -
     go::error(500, &format!("request failed: Get {url:?}: {cause}"))
 }
 
-/// Whether a header applies to one connection only.
+/// Whether a header is hop-by-hop, so that it must not be forwarded.
 pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
     const OTHERS: [&str; 4] = [
         "keep-alive",
@@ -117,7 +117,7 @@ fn passed_on(headers: &HeaderMap) -> HeaderMap {
 }
 
 impl super::DataPlane {
-    /// Whether this mock has forwarded a request that it receives again.
+    /// Whether this mock has already forwarded a request that it receives.
     pub(crate) fn has_forwarded(&self, headers: &HeaderMap) -> bool {
         let forwarders = headers.get_all(FORWARDED_BY).iter();
         let mut forwarders = forwarders.filter_map(|value| value.to_str().ok());

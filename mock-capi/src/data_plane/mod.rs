@@ -1,8 +1,8 @@
-//! Apps that answer on their routes, and on the network of their containers.
+//! Answers requests for apps, on their routes and on the container network.
 //!
-//! This module reads the world and decides how a request is answered. It does no I/O:
-//! delays, streams and requests to other servers are an [`Action`] that the server
-//! carries out. No program runs: each app has a [`Behaviour`], such as that of the
+//! This module reads the world and decides how a request is answered. It does no I/O: the
+//! server carries out delays, streams and requests to other servers, as an [`Action`]
+//! describes them. No program runs: each app has a [`Behaviour`], such as that of the
 //! scaling test's app `tick`.
 
 mod behaviour;
@@ -38,16 +38,16 @@ pub use settings::{AppBehaviour, InvalidApps};
 /// The port that an app listens on: its `$PORT`.
 const PORT: u16 = 8080;
 
-/// The most bytes of a body that an app reads.
+/// The maximum number of bytes that an app reads of a body.
 pub(crate) const READ_BODY: usize = 64 * 1024;
 
 /// A request for an app.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AppRequest<'r> {
     pub(crate) method: &'r str,
-    /// As it was sent, with its port.
+    /// The host as it was sent, with its port.
     pub(crate) host: &'r str,
-    /// As it was sent, with its escapes.
+    /// The path as it was sent, percent-encoded.
     pub(crate) path: &'r str,
     pub(crate) query: Option<&'r str>,
     pub(crate) headers: &'r HeaderMap,
@@ -63,17 +63,18 @@ pub(crate) enum RequestBody<'r> {
     Empty,
     /// The request has a body that has not been read.
     Unread,
-    /// The beginning of the body: one byte more than [`READ_BODY`] if the body is longer.
+    /// The beginning of the body. Of a longer body, it has one byte more than
+    /// [`READ_BODY`].
     Read(&'r [u8]),
 }
 
 /// How and when a request for an app is answered.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The time that the app takes.
+    /// The time that the app takes to answer.
     pub(crate) delay: Duration,
     pub(crate) action: Action,
-    /// The `X-Vcap-Request-Id` of the answer.
+    /// The `X-Vcap-Request-Id` of the response.
     pub(crate) request_id: String,
 }
 
@@ -110,7 +111,7 @@ pub(crate) fn counted(bytes: u64) -> Reply {
     proxy::counted(bytes)
 }
 
-/// A fault of an app that a test asked for.
+/// A fault of an app that a test injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AppFault {
     /// No connection to the app succeeds.
@@ -121,17 +122,17 @@ pub(crate) enum AppFault {
     Slow,
 }
 
-/// The faults of apps that are in force.
+/// The current faults of apps.
 pub(crate) trait AppFaults: fmt::Debug {
     /// The delay of the fault, if it applies to this request.
     fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration>;
 }
 
-/// The state of the data plane besides the world.
+/// The state of the data plane that is not part of the world.
 #[derive(Debug)]
 pub(crate) struct DataPlane {
     settings: settings::Settings,
-    /// The number of requests per route, for the round robin among its instances.
+    /// The number of requests per route, for round-robin load balancing.
     turns: HashMap<Guid, usize>,
     /// The latencies of the latest requests that each proxy sent, in seconds.
     latencies: HashMap<InstanceAddress, VecDeque<f64>>,
@@ -143,9 +144,9 @@ pub(crate) struct DataPlane {
     id: String,
 }
 
-/// The number of instances with state above which the state of gone instances is
-/// dropped.
-const REMEMBERED: usize = 1000;
+/// The number of instances with stored state from which on the state of stopped instances
+/// is dropped.
+const MAX_REMEMBERED: usize = 1000;
 
 impl DataPlane {
     pub(crate) fn new(random: Random) -> Self {
@@ -186,14 +187,15 @@ impl DataPlane {
         Ok(())
     }
 
-    /// The behaviours that were set, with how often apps answered by them, as JSON.
+    /// The behaviours that were set, and the number of answers that followed each, as
+    /// JSON.
     pub(crate) fn behaviours(&self) -> serde_json::Value {
         self.settings.present()
     }
 
     /// The latest latencies of an instance's connections.
     fn latencies_of(&mut self, address: InstanceAddress, world: &World) -> &mut VecDeque<f64> {
-        if self.latencies.len() >= REMEMBERED && !self.latencies.contains_key(&address) {
+        if self.latencies.len() >= MAX_REMEMBERED && !self.latencies.contains_key(&address) {
             self.latencies
                 .retain(|address, _| world.instance_at(*address).is_some());
         }
@@ -201,7 +203,7 @@ impl DataPlane {
     }
 }
 
-/// The state that a request for an app is answered from.
+/// The state that determines the answer to a request for an app.
 #[derive(Debug)]
 pub(crate) struct DataPlaneContext<'s> {
     pub(crate) world: &'s World,
@@ -225,7 +227,7 @@ impl<'s> DataPlaneContext<'s> {
         }
     }
 
-    /// Answers a request; `None` if no domain of the world has its host.
+    /// Answers a request. `None` if its host belongs to no domain of the world.
     pub(crate) fn answer(&mut self, request: &AppRequest<'_>) -> Option<Outcome> {
         let mut outcome = self.route(request)?;
         if !matches!(outcome.action, Action::ReadBody) {

@@ -1,4 +1,4 @@
-//! When ticks have registered, which depends on when they and the registry ran.
+//! Computes when ticks registered, from the times at which they and the registry ran.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    fn was_there(&self, at: Timestamp) -> bool {
+    fn was_running(&self, at: Timestamp) -> bool {
         let mut before = self.before.iter();
         self.since <= at || before.any(|(from, until)| (*from..*until).contains(&at))
     }
@@ -27,7 +27,7 @@ impl Presence {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let every = ttl / 4;
-        let first = match self.was_there(tick) {
+        let first = match self.was_running(tick) {
             true => tick,
             false => {
                 let retry = RETRY.min(every);

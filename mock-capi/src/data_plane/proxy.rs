@@ -10,8 +10,8 @@ use super::{
     go,
 };
 
-const MOST_LATENCIES: usize = 10_000;
-const MOST_BYTES: i64 = 1 << 30;
+const MAX_LATENCIES: usize = 10_000;
+const MAX_BYTES: i64 = 1 << 30;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -91,7 +91,7 @@ impl super::DataPlane {
         world: &crate::world::World,
     ) {
         let latencies = self.latencies_of(proxy, world);
-        if latencies.len() >= MOST_LATENCIES {
+        if latencies.len() >= MAX_LATENCIES {
             latencies.pop_front();
         }
         latencies.push_back(latency.as_secs_f64());
@@ -110,7 +110,7 @@ fn info(instance: &Instance<'_>) -> Reply {
 
 fn download(size: &str) -> Reply {
     let bytes = size.parse().ok();
-    let bytes = bytes.filter(|bytes| (0..=MOST_BYTES).contains(bytes));
+    let bytes = bytes.filter(|bytes| (0..=MAX_BYTES).contains(bytes));
     match bytes.and_then(|bytes| u64::try_from(bytes).ok()) {
         Some(bytes) => Reply {
             status: 200,
@@ -119,7 +119,7 @@ fn download(size: &str) -> Reply {
         },
         None => go::error(
             400,
-            &format!("the number of bytes is {size:?}: it must be from 0 to {MOST_BYTES}"),
+            &format!("the number of bytes is {size:?}: it must be from 0 to {MAX_BYTES}"),
         ),
     }
 }

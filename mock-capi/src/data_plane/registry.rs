@@ -1,8 +1,9 @@
 //! The app `registry`: it lists the instances that have registered.
 //!
-//! Ticks send no requests. Their registrations are derived from the times at which they
-//! and the registry run: a tick registers when it starts and four times per TTL, and
-//! more often while no registry has answered yet. Registrations by clients are stored.
+//! The mock's ticks send no requests. Their registrations are derived from the times at
+//! which they and the registry run: a tick registers when it starts and four times per
+//! TTL, and more often while no registry has answered yet. Registrations by clients are
+//! stored.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -22,21 +23,22 @@ use crate::world::{App, EndedInstances, Guid, HostLookup, InstanceAddress, witho
 
 const INSTANCES: &str = "/api/v1/instances";
 const DEFAULT_TTL: i64 = 30;
-const LEAST_TTL: i64 = 10;
-const MOST_TTL: i64 = 86_400;
+const MIN_TTL: i64 = 10;
+const MAX_TTL: i64 = 86_400;
 
-/// The requests of clients that an instance of the registry remembers.
+/// The registrations and deregistrations by clients that an instance of the registry
+/// stores.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     registered: BTreeMap<String, StoredRegistration>,
-    /// The time of the deregistration by ID.
+    /// The time of each deregistration, by ID.
     removed: HashMap<String, Timestamp>,
 }
 
 /// A registration.
 #[derive(Clone, Debug)]
 struct StoredRegistration {
-    said: NewRegistration,
+    registration: NewRegistration,
     id: String,
     renewed: Timestamp,
 }
@@ -61,7 +63,7 @@ struct Endpoint {
     value: String,
 }
 
-/// A registration as it is listed.
+/// A registration in a list.
 #[derive(Serialize)]
 struct ListedRegistration<'r> {
     id: &'r str,
@@ -77,52 +79,52 @@ struct ListedRegistration<'r> {
 }
 
 impl StoredRegistration {
-    fn new(mut said: NewRegistration, now: Timestamp) -> Self {
-        said.ttl = match said.ttl {
+    fn new(mut registration: NewRegistration, now: Timestamp) -> Self {
+        registration.ttl = match registration.ttl {
             0 => DEFAULT_TTL,
-            ttl => ttl.clamp(LEAST_TTL, MOST_TTL),
+            ttl => ttl.clamp(MIN_TTL, MAX_TTL),
         };
-        if said.status.is_empty() {
-            said.status = "UP".into();
+        if registration.status.is_empty() {
+            registration.status = "UP".into();
         }
-        let Endpoint { kind, value } = &said.endpoint;
-        let digest = Sha256::digest(format!("{}\0{kind}\0{value}", said.service_name));
+        let Endpoint { kind, value } = &registration.endpoint;
+        let digest = Sha256::digest(format!("{}\0{kind}\0{value}", registration.service_name));
         let id = digest.iter().take(8).map(|byte| format!("{byte:02x}"));
         Self {
             id: id.collect(),
-            said,
+            registration,
             renewed: now,
         }
     }
 
     /// The registration of a tick.
     fn of_tick(name: &str, address: InstanceAddress, ttl: Duration, renewed: Timestamp) -> Self {
-        let said = NewRegistration {
+        let registration = NewRegistration {
             service_name: name.into(),
             endpoint: Endpoint {
                 kind: "tcp".into(),
                 value: format!("{}:{PORT}", address.ip()),
             },
-            ttl: i64::try_from(ttl.as_secs()).unwrap_or(MOST_TTL),
+            ttl: i64::try_from(ttl.as_secs()).unwrap_or(MAX_TTL),
             ..NewRegistration::default()
         };
-        Self::new(said, renewed)
+        Self::new(registration, renewed)
     }
 
     fn has_expired(&self, now: Timestamp) -> bool {
-        let ttl = u64::try_from(self.said.ttl).unwrap_or_default();
+        let ttl = u64::try_from(self.registration.ttl).unwrap_or_default();
         now.since(self.renewed) > Duration::from_secs(ttl)
     }
 
     fn present(&self) -> ListedRegistration<'_> {
         ListedRegistration {
             id: &self.id,
-            service_name: &self.said.service_name,
-            endpoint: &self.said.endpoint,
-            ttl: self.said.ttl,
-            status: &self.said.status,
-            metadata: &self.said.metadata,
-            tags: &self.said.tags,
+            service_name: &self.registration.service_name,
+            endpoint: &self.registration.endpoint,
+            ttl: self.registration.ttl,
+            status: &self.registration.status,
+            metadata: &self.registration.metadata,
+            tags: &self.registration.tags,
             last_heartbeat: self.renewed.to_precise_text(),
         }
     }
@@ -152,8 +154,10 @@ impl<'s> DataPlaneContext<'s> {
             ("GET", "/health", _) => go::json(200, &BTreeMap::from([("status", "UP")])),
             ("GET", "/api/v1/services", _) => {
                 let all = self.registered(instance, request);
-                let mut names: Vec<&str> =
-                    all.iter().map(|it| it.said.service_name.as_str()).collect();
+                let mut names: Vec<&str> = all
+                    .iter()
+                    .map(|it| it.registration.service_name.as_str())
+                    .collect();
                 names.dedup();
                 go::json(200, &BTreeMap::from([("services", names)]))
             }
@@ -188,8 +192,16 @@ impl<'s> DataPlaneContext<'s> {
             all.extend(memory.registered.values().cloned());
         }
         all.sort_by(|a, b| {
-            let by_name = a.said.service_name.cmp(&b.said.service_name);
-            let by_address = || a.said.endpoint.value.cmp(&b.said.endpoint.value);
+            let by_name = a
+                .registration
+                .service_name
+                .cmp(&b.registration.service_name);
+            let by_address = || {
+                a.registration
+                    .endpoint
+                    .value
+                    .cmp(&b.registration.endpoint.value)
+            };
             by_name
                 .then_with(by_address)
                 .then_with(|| b.renewed.cmp(&a.renewed))
@@ -353,19 +365,19 @@ impl<'s> DataPlaneContext<'s> {
             RequestBody::Read(body) => body,
             RequestBody::Empty | RequestBody::Unread => &[],
         };
-        let said = match read(body) {
-            Ok(said) => said,
+        let registration = match read(body) {
+            Ok(registration) => registration,
             Err(error) => {
                 let text = format!("the body is not a registration: {error}");
                 return failure(400, &text);
             }
         };
-        let Endpoint { kind, value } = &said.endpoint;
-        if said.service_name.is_empty() || kind.is_empty() || value.is_empty() {
+        let Endpoint { kind, value } = &registration.endpoint;
+        if registration.service_name.is_empty() || kind.is_empty() || value.is_empty() {
             let text = "service_name, endpoint.type and endpoint.value are required";
             return failure(400, text);
         }
-        let registered = StoredRegistration::new(said, self.now());
+        let registered = StoredRegistration::new(registration, self.now());
         let scheme = request.headers.get("x-forwarded-proto");
         let scheme = scheme.and_then(|scheme| scheme.to_str().ok());
         let scheme = scheme.unwrap_or(request.scheme);
@@ -378,7 +390,7 @@ impl<'s> DataPlaneContext<'s> {
                     heartbeat: format!("{own}/heartbeat"),
                     own: &own,
                 },
-                ttl: registered.said.ttl,
+                ttl: registered.registration.ttl,
             },
         );
         let memory = self.memory(instance);
@@ -412,7 +424,8 @@ impl<'s> DataPlaneContext<'s> {
 
     fn memory(&mut self, instance: &Instance<'_>) -> &mut Memory {
         let (world, registries) = (self.world, &mut self.plane.registries);
-        if registries.len() >= super::REMEMBERED && !registries.contains_key(&instance.address) {
+        if registries.len() >= super::MAX_REMEMBERED && !registries.contains_key(&instance.address)
+        {
             registries.retain(|address, _| world.instance_at(*address).is_some());
         }
         registries.entry(instance.address).or_default()
@@ -499,10 +512,13 @@ mod tests {
         ] {
             assert_eq!(read(body.as_bytes()).unwrap_err(), error, "{body}");
         }
-        let said = read(br#"{"service_name": "a", "endpoint": {"type": "tcp", "value": "b"}, "ttl": 3, "tags": null} x"#);
-        let registered = StoredRegistration::new(said.unwrap(), Clock::new().now());
+        let registration = read(br#"{"service_name": "a", "endpoint": {"type": "tcp", "value": "b"}, "ttl": 3, "tags": null} x"#);
+        let registered = StoredRegistration::new(registration.unwrap(), Clock::new().now());
         assert_eq!(
-            (registered.said.ttl, registered.said.status.as_str()),
+            (
+                registered.registration.ttl,
+                registered.registration.status.as_str()
+            ),
             (10, "UP")
         );
         assert_eq!(registered.id.len(), 16);

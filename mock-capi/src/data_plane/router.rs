@@ -12,7 +12,8 @@ const APP_INSTANCE: &str = "x-cf-app-instance";
 const NO_CACHE: &str = "no-cache, no-store";
 
 impl<'s> DataPlaneContext<'s> {
-    /// Answers a request to the router; `None` if no domain of the world has its host.
+    /// Answers a request to the router. `None` if its host belongs to no domain of the
+    /// world.
     pub(super) fn route(&mut self, request: &AppRequest<'_>) -> Option<Outcome> {
         let world = self.world;
         let name = without_port(request.host);
@@ -86,7 +87,7 @@ impl<'s> DataPlaneContext<'s> {
         endpoints.filter(|(process, _)| process.started).collect()
     }
 
-    /// The next running instance in turn.
+    /// The next running instance, round-robin.
     fn next_of(
         &self,
         endpoints: &[(&'s Process, u16)],
@@ -125,12 +126,12 @@ impl<'s> DataPlaneContext<'s> {
     }
 }
 
-/// The number of a process's instances that can get requests.
+/// The number of a process's instances that can receive requests.
 fn listed(process: &Process) -> usize {
     usize::try_from(process.scale.instances.min(InstanceState::LISTED)).unwrap_or_default()
 }
 
-/// `GUID:INDEX`
+/// Parses `GUID:INDEX`.
 fn parse_instance(text: &str) -> Option<(&str, u32)> {
     let (app, index) = text.split_once(':')?;
     let is_guid = app.len() == 36
@@ -168,7 +169,7 @@ fn unknown_instance(request: &AppRequest<'_>, app: &str, index: u32) -> Reply {
     router_error(400, "unknown_route", NO_CACHE, &text)
 }
 
-/// The response if the app does not listen, or the connection broke for `reason`.
+/// The response if the app does not listen or the connection breaks, for `reason`.
 pub(super) fn endpoint_failure(reason: &str) -> Reply {
     let error = match reason {
         "" => "endpoint_failure".to_owned(),
@@ -178,7 +179,7 @@ pub(super) fn endpoint_failure(reason: &str) -> Reply {
     router_error(502, &error, NO_CACHE, text)
 }
 
-/// The response to a request that the mock itself has forwarded.
+/// The response to a request that the mock has forwarded to itself.
 pub(crate) fn loop_detected() -> Reply {
     let text = "508 Loop Detected: mock-capi has forwarded this request to itself.";
     router_error(508, "loop_detected", NO_CACHE, text)

@@ -14,7 +14,7 @@ use super::{Reply, go};
 use crate::json::read_list;
 use crate::world::{App, Guid, Space, World};
 
-/// The behaviour of an app on its routes, instead of the default one.
+/// A behaviour that a test sets for an app, in place of the default one.
 ///
 /// ```
 /// use mock_capi::AppBehaviour;
@@ -52,7 +52,7 @@ pub(super) struct FixedAnswer {
     status: u16,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     headers: BTreeMap<String, String>,
-    /// A string is sent as it is, anything else as JSON.
+    /// A string is sent as it is, any other value as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
 }
@@ -84,27 +84,27 @@ impl FixedAnswer {
 const NAMED: [&str; 4] = ["tick", "proxy", "registry", "echo"];
 
 impl AppBehaviour {
-    /// The apps of that name answer as the `tick` of the scaling test.
+    /// Makes the apps with this name behave like the scaling test's `tick`.
     pub fn tick(app: &str) -> Self {
         Self::named(app, "tick")
     }
 
-    /// The apps of that name answer as the `proxy` of the scaling test.
+    /// Makes the apps with this name behave like the scaling test's `proxy`.
     pub fn proxy(app: &str) -> Self {
         Self::named(app, "proxy")
     }
 
-    /// The apps of that name answer as the `registry` of the scaling test.
+    /// Makes the apps with this name behave like the scaling test's `registry`.
     pub fn registry(app: &str) -> Self {
         Self::named(app, "registry")
     }
 
-    /// The apps of that name answer with the request that they received, as JSON.
+    /// Makes the apps with this name answer with the request that they received, as JSON.
     pub fn echo(app: &str) -> Self {
         Self::named(app, "echo")
     }
 
-    /// Requests for the apps of that name are forwarded to the server at a URL.
+    /// Forwards requests for the apps with this name to the server at a URL.
     pub fn forward(app: &str, url: &str) -> Self {
         Self {
             forward: Some(url.into()),
@@ -112,7 +112,7 @@ impl AppBehaviour {
         }
     }
 
-    /// The apps of that name respond with a status to every request.
+    /// Makes the apps with this name respond to every request with a status.
     pub fn fixed(app: &str, status: u16) -> Self {
         Self {
             answer: Some(FixedAnswer {
@@ -124,8 +124,8 @@ impl AppBehaviour {
         }
     }
 
-    /// Sets the body of a [`fixed`](Self::fixed) answer: a string is sent as it is,
-    /// any other value as JSON. It has no effect on other behaviours.
+    /// Sets the body of a [`fixed`](Self::fixed) response: a string is sent as it is, any
+    /// other value as JSON. It has no effect on other behaviours.
     #[must_use]
     pub fn body(mut self, body: impl Into<Value>) -> Self {
         if let Some(answer) = &mut self.answer {
@@ -134,7 +134,7 @@ impl AppBehaviour {
         self
     }
 
-    /// Adds a header to a [`fixed`](Self::fixed) answer. It has no effect on other
+    /// Adds a header to a [`fixed`](Self::fixed) response. It has no effect on other
     /// behaviours.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -169,7 +169,7 @@ impl AppBehaviour {
         }
     }
 
-    /// Reads a JSON list of behaviours, as `PUT /_mock/apps` takes it.
+    /// Reads a JSON list of behaviours, in the format of `PUT /_mock/apps`.
     ///
     /// # Errors
     ///
@@ -178,10 +178,10 @@ impl AppBehaviour {
         read_list(json, "app").map_err(InvalidApps)
     }
 
-    /// The behaviour, or why it is invalid.
+    /// Returns the behaviour, or the reason why it is invalid.
     fn read(&self) -> Result<Behaviour, String> {
         if self.app.is_empty() {
-            return Err("'app' is the name of an app".into());
+            return Err("'app' must be the name of an app".into());
         }
         match (&self.behaviour, &self.forward, &self.answer) {
             (Some(name), None, None) if name == "echo" => Ok(Behaviour::Echo),
@@ -208,12 +208,12 @@ impl AppBehaviour {
 }
 
 fn read_url(text: &str) -> Result<Arc<Url>, String> {
-    let url = Url::parse(text).map_err(|error| format!("'forward' is no URL: {error}"))?;
+    let url = Url::parse(text).map_err(|error| format!("'forward' is not a URL: {error}"))?;
     if !["http", "https"].contains(&url.scheme()) || !url.has_host() {
-        return Err("'forward' is a URL of http or https".into());
+        return Err("'forward' must be an http or https URL".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("'forward' has no query and no fragment".into());
+        return Err("'forward' must have neither a query nor a fragment".into());
     }
     Ok(Arc::new(url))
 }
@@ -241,7 +241,7 @@ impl FixedAnswer {
     }
 }
 
-/// Behaviours that cannot be set, and why.
+/// The reason why behaviours cannot be set.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidApps(pub(crate) String);
@@ -335,7 +335,7 @@ mod tests {
             ),
             (
                 json!([{"app": "", "behaviour": "tick"}]),
-                "app 0: 'app' is the name of an app",
+                "app 0: 'app' must be the name of an app",
             ),
             (
                 json!([{"app": "a"}]),
@@ -351,15 +351,15 @@ mod tests {
             ),
             (
                 json!([{"app": "a", "forward": "b"}]),
-                "app 0: 'forward' is no URL: relative URL without a base",
+                "app 0: 'forward' is not a URL: relative URL without a base",
             ),
             (
                 json!([{"app": "a", "forward": "ftp://b"}]),
-                "app 0: 'forward' is a URL of http or https",
+                "app 0: 'forward' must be an http or https URL",
             ),
             (
                 json!([{"app": "a", "forward": "http://b?c"}]),
-                "app 0: 'forward' has no query and no fragment",
+                "app 0: 'forward' must have neither a query nor a fragment",
             ),
             (
                 json!([{"app": "a", "answer": {"status": 99}}]),

@@ -12,8 +12,8 @@ use super::{Instance, Reply, go};
 use crate::world::REGISTRY_BASE_URL;
 
 const FIRST_EXTRA_PORT: u16 = 7000;
-const LEAST_TTL: u64 = 10;
-const MOST_TTL: u64 = 86_400;
+const MIN_TTL: u64 = 10;
+const MAX_TTL: u64 = 86_400;
 
 /// The response of a tick to every request.
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ pub(super) fn answer(instance: &Instance<'_>) -> Reply {
     go::json(200, &identity)
 }
 
-/// The ports that a tick listens on besides the first one.
+/// The ports that a tick listens on in addition to `$PORT`.
 pub(super) fn extra_ports(environment: &Map<String, Value>) -> Range<u16> {
     let number = |name: &str| variable(environment, name)?.parse::<u16>().ok();
     let first = number("START_PORT").unwrap_or(FIRST_EXTRA_PORT);
@@ -48,12 +48,12 @@ pub(super) struct Registration<'e> {
 }
 
 impl<'e> Registration<'e> {
-    /// Reads the environment of a tick; `None` if it has no registry.
+    /// Reads the environment of a tick. `None` if the tick has no registry.
     pub(super) fn read(environment: &'e Map<String, Value>) -> Option<Self> {
         let url = variable(environment, REGISTRY_BASE_URL)?;
         let ttl = variable(environment, "REGISTRY_TTL_SECONDS");
         let ttl = ttl.and_then(|ttl| ttl.parse::<u64>().ok());
-        let ttl = ttl.unwrap_or(LEAST_TTL).clamp(LEAST_TTL, MOST_TTL);
+        let ttl = ttl.unwrap_or(MIN_TTL).clamp(MIN_TTL, MAX_TTL);
         Some(Self {
             url,
             ttl: Duration::from_secs(ttl),

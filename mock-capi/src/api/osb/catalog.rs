@@ -11,7 +11,7 @@ pub(super) struct PreviousOffering {
     pub(super) is_removable: bool,
 }
 
-/// The errors of a part of the catalog, and of its parts.
+/// The errors of a part of the catalog and of its own parts.
 #[derive(Default)]
 struct Problems {
     own: Vec<String>,
@@ -27,7 +27,7 @@ impl Problems {
         self.own.is_empty() && self.nested.iter().all(|(_, nested)| nested.is_empty())
     }
 
-    /// The errors in lines, indented by their depth.
+    /// The errors, one per line, indented by their depth.
     fn text(&self, depth: usize) -> String {
         let indent = "  ".repeat(depth);
         let own = self.own.iter().map(|text| format!("{indent}{text}\n"));
@@ -91,7 +91,7 @@ impl Problems {
     }
 }
 
-/// Reads a catalog. The error contains all problems, in lines.
+/// Reads a catalog. The error contains all problems, one per line.
 pub(super) fn read(
     body: &Map<String, Value>,
     known: &[PreviousOffering],
@@ -155,7 +155,7 @@ fn plans_of(service: &Value) -> &[Value] {
     plans.map_or(&[], Vec::as_slice)
 }
 
-/// IDs of plans must be unique within a broker.
+/// Reports plan IDs that are not unique within the broker.
 fn check_plan_ids(services: &[Value], problems: &mut Problems) {
     let mut seen: Vec<(&str, String, String)> = Vec::new();
     for service in services {

@@ -1,5 +1,5 @@
-//! The Open Service Broker API as the Cloud Controller uses it: requests to brokers,
-//! and the effects of their responses. Sending and waiting happens elsewhere.
+//! The Open Service Broker API as the Cloud Controller uses it: requests to brokers, and
+//! the effects of their responses. The requests are sent elsewhere.
 
 mod catalog;
 mod reply;
@@ -34,7 +34,7 @@ pub(crate) struct BrokerRequest {
     pub(crate) body: Option<Value>,
 }
 
-/// Reads the catalog of a broker that runs inside the mock.
+/// Reads the catalog of an embedded broker.
 pub(crate) fn read_catalog(body: &Value) -> Result<Vec<CatalogEntry>, String> {
     let body = body.as_object().cloned().unwrap_or_default();
     catalog::read(&body, &[])
@@ -62,7 +62,7 @@ pub(crate) fn request(world: &World, task: &BrokerTask) -> Option<BrokerRequest>
     }
 }
 
-/// The response for a client that waits for parameters.
+/// The response to a client that waits for parameters.
 pub(crate) fn parameters(reply: &BrokerReply) -> Result<Response, CcError> {
     let read = reply::read_parameters(reply).map_err(|error| error.for_client())?;
     let parameters = read.get("parameters").cloned();
@@ -77,10 +77,10 @@ fn path(instance: Guid, binding: Option<Guid>) -> String {
     }
 }
 
-/// A service broker, with the URL, the login and the user for requests to it.
+/// A service broker, with the URL, the credentials and the user for requests to it.
 struct BrokerEndpoint<'w> {
     broker: &'w ServiceBroker,
-    /// The URL and the login to use, if they differ from the broker's.
+    /// The URL and the credentials to use, if they differ from the broker's.
     url: Option<&'w str>,
     login: Option<&'w (String, String)>,
     user: Option<&'w str>,
@@ -101,7 +101,7 @@ impl<'w> BrokerEndpoint<'w> {
         Self { user, ..self }
     }
 
-    /// The broker's IDs of a plan and its offering, as a query.
+    /// The broker's IDs for a plan and its offering, as a query.
     fn ids(&self, world: &World, plan: Guid) -> Option<String> {
         let plan = world.service_plans.get(plan)?;
         let offering = world.offering_of(plan)?;
@@ -155,7 +155,7 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             )
         }
         Step::UpdateBroker(broker, change, _) => {
-            // A change of the name needs no catalog.
+            // A broker that is only renamed keeps its catalog.
             if change.url.is_none() && change.login.is_none() {
                 return None;
             }
@@ -292,7 +292,8 @@ fn of_binding(
     target.request("PUT", &path, Some(body))
 }
 
-/// The query that allows a broker to finish later. Clients of v2 may not allow that.
+/// The query parameter that allows a broker to respond asynchronously. Clients of v2 can
+/// disallow that.
 fn incomplete(world: &World, job: Guid) -> &'static str {
     let client = world.work_of(job).and_then(|work| work.client);
     match client.is_none_or(|client| client.accepts_incomplete) {
@@ -308,7 +309,7 @@ fn add_parameters(body: &mut Value, parameters: Option<&Value>) {
     }
 }
 
-/// The annotations that brokers receive: those with a prefix.
+/// The annotations that brokers receive, which are those with a prefix.
 fn public_annotations(metadata: Value) -> Value {
     let annotations = metadata.get("annotations").and_then(Value::as_object);
     let mut annotations: Map<String, Value> = annotations.cloned().unwrap_or_default();
@@ -316,7 +317,7 @@ fn public_annotations(metadata: Value) -> Value {
     Value::Object(annotations)
 }
 
-/// The instance of a request, with its broker.
+/// The instance that a request is about, with its broker.
 struct InstanceTarget<'w> {
     endpoint: BrokerEndpoint<'w>,
     instance: &'w ServiceInstance,
@@ -358,7 +359,7 @@ impl<'w> InstanceTarget<'w> {
         json!({"service_id": self.offering_id, "plan_id": self.plan.catalog.id})
     }
 
-    /// The query of a deletion, which also contains the IDs.
+    /// The query of a deletion, which also contains the IDs of the plan and the offering.
     fn query_of_deletion(&self, incomplete: &str) -> String {
         let ids = self.query(&[]);
         match incomplete {

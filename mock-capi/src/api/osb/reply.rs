@@ -17,11 +17,11 @@ pub(crate) enum BrokerReply {
     },
     Unreachable,
     TimedOut,
-    /// Another reason for a missing response.
+    /// The request failed for another reason.
     Failed(String),
 }
 
-/// Why a response is refused.
+/// The reason why a response is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct BrokerError {
@@ -101,7 +101,7 @@ pub(super) enum BrokerOperation<'a> {
     Provision,
     Update,
     Deprovision,
-    /// With the `requires` of the offering.
+    /// A binding. Contains the offering's `requires`.
     Bind(&'a [String]),
     Unbind,
 }
@@ -200,7 +200,7 @@ impl<'a> BrokerResponse<'a> {
         )
     }
 
-    /// The error of an invalid response, without the broker's description.
+    /// The error for an invalid response, without the broker's description.
     fn bad_without_description(&self) -> BrokerError {
         self.refuse(BrokerErrorKind::BadResponse, shortened(self.bad_text()))
     }
@@ -241,7 +241,7 @@ impl<'a> BrokerResponse<'a> {
         }
     }
 
-    /// Checks the statuses whose meaning does not depend on the request.
+    /// Checks statuses whose meaning does not depend on the request.
     fn common(&self) -> Result<(), BrokerError> {
         match self.status {
             401 => Err(self.refuse(
@@ -259,7 +259,7 @@ impl<'a> BrokerResponse<'a> {
         }
     }
 
-    /// The error for the `error` of a 422.
+    /// The error for a 422 with the field `error`.
     fn named_error(&self, ask: BrokerOperation<'_>) -> BrokerError {
         let parsed = self.parsed();
         let name = parsed.as_ref().and_then(|it| it.get("error")?.as_str());
@@ -347,7 +347,8 @@ fn shortened(message: String) -> String {
     )
 }
 
-/// Reads the response to a changing request, or a request for the catalog.
+/// Reads the response to a request that changes something, or to a request for the
+/// catalog.
 pub(super) fn read(ask: BrokerOperation<'_>, reply: &BrokerReply) -> Result<Accepted, BrokerError> {
     const OPERATION: (&str, &[&str]) = ("operation", &["string"]);
     const DASHBOARD: (&str, &[&str]) = ("dashboard_url", &["string", "null"]);
@@ -399,7 +400,7 @@ pub(super) fn read(ask: BrokerOperation<'_>, reply: &BrokerReply) -> Result<Acce
     }
 }
 
-/// Refuses parts of a binding that its offering does not require.
+/// Refuses parts of a binding that its offering does not list in `requires`.
 fn check_binding(
     answer: &BrokerResponse<'_>,
     body: &Map<String, Value>,

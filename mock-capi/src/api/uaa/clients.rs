@@ -40,8 +40,8 @@ pub(super) const GRANT_TYPES: &[&str] = &[
     "refresh_token",
 ];
 
-/// Further grant types that UAA accepts.
-const FURTHER_GRANT_TYPES: &[&str] = &[
+/// Other grant types that UAA accepts.
+const OTHER_GRANT_TYPES: &[&str] = &[
     "implicit",
     "urn:ietf:params:oauth:grant-type:jwt-bearer",
     "urn:ietf:params:oauth:grant-type:saml2-bearer",
@@ -91,7 +91,7 @@ fn present(client: &Client) -> Value {
     presented
 }
 
-/// A client in a request. UAA stores further keys unchanged.
+/// A client in a request. UAA stores unknown keys unchanged.
 #[derive(Debug, Deserialize)]
 struct ClientMessage {
     client_id: Option<String>,
@@ -110,7 +110,7 @@ struct ClientMessage {
     further: Map<String, Value>,
 }
 
-/// A list, or a string with commas.
+/// A list, or a comma-separated string.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum StringList {
@@ -159,10 +159,10 @@ impl ClientMessage {
         read_object(context.request.body).map_err(invalid)
     }
 
-    /// The permissions and limits of the client, if they are valid.
+    /// Returns the permissions and limits of the client, if they are valid.
     fn validate(self) -> Result<ClientDetails, Refusal> {
         let mut grant_types = self.authorized_grant_types.list();
-        let known = [GRANT_TYPES, FURTHER_GRANT_TYPES].concat();
+        let known = [GRANT_TYPES, OTHER_GRANT_TYPES].concat();
         if grant_types.is_empty() {
             return Err(invalid(format!(
                 "An authorized grant type must be provided. Must be one of: {known:?}"
@@ -262,8 +262,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     find(context).map(|client| Response::ok(&present(client)))
 }
 
-/// Replaces everything but the secret. Lists that the request does not contain stay
-/// unchanged.
+/// Replaces everything except for the secret. Lists that are not in the request are not
+/// changed.
 fn replace(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     require_scope(context, WRITE)?;
     let mut message = ClientMessage::read(context)?;
@@ -312,7 +312,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::ok(&presented))
 }
 
-/// Changes a client's own secret, which needs the old one.
+/// Changes a client's secret. A client that changes its own secret must send the old one.
 fn set_secret(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -47,7 +47,7 @@ pub(super) fn find_attribute<R>(
 }
 
 impl<R> Filter<R> {
-    /// Reads a filter; `None` if it is not valid or names another attribute.
+    /// Reads a filter. `None` if it is invalid or names an unknown attribute.
     pub(super) fn parse(text: &str, attributes: Attributes<R>) -> Option<Self> {
         let mut words = words(text)?.into_iter().peekable();
         let filter = Self::read_any(&mut words, attributes, 0)?;
@@ -192,7 +192,7 @@ fn words(text: &str) -> Option<Vec<Word>> {
         words.push(match first {
             '(' => Word::Open,
             ')' => Word::Close,
-            // Strings are those of JSON.
+            // Strings have the syntax of JSON.
             '"' => Word::Quoted(serde_json::from_str(word).ok()?),
             _ => Word::Plain(word.to_owned()),
         });

@@ -110,7 +110,7 @@ fn invalid(description: impl Into<String>) -> Refusal {
     Refusal::scim(400, "invalid_scim_resource", description)
 }
 
-/// A group in a request. Further keys are ignored.
+/// A group in a request. Unknown keys are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct GroupMessage {
@@ -137,7 +137,7 @@ impl GroupMessage {
         name.ok_or_else(|| invalid("A group must have a displayName."))
     }
 
-    /// The members, if UAA knows all of them.
+    /// Returns the members, if UAA knows all of them.
     fn members(&self, world: &World) -> Result<Vec<Member>, Refusal> {
         let members = self.members.iter().flatten();
         let members = members.map(|member| {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// The ID of the key in tokens and in `/token_keys`.
 const KEY_ID: &str = "key-1";
 
-/// Why a key cannot be used.
+/// The reason why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     /// The system's random numbers or the library failed.
@@ -44,7 +44,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// The key of this process, which is generated when it is first needed.
+    /// The key of this process. It is generated when it is first needed.
     pub(crate) fn of_process() -> Result<Arc<Self>, KeyError> {
         let key = PROCESS_KEY.get_or_init(|| {
             let pair = KeyPair::generate(KeySize::Rsa2048).ok()?;

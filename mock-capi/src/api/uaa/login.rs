@@ -76,7 +76,7 @@ fn issue_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::ok(&tokens).with_header("Cache-Control", "no-store"))
 }
 
-/// The holder of the requested token.
+/// The user or client that the requested token is issued to.
 fn grant(context: &mut RequestContext<'_>, form: &Form) -> Result<TokenOwner, Refusal> {
     let Some(grant_type) = form.get("grant_type") else {
         return Err(Refusal::new(400, "invalid_request", "Missing grant type"));
@@ -116,7 +116,7 @@ fn require_grant_type(client: &Client, grant_type: &str) -> Result<(), Refusal> 
     Err(Refusal::new(401, "unauthorized_client", description))
 }
 
-/// The user of a name and a password, or of a passcode.
+/// The user with this name and password, or with this passcode.
 fn check_password(
     context: &mut RequestContext<'_>,
     client: &str,
@@ -150,7 +150,7 @@ fn check_password(
     Ok(TokenOwner::user(context.world, client, user, "password"))
 }
 
-/// The user with a name and a password.
+/// The user with this name and password.
 pub(super) fn find_by_password<'w>(
     context: &'w RequestContext<'_>,
     name: &str,
@@ -258,7 +258,7 @@ impl Challenge {
     }
 }
 
-/// Keeps the requested scopes; all of them if the form names none.
+/// Keeps only the requested scopes, or all scopes if the form names none.
 fn restrict(holder: &mut TokenOwner, wanted: &str) -> Result<(), Refusal> {
     let wanted: Vec<&str> = wanted
         .split([' ', ','])
@@ -276,7 +276,7 @@ fn restrict(holder: &mut TokenOwner, wanted: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Issues tokens, with this refresh token or a new one.
+/// Issues tokens. The response contains this refresh token, or a new one.
 fn issue(
     context: &mut RequestContext<'_>,
     holder: &TokenOwner,
@@ -309,9 +309,9 @@ fn issue(
     Ok(body)
 }
 
-/// `GET /oauth/authorize` with a token, as `cf ssh-code` sends it, or by a browser:
-/// redirects to the client with a code. The fake has no page on which users approve, so
-/// every client counts as approved.
+/// `GET /oauth/authorize` with a token, as `cf ssh-code` sends it, or from a browser:
+/// redirects to the client with a code. The fake has no page on which users approve
+/// clients, so it treats every client as approved.
 fn authorize(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     let user = passcode::find_user(context)?;
     let form = Form::read(context);
@@ -364,8 +364,8 @@ fn redirect(location: Url) -> Response {
     Response::empty(302).with_header("Location", location)
 }
 
-/// The redirect URI of a response: the requested one, if it is registered, or the
-/// only registered one.
+/// The redirect URI of a response: the requested URI if it is registered, or the only
+/// registered one.
 fn redirect_to(client: &Client, wanted: Option<&str>) -> Result<Url, Refusal> {
     let registered = &client.details.redirect_uris;
     let refuse = |description: String| Refusal::new(400, "invalid_grant", description);
@@ -390,7 +390,8 @@ fn redirect_to(client: &Client, wanted: Option<&str>) -> Result<Url, Refusal> {
     })
 }
 
-/// The form of a resource server, and the caller of its token if that is valid.
+/// The form that a resource server sent, and the caller of its token if the token is
+/// valid.
 fn read_token(context: &mut RequestContext<'_>) -> Result<(Form, Option<Caller>), Refusal> {
     let form = Form::read(context);
     let client = form.client(context)?;
@@ -422,7 +423,7 @@ fn check_token(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::ok(&json!(caller.claims())))
 }
 
-/// `POST /introspect`: the same, where an invalid token is not an error.
+/// `POST /introspect`: the claims of a token, where an invalid token is not an error.
 fn introspect(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     let (_, caller) = read_token(context)?;
     let mut claims = caller.as_ref().map_or(json!({}), |it| json!(it.claims()));

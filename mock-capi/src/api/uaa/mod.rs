@@ -69,7 +69,7 @@ const UNIMPLEMENTED: &[Route] = &[
     Route::unimplemented("DELETE", "/uaa/identity-zones/:guid"),
 ];
 
-/// Operations about the server, with and without the prefix.
+/// Operations that describe the server, with and without the prefix.
 const SERVER: &[Route] = &[
     Route::get("/login", info).open(),
     Route::get("/uaa/login", info).open(),
@@ -122,7 +122,7 @@ fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-/// What the Cloud Controller answers, at whose address UAA is too.
+/// The Cloud Controller's response, because UAA shares its address.
 fn health_of_api(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::text("application/json", "OK".into()))
 }

@@ -1,4 +1,4 @@
-//! `/passcode`: one-time codes for `cf login --sso`, and the users of browsers.
+//! `/passcode`: one-time codes for `cf login --sso`, and the login of browsers.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::world::{Account, Guid};
 
 pub(super) const ROUTES: &[Route] = &[Route::get("/uaa/passcode", uaa_handler!(show)).open()];
 
-/// Responds with a new code of the caller.
+/// Responds with a new code for the caller.
 fn show(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     let user = find_user(context)?;
     let code = context.world.next_guid().to_string().replace('-', "");
@@ -26,8 +26,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     })
 }
 
-/// The user of a browser, or of a token. The fake has no login page, so it lets browsers
-/// ask for a name and a password.
+/// The user of a browser or of a token. The fake has no login page, so browsers ask for
+/// the name and the password (HTTP basic authentication).
 pub(super) fn find_user(context: &RequestContext<'_>) -> Result<Guid, Refusal> {
     let header = context.request.header("authorization");
     let user = match header.and_then(name_and_password) {

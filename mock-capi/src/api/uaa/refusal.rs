@@ -25,7 +25,7 @@ impl Refusal {
         }
     }
 
-    /// The same error, for which a browser asks for a name and a password.
+    /// Makes browsers ask for a name and a password.
     pub(super) fn asking_for_login(mut self) -> Self {
         self.asks_for_login = true;
         self
@@ -37,7 +37,7 @@ impl Refusal {
         Self::new(status, error, description.clone()).with("message", description)
     }
 
-    /// The same error with a further key.
+    /// Adds a key to the error.
     pub(super) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.body[key] = value.into();
         self

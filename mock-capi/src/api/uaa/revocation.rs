@@ -1,5 +1,5 @@
-//! `/oauth/token/revoke`: tokens that UAA no longer accepts. The Cloud Controller accepts
-//! them until they expire, since it does not ask UAA about tokens.
+//! `/oauth/token/revoke`: revokes tokens in UAA. The Cloud Controller accepts them until
+//! they expire, because it does not check tokens with UAA.
 
 use super::refusal::Refusal;
 use super::scim::{caller, require_scope};
@@ -40,8 +40,8 @@ fn not_found() -> Refusal {
     Refusal::new(404, "invalid_token", "Resource not found")
 }
 
-/// Refuses callers that are not the user or the client, and may not revoke others'
-/// tokens.
+/// Refuses callers that are neither the user or client themselves nor allowed to revoke
+/// the tokens of others.
 fn authorize(context: &RequestContext<'_>, is_own: bool) -> Result<(), Refusal> {
     match is_own {
         true => Ok(()),
@@ -49,14 +49,14 @@ fn authorize(context: &RequestContext<'_>, is_own: bool) -> Result<(), Refusal> 
     }
 }
 
-/// The user of the path.
+/// The user that the path names.
 fn user(context: &RequestContext<'_>) -> Result<String, Refusal> {
     let id = context.capture("user");
     let user = context.world.look_up::<Account>(id);
     user.map(|_| id.to_owned()).ok_or_else(not_found)
 }
 
-/// The client of the path.
+/// The client that the path names.
 fn client(context: &RequestContext<'_>) -> Result<String, Refusal> {
     let id = context.capture("client");
     let client = context.world.client(id);
@@ -85,7 +85,7 @@ fn of_both(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     Ok(Response::empty(200))
 }
 
-/// A single token by its ID, which is the claim `jti`.
+/// Revokes a single token by its ID, which is the claim `jti`.
 fn of_id(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     let id = context.capture("token").to_owned();
     authorize(context, caller(context)?.claims().jti == id)?;

@@ -1,4 +1,4 @@
-//! What UAA's users, groups and clients share: permissions, lists, and versions
+//! Shared code for UAA's users, groups and clients: permissions, lists, and versions
 
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(super) fn require_scope(context: &RequestContext<'_>, scopes: &str) -> Resul
     }
 }
 
-/// Refuses callers that are neither that user nor have any of the scopes.
+/// Refuses callers that are not this user and have none of the scopes.
 pub(super) fn require_self_or_scope(
     context: &RequestContext<'_>,
     user: &str,
@@ -58,7 +58,7 @@ pub(super) fn list<'w, R>(
     present: impl Fn(&R) -> Value,
 ) -> Result<Response, Refusal> {
     const PER_PAGE: usize = 100;
-    const MOST: usize = 500;
+    const MAX_PER_PAGE: usize = 500;
     let query = |name: &str| context.request.query(name);
     let filter = match query("filter") {
         None => None,
@@ -89,7 +89,7 @@ pub(super) fn list<'w, R>(
         }),
     };
     let start = number("startIndex", 1)?.max(1);
-    let count = number("count", PER_PAGE)?.min(MOST);
+    let count = number("count", PER_PAGE)?.min(MAX_PER_PAGE);
     let page = found.iter().skip(start - 1).take(count);
     let resources = page.map(|row| select(present(row), query("attributes")));
     Ok(Response::ok(&json!({
@@ -113,7 +113,7 @@ fn select(mut resource: Value, attributes: Option<&str>) -> Value {
     resource
 }
 
-/// Refuses a change if the `If-Match` header has another version than the resource.
+/// Refuses a change if the version in the `If-Match` header is not that of the resource.
 pub(super) fn check_version(
     context: &RequestContext<'_>,
     what: &str,

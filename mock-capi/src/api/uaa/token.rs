@@ -1,5 +1,5 @@
-//! Access tokens, refresh tokens and authorization codes: issued, verified, and
-//! remembered until they expire.
+//! Issues access tokens, refresh tokens and authorization codes, verifies them, and
+//! stores them until they expire.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::api::uaa;
 use crate::world::clock::Timestamp;
 use crate::world::{ADMIN_GROUP, Account, Client, Guid, World};
 
-/// The lifetime of refresh tokens in seconds, as UAA has it for the cf client.
+/// The lifetime of refresh tokens in seconds. UAA has the same for the `cf` client.
 const REFRESH_LIFETIME: u64 = 30 * 24 * 3600;
 
 /// The lifetime of authorization codes and passcodes in seconds.
 const CODE_LIFETIME: u64 = 5 * 60;
 
-/// The number of remembered tokens above which expired ones are dropped.
-const REMEMBERED: usize = 1_000;
+/// The number of cached tokens from which on expired tokens are dropped.
+const MAX_CACHED: usize = 1_000;
 
 /// The claims of a token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) jti: String,
     pub(crate) sub: String,
-    /// Only tokens of clients themselves have this; it equals the scopes.
+    /// The same as the scopes. `None` unless a client logged in itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) authorities: Option<Vec<String>>,
     pub(crate) scope: Vec<String>,
@@ -35,19 +35,19 @@ pub(crate) struct Claims {
     pub(crate) grant_type: String,
     #[serde(flatten)]
     pub(crate) user: Option<UserClaims>,
-    /// Identifies the holder; changes when tokens are revoked.
+    /// Identifies the holder. Changes when tokens are revoked.
     pub(crate) rev_sig: String,
     pub(crate) iat: u64,
     pub(crate) exp: u64,
     pub(crate) iss: String,
     pub(crate) zid: String,
     pub(crate) aud: Vec<String>,
-    /// Only ID tokens have this.
+    /// `None` unless this is an ID token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<String>,
 }
 
-/// Further claims of a user's token.
+/// Additional claims of a user's token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct UserClaims {
     pub(crate) user_id: String,
@@ -68,7 +68,7 @@ impl Caller {
         user.map_or(&self.0.client_id, |user| &user.user_id)
     }
 
-    /// The user's name; clients have none.
+    /// The user's name. `None` for a client.
     pub(crate) fn name(&self) -> Option<&str> {
         let user = self.0.user.as_ref();
         user.map(|user| user.user_name.as_str())
@@ -104,7 +104,7 @@ pub(crate) struct TokenOwner {
 }
 
 impl TokenOwner {
-    /// A client that logs in itself.
+    /// A client that logs in with its own credentials.
     pub(crate) fn client(client: &Client) -> Self {
         Self {
             client_id: client.id.clone(),
@@ -199,7 +199,7 @@ struct Revocation {
     user: Option<String>,
     client: Option<String>,
     token: Option<String>,
-    /// The number of the last token that it concerns.
+    /// The number of the last token that it revokes.
     last: u64,
 }
 
@@ -237,7 +237,7 @@ pub(crate) struct AuthorizationCode {
     pub(crate) user: Guid,
     pub(crate) redirect_uri: Option<String>,
     pub(crate) challenge: Option<Challenge>,
-    /// The requested scopes, separated by spaces; empty for all.
+    /// The requested scopes, separated by spaces. Empty for all scopes.
     pub(crate) scopes: String,
     /// A value of an OpenID client, which its ID token contains.
     pub(crate) nonce: Option<String>,
@@ -263,10 +263,10 @@ pub(crate) struct Tokens {
     revocations: Vec<Revocation>,
     /// `None` until a token is needed.
     key: Option<Arc<SigningKey>>,
-    /// The codes, with the second at which they expire.
+    /// The codes, with the time at which they expire, in seconds.
     #[serde(skip)]
     codes: HashMap<String, (u64, AuthorizationCode)>,
-    /// Users by passcode, with the second at which the passcode expires.
+    /// Users by passcode, with the time at which the passcode expires, in seconds.
     #[serde(skip)]
     passcodes: HashMap<String, (u64, Guid)>,
     #[serde(skip)]
@@ -302,7 +302,7 @@ impl Tokens {
         self.key.clone().ok_or(KeyError::Generate)
     }
 
-    /// Issues a token. `usual_lifetime`, in seconds, is for access tokens of clients
+    /// Issues a token. `usual_lifetime`, in seconds, applies to access tokens of clients
     /// without their own lifetime.
     pub(crate) fn issue(
         &mut self,
@@ -360,12 +360,12 @@ impl Tokens {
         valid.then_some(Caller(claims))
     }
 
-    /// Whether UAA does not accept a token any more.
+    /// Whether a token was revoked.
     pub(crate) fn is_revoked(&self, claims: &Claims) -> bool {
         self.revocations.iter().any(|it| it.concerns(claims))
     }
 
-    /// Revokes the tokens that a user, a client, or a user got with a client.
+    /// Revokes the tokens of a user, of a client, or of a user with a client.
     pub(crate) fn revoke(&mut self, user: Option<String>, client: Option<String>) {
         self.revocations.push(Revocation {
             user,
@@ -395,20 +395,20 @@ impl Tokens {
         self.verify(token, now).map(|claims| claims.sub.clone())
     }
 
-    /// The claims of a token that the key has signed. A signature is verified
+    /// The claims of a token, if it was signed with the key. A signature is verified only
     /// once.
     fn verify(&mut self, token: &str, now: Timestamp) -> Option<Arc<Claims>> {
         if let Some(claims) = self.verified.get(token) {
             return Some(Arc::clone(claims));
         }
-        // Snapshots of mocks that never needed a key contain none.
+        // A snapshot contains no key if its mock never needed one.
         let key = self.key.clone().or_else(SigningKey::generated)?;
         let claims: Arc<Claims> = Arc::new(key.verify(token)?);
-        if self.verified.len() >= REMEMBERED {
+        if self.verified.len() >= MAX_CACHED {
             let now = now.unix_seconds();
             self.verified.retain(|_, claims| now < claims.exp);
         }
-        if self.verified.len() >= REMEMBERED {
+        if self.verified.len() >= MAX_CACHED {
             self.verified.clear();
         }
         self.verified.insert(token.to_owned(), Arc::clone(&claims));
@@ -440,20 +440,21 @@ impl Tokens {
         self.passcodes.insert(text, (expires, user));
     }
 
-    /// Takes the user of a passcode, which can be used once.
+    /// Removes a passcode, which can be used only once, and returns its user.
     pub(crate) fn take_passcode(&mut self, text: &str, now: Timestamp) -> Option<Guid> {
         let (expires, user) = self.passcodes.remove(text)?;
         (now.unix_seconds() < expires).then_some(user)
     }
 
-    /// Takes the meaning of an authorization code, which can be exchanged once.
+    /// Removes an authorization code, which can be exchanged only once, and returns its
+    /// meaning.
     pub(crate) fn take_code(&mut self, text: &str, now: Timestamp) -> Option<AuthorizationCode> {
         let (expires, code) = self.codes.remove(text)?;
         (now.unix_seconds() < expires).then_some(code)
     }
 }
 
-/// The client and the prefixes of the scopes, up to the last dot of each.
+/// The claim `aud`: the client, and the part of each scope before its last dot.
 fn audience(client_id: &str, scopes: &[String]) -> Vec<String> {
     let mut audience = vec![client_id.to_owned()];
     for scope in scopes {

@@ -154,7 +154,7 @@ fn name_taken(name: &str, holder: Guid) -> Refusal {
         .with("active", true)
 }
 
-/// A user in a request. Further keys are ignored.
+/// A user in a request. Unknown keys are ignored.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct UserMessage {
@@ -197,7 +197,7 @@ impl UserMessage {
         Ok(message)
     }
 
-    /// The user's name and profile, if they are valid.
+    /// Returns the user's name and profile, if they are valid.
     fn validate(self, origin: &str) -> Result<(String, Profile), Refusal> {
         let name = self.user_name.filter(|name| !name.trim().is_empty());
         let name = name.ok_or_else(|| invalid("A username must be provided."))?;
@@ -268,7 +268,7 @@ impl UserMessage {
             name.family_name = change.family_name.or(name.family_name.take());
             name.given_name = change.given_name.or(name.given_name.take());
         }
-        // UAA stores one address: of several, the primary one.
+        // UAA stores only one address, the primary one.
         if let Some(emails) = self.emails.filter(|emails| !emails.is_empty()) {
             let primary = emails.iter().position(|email| email.primary);
             let email = emails.into_iter().nth(primary.unwrap_or(0));
@@ -291,7 +291,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     })
 }
 
-/// Converts names to GUIDs and back, for clients that may not see other attributes.
+/// Converts names to GUIDs and vice versa, for clients that may not see other attributes.
 fn find_ids(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     require_scope(context, "scim.userids")?;
     let refuse = |description: &str| Refusal::scim(400, "scim", description);
@@ -417,7 +417,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     deleted
 }
 
-/// Users need the old password to change their own.
+/// Changes a password. Users who change their own must send the old one.
 fn set_password(context: &mut RequestContext<'_>) -> Result<Response, Refusal> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]

@@ -39,7 +39,7 @@ pub(crate) fn present_manifest(features: Features) -> Value {
         .collect()
 }
 
-/// Switches features of an app on or off; two of them exclude each other.
+/// Enables or disables features of an app. Two of the features exclude each other.
 pub(crate) fn switch(
     context: &mut RequestContext<'_>,
     app: Guid,
@@ -86,7 +86,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     })))
 }
 
-/// The feature that the path names; 404 if it does not exist.
+/// The feature that the path names. The error is a 404 if it does not exist.
 fn find(context: &RequestContext<'_>) -> Result<(Guid, Feature), CcError> {
     let app = apps::find(context)?;
     let feature = Feature::of_name(context.capture("name"));
@@ -120,7 +120,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     presented(context, app, feature)
 }
 
-/// The `enabled` of a request.
+/// The field `enabled` of a request.
 pub(super) fn read_enabled(context: &RequestContext<'_>) -> Result<bool, CcError> {
     let body = context.request.object()?;
     let mut message = Message::new(&body, &["enabled"]);

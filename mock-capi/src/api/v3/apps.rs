@@ -74,7 +74,7 @@ const LIST: ListSpec = ListSpec {
 
 const NO_SPACE: &str = "Invalid space. Ensure that the space exists and you have access to it.";
 
-/// The fields of a creating request.
+/// The fields of a request that creates an app.
 const FIELDS: &[&str] = &[
     "name",
     "environment_variables",
@@ -93,7 +93,8 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
     json!(AppJson::new(app, view))
 }
 
-/// An app as JSON text: lists of many apps are the slowest responses.
+/// An app as JSON text, written without an intermediate value: lists of many apps are the
+/// slowest responses.
 fn present_text(app: &App, view: &View<'_>) -> Option<Box<RawValue>> {
     // Serialization cannot fail, since all keys are strings.
     serde_json::value::to_raw_value(&AppJson::new(app, view)).ok()
@@ -365,7 +366,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.record_app_update(guid, body);
     let mut app = present(context.row(guid)?, &context.view());
     if asked_stack == Some(Value::Null) {
-        // The response shows what was asked for, not yet the default stack.
+        // The response repeats the request, and does not have the default stack yet.
         app["lifecycle"]["data"]["stack"] = Value::Null;
     }
     Ok(Response::ok(&app).with_warnings(warning))
@@ -426,7 +427,7 @@ fn clear_buildpack_cache(context: &mut RequestContext<'_>) -> Result<Response, C
     Ok(context.do_in_job("app.clear_buildpack_cache", Some(guid)))
 }
 
-/// The permissions of a caller who sees the app.
+/// The permissions of a caller who can see the app.
 fn permissions(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let access_scope = context.world.access_scope_of_app(find(context)?);
     Ok(Response::ok(&json!({

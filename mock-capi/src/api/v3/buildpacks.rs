@@ -34,7 +34,7 @@ const LIST: ListSpec = ListSpec {
     ])
 };
 
-/// The lifecycles of buildpacks; the first is the default.
+/// The lifecycles of buildpacks. The first is the default.
 const LIFECYCLES: [&str; 2] = ["buildpack", "cnb"];
 const NO_LIFECYCLE: &str = "must be either \"buildpack\" or \"cnb\"";
 const MAX_NAME: usize = 250;
@@ -86,7 +86,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", present)
 }
 
-/// The fields of a request about a buildpack; `None` leaves a field unchanged.
+/// The fields of a request about a buildpack. `None` leaves a field unchanged.
 struct BuildpackRequest<'b> {
     name: Option<&'b str>,
     stack: Option<&'b str>,

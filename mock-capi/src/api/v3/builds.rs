@@ -141,7 +141,7 @@ fn read_outcome(message: &mut Message<'_>) -> Option<Outcome> {
     outcome.map(|outcome| outcome.map_err(|_| error.unwrap_or_default().to_owned()))
 }
 
-/// Ends the staging of a build, whose simulated result is replaced.
+/// Ends the staging of a build. The stager's result replaces the simulated one.
 fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
     let now = world.now();
     let error = outcome.as_ref().err();
@@ -157,7 +157,7 @@ fn end(world: &mut World, guid: Guid, outcome: &Outcome) {
     let is_staged = world.droplets.get(droplet);
     let is_staged = is_staged.is_some_and(|droplet| droplet.is_shown(now));
     if is_staged && outcome.is_err() {
-        // A droplet that was staged before the failure stays.
+        // A droplet that was staged before the failure is kept.
         return;
     }
     world.update_row(droplet, |droplet: &mut Droplet| {

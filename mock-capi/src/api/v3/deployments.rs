@@ -148,7 +148,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.update_metadata(guid, patch, present)
 }
 
-/// A deployment that a request asks for.
+/// The deployment in a request.
 struct DeploymentRequest<'b> {
     app: Option<&'b str>,
     droplet: Option<&'b str>,
@@ -266,7 +266,7 @@ fn unassignable() -> CcError {
     )
 }
 
-/// Adds the name of the quota to its error.
+/// Adds the name of the space or the organization to the error of a quota.
 fn name_quota(context: &RequestContext<'_>, app: Guid, error: CcError) -> CcError {
     const REASON: &str = "quota may not be large enough to support rolling deployments or your \
                           configured max-in-flight.";
@@ -438,7 +438,7 @@ fn read_canary(options: &mut Message<'_>, canary: bool) -> Option<Vec<u8>> {
     Some(weights)
 }
 
-/// The deployment, for a caller who may cancel or continue it; others get a 404.
+/// The deployment, if the caller may cancel or continue it. Others get a 404.
 fn find_manageable<'c>(context: &'c RequestContext<'_>) -> Result<&'c Deployment, CcError> {
     let deployment: &Deployment = context.row_of(context.capture("guid"))?;
     let access_scope = deployment.access_scope(context.world);

@@ -202,7 +202,7 @@ fn read(
     Ok(destinations)
 }
 
-/// A destination that a request asks for.
+/// A destination in a request.
 struct DestinationRequest {
     app: String,
     process: Option<String>,

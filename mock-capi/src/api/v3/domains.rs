@@ -118,12 +118,12 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", present)
 }
 
-/// A domain that a request asks for.
+/// The new domain in a request.
 struct NewDomain<'b> {
     name: &'b str,
     internal: bool,
-    /// The owning organization and those with which the domain is shared; `None` for
-    /// a shared domain.
+    /// The owning organization, and the organizations with which the domain is shared.
+    /// `None` for a shared domain.
     orgs: Option<(&'b str, Vec<&'b str>)>,
     router_group: Option<&'b str>,
     route_policies_scope: Option<&'b str>,
@@ -273,7 +273,7 @@ fn is_domain_name(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_label)
 }
 
-/// The GUID of the router group that a request asks for.
+/// The GUID of the router group in a request.
 fn read_router_group<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     message.nested("router_group", &["guid"], |inner| {
         let guid = inner.get("guid").and_then(Value::as_str);
@@ -284,7 +284,8 @@ fn read_router_group<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     })
 }
 
-/// Router groups need the Routing API, which a foundation may not have.
+/// The router group with a GUID. Router groups need the Routing API, which a foundation
+/// may not have.
 fn find_router_group(context: &RequestContext<'_>, text: &str) -> Result<Guid, CcError> {
     let groups = &context.world.router_groups;
     if groups.is_empty() {
@@ -322,8 +323,8 @@ fn find_others(
 ) -> Result<Vec<Guid>, CcError> {
     let mut orgs: Vec<&Org> = Vec::new();
     for (index, text) in texts.iter().enumerate() {
-        // The Cloud Controller compares numbers, so one of two equal GUIDs is
-        // missing.
+        // The Cloud Controller compares the number of GUIDs with that of organizations,
+        // so it reports a repeated GUID as missing.
         let text = if texts[..index].contains(text) {
             ""
         } else {
@@ -483,7 +484,8 @@ fn read_data(data: Option<&Value>) -> Option<Vec<&str>> {
     .collect()
 }
 
-/// Ends the sharing of a domain with an organization; a manager of either may do it.
+/// Ends the sharing of a domain with an organization. A manager of either organization
+/// may do it.
 fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let domain: &Domain = context.named("guid")?;
     let (guid, owner) = (domain.guid(), domain.org);

@@ -115,8 +115,8 @@ fn present_buildpacks(buildpacks: &[String]) -> Vec<Value> {
     buildpacks.iter().map(present).collect()
 }
 
-/// Whether today's Cloud Controller has the droplet: it adds the droplet of a build
-/// when the build succeeds.
+/// Whether today's Cloud Controller has the droplet. It adds a build's droplet only when
+/// the build succeeds.
 pub(crate) fn is_visible(droplet: &Droplet, view: &View<'_>) -> bool {
     droplet.is_shown(view.at)
 }

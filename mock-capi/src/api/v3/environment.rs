@@ -53,7 +53,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     presented(context, guid)
 }
 
-/// The variables of a request that changes some.
+/// The variables in a request that changes some of them.
 pub(crate) fn read(body: &Map<String, Value>) -> Result<Map<String, Value>, CcError> {
     let mut message = Message::new(body, &["var"]);
     let variables = match message.get("var") {

@@ -1,5 +1,5 @@
-//! `/v3/environment_variable_groups`: variables of all running apps, and of all apps
-//! that are staged.
+//! `/v3/environment_variable_groups`: variables for all running apps, and for staging all
+//! apps.
 
 use serde_json::{Value, json};
 

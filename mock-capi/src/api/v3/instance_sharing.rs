@@ -84,7 +84,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&present(context, guid)?))
 }
 
-/// The spaces of a request, which the caller must see and may write to.
+/// The spaces in a request. The caller must be able to see them and to write to them.
 fn targets(
     context: &RequestContext<'_>,
     instance: Guid,
@@ -221,8 +221,8 @@ fn check_state(instance: &ServiceInstance, managed: &Managed) -> Result<(), CcEr
     Ok(())
 }
 
-/// Bindings of the space's apps are deleted, too. Brokers are asked in the
-/// background, since this operation has no job.
+/// Ends the sharing with a space, and deletes the bindings of the space's apps. Requests
+/// to brokers are sent in the background, because this operation has no job.
 fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.guid_of::<ServiceInstance>("guid")?;
     let text = context.capture("space_guid").to_owned();

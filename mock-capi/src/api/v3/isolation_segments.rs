@@ -1,5 +1,5 @@
-//! `/v3/isolation_segments`. Organizations are entitled to segments; spaces choose
-//! one, and organizations choose a default for their spaces.
+//! `/v3/isolation_segments`. Organizations are entitled to segments. A space chooses one
+//! of them, and an organization chooses a default for its spaces.
 
 use serde_json::{Map, Value, json};
 
@@ -190,7 +190,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// The entitled organizations that the caller sees.
+/// The entitled organizations that the caller can see.
 fn present_orgs(segment: &IsolationSegment, view: &View<'_>) -> Value {
     let path = format!("/v3/isolation_segments/{}", segment.base.guid);
     let mut relationship = to_many(view.visible_orgs(segment.orgs.iter().copied()));
@@ -216,8 +216,7 @@ fn show_spaces(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&relationship))
 }
 
-/// The organizations of a request. The errors differ from those of other
-/// relationships.
+/// The organizations in a request. The errors differ from those of other relationships.
 fn read_orgs(body: &Map<String, Value>) -> Result<Vec<&str>, CcError> {
     let mut message = Message::new(body, &["data"]);
     let data = message.get("data").and_then(Value::as_array);
@@ -322,8 +321,8 @@ fn show_own(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.show("guid", present_own)
 }
 
-/// The segment that a request chooses; `place` is the organization that must be
-/// entitled to it.
+/// The segment that a request chooses. Errors contain `place`, which describes the
+/// organization that must be entitled to the segment.
 fn read_choice(
     context: &RequestContext<'_>,
     org: Guid,

@@ -42,12 +42,12 @@ pub(crate) fn present(job: &Job, view: &View<'_>) -> Value {
     })
 }
 
-/// The type of the job's resource and its GUID on the wire, while the resource
-/// exists.
+/// The type of the job's resource, and its GUID as responses show it. `None` once the
+/// resource no longer exists.
 fn resource<'j>(job: &'j Job, world: &World) -> Option<(&'j str, String)> {
     let (kind, rest) = job.operation.split_once('.')?;
     let guid = job.of?;
-    // The operations of some jobs have a plural.
+    // The operations of some jobs use the plural.
     let kind = match (kind, rest) {
         ("service_broker", "delete") | ("service_instance", "delete") => kind,
         ("service_broker", _) => "service_brokers",

@@ -1,4 +1,4 @@
-//! The part of `/v3/service_instances` for managed instances.
+//! `/v3/service_instances`: managed instances
 
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ pub(crate) const ROUTES: &[Route] = &[Route::get(
 
 const NO_PLAN: &str = "Invalid service plan. Ensure that the service plan exists, is available, and you have access to it.";
 
-/// A managed instance that is to be created.
+/// The fields of a new managed instance.
 pub(super) struct NewInstance<'b> {
     pub(super) name: String,
     pub(super) space: Guid,
@@ -218,7 +218,7 @@ pub(super) fn update(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
     context.ok(guid, service_instances::present)
 }
 
-/// Marks an instance as being updated, unless another operation is in progress.
+/// Marks an instance as being updated. Fails if another operation is in progress.
 fn lock(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     let operation = context.world.operation_of_instance(guid);
     if operation.is_some_and(Operation::is_pending) {

@@ -190,7 +190,7 @@ fn set_quota(context: &mut RequestContext<'_>, orgs: &[Guid], quota: Guid) {
     }
 }
 
-/// Refuses a log rate limit for organizations whose apps have no limit.
+/// Refuses a quota with a log rate limit if apps of its organizations have no such limit.
 fn refuse_unlimited(world: &World, quota: Guid) -> Result<(), CcError> {
     let orgs = orgs_of(world, quota);
     let names = orgs.into_iter().filter_map(|org| {
@@ -202,7 +202,7 @@ fn refuse_unlimited(world: &World, quota: Guid) -> Result<(), CcError> {
     quota_limits::refuse_unlimited("org", names.collect())
 }
 
-/// Why so many ports may not be reserved.
+/// The reason why this number of ports cannot be reserved.
 fn ports_error(limits: &Limits) -> Option<&'static str> {
     quota_limits::reserves_too_much(limits).then_some(
         "Total reserved ports must be -1, 0, or a positive integer, and must be less than or equal to total routes.",

@@ -69,7 +69,8 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     list(context, None)
 }
 
-/// Responds with the organizations that the caller sees, or with those among some.
+/// Responds with the organizations that the caller can see, or only with those in
+/// `among`.
 pub(crate) fn list(
     context: &RequestContext<'_>,
     among: Option<&[Guid]>,

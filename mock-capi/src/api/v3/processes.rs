@@ -82,7 +82,7 @@ pub(crate) fn present(process: &Process, view: &View<'_>) -> Value {
     })
 }
 
-/// The user's command, or the detected one; empty if neither exists.
+/// The user's command, or else the detected one, or else an empty string.
 pub(crate) fn command(process: &Process, view: &View<'_>) -> String {
     view.world.command_of(process).into_owned()
 }
@@ -112,7 +112,7 @@ fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     list(context, &LIST, Some(app), present_asked)
 }
 
-/// Presents a process, with its instances if the query asks for them.
+/// Presents a process, with its instances if the query requests them.
 fn present_asked(process: &Process, view: &View<'_>, query: &ListQuery) -> Value {
     let mut resource = present(process, view);
     if query.embeds("process_instances") {
@@ -223,7 +223,7 @@ fn terminate(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// An index as Ruby's `to_i` reads it; `None` if it is negative.
+/// An index as Ruby's `to_i` reads it. `None` if it is negative.
 fn leading_integer(text: &str) -> Option<u32> {
     let end = text.find(|c: char| !c.is_ascii_digit());
     match &text[..end.unwrap_or(text.len())] {

@@ -14,8 +14,8 @@ pub(crate) const ROUTES: &[Route] = &[Route::post("/v3/resource_matches", matche
 const MAX_RESOURCES: usize = 5000;
 const SHA1_LENGTH: usize = 40;
 
-/// The order of matches: the Cloud Controller looks files up by size, and responds
-/// in that order.
+/// The groups of sizes by which the Cloud Controller looks files up. Matches are in the
+/// order of these groups.
 const SIZE_GROUPS: [u64; 5] = [
     1024,
     100 * 1024,

@@ -69,7 +69,7 @@ pub(crate) fn present(revision: &Revision, view: &View<'_>) -> Value {
 
 fn index_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
-    // The value is always a string, and so never valid.
+    // The value is always a string, and therefore never valid.
     if query.value("deployable").is_some() {
         return Err(CcError::bad_query("Deployable must be a boolean"));
     }

@@ -120,7 +120,7 @@ enum UserRef<'b> {
     Name(&'b str, Option<&'b str>),
 }
 
-/// The place of a role.
+/// The organization or space of a role.
 enum Place<'b> {
     Org(&'b str),
     Space(&'b str),
@@ -159,7 +159,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Reads the user and the place of a role.
+/// Reads the user of a role, and its organization or space.
 fn read_related<'b>(message: &mut Message<'b>, kind: &str) -> Option<(UserRef<'b>, Place<'b>)> {
     let data = |key| message.get(key).and_then(|value| value.get("data"));
     let data = |key| data(key).filter(|data| !data.is_null());

@@ -73,7 +73,7 @@ fn root(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             "credhub": null,
             "routing": routing::is_enabled(context).then(|| link(routing::PATH)),
             "logging": {"href": context.url("").replacen("http", "ws", 1)},
-            // Clients replace the path of this link.
+            // Clients add their own path to this link.
             "log_cache": link(""),
             "log_stream": link("/log-stream"),
             "app_ssh": {

@@ -1,4 +1,4 @@
-//! Hosts of random routes: two words and two letters.
+//! Generates hosts for random routes: two words and two letters.
 
 use crate::world::World;
 

@@ -1,4 +1,4 @@
-//! The options of routes, which choose how requests are balanced.
+//! The options of routes, which determine how requests are balanced.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub(crate) struct OptionRules {
     pub(crate) hashes: bool,
 }
 
-/// The valid options; those for hash-based routing need a feature flag.
+/// The valid options. Those for hash-based routing need a feature flag.
 pub(crate) fn option_rules(world: &World) -> OptionRules {
     let flag = world.named::<FeatureFlag>("hash_based_routing");
     match flag.is_some_and(|flag| flag.enabled) {
@@ -40,7 +40,7 @@ const MAX_HASH_HEADER: usize = 128;
 
 const MAX_HASH_BALANCE: usize = 16;
 
-/// Reads the options of a route, which choose how requests are balanced.
+/// Reads the options of a route.
 pub(super) fn read_options<'b>(
     message: &mut Message<'b>,
     world: &World,
@@ -125,8 +125,9 @@ fn hash_balance_error(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Merges options as the model does: null removes an option, those for hashing are
-/// removed with the algorithm, and a balance is a string with one decimal place.
+/// Merges options as the Cloud Controller's model does. Null removes an option. If the
+/// algorithm is no longer `hash`, the options for hashing are removed. A balance is a
+/// string with one decimal place.
 pub(super) fn merge_options<'o>(
     options: &mut Map<String, Value>,
     changes: impl IntoIterator<Item = (&'o String, &'o Value)>,
@@ -166,7 +167,7 @@ pub(super) fn check_options(options: &Map<String, Value>) -> Result<(), CcError>
     Ok(())
 }
 
-/// Sets options; null removes an option.
+/// Sets options. Null removes an option.
 pub(crate) fn set_options(
     world: &mut World,
     guid: Guid,

@@ -116,7 +116,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.into())
 }
 
-/// Adds the sources and routes of policies that the caller sees.
+/// Adds the sources and routes of policies that the caller can see.
 fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, policies: &[&RoutePolicy]) {
     if query.includes("route") {
         let routes = policies.iter().map(|policy| policy.route);
@@ -190,7 +190,8 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Checks that a route may have a policy for a source besides its existing ones.
+/// Checks that a route may have a policy for a source in addition to its existing
+/// policies.
 fn check(
     context: &RequestContext<'_>,
     route: Guid,

@@ -12,7 +12,7 @@ use crate::world::{AccessScope, Guid, MANAGE_APPS, Route, Row, Space, WRITE_SPAC
 
 use super::security_groups::add_missing;
 
-/// The flag applies to administrators, too.
+/// This feature flag applies to administrators, too.
 const FLAG: &str = "route_sharing";
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -62,7 +62,7 @@ fn share(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present)
 }
 
-/// The spaces with these GUIDs, if the caller sees and may write to all of them.
+/// The spaces with these GUIDs, if the caller can see all of them and write to them.
 fn find_spaces(
     context: &RequestContext<'_>,
     url: &str,
@@ -106,7 +106,7 @@ fn find_spaces(
     Err(CcError::unprocessable(problems.join("\n")))
 }
 
-/// The space with a GUID, if the caller may have a route there.
+/// The space with this GUID, if the caller may have a route there.
 fn find_space<'c>(context: &'c RequestContext<'_>, text: &str) -> Result<&'c Space, &'static str> {
     let space: Option<&Space> = context.visible(text);
     let space = space.ok_or("Ensure the space exists and that you have access to it.")?;
@@ -148,7 +148,7 @@ fn unshare(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::empty(204))
 }
 
-/// Transfers a route to another space; it is shared with the previous one.
+/// Transfers a route to another space, and shares it with the previous one.
 fn transfer(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let route: &Route = context.named("guid")?;
     let (guid, own) = (route.guid(), route.space);

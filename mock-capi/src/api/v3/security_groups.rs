@@ -104,7 +104,7 @@ pub(crate) fn present(group: &SecurityGroup, view: &View<'_>) -> Value {
     present_with(group, view, |_| true)
 }
 
-/// A group, with those of its spaces that are `seen`.
+/// A group with the spaces that the caller can see, according to `seen`.
 fn present_with(group: &SecurityGroup, view: &View<'_>, seen: impl Fn(&Guid) -> bool) -> Value {
     let spaces = |bound: &[Guid]| to_many(view.visible_spaces(bound.iter().copied().filter(&seen)));
     json!({
@@ -165,7 +165,7 @@ fn index_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     index_of_space(context, Phase::Staging)
 }
 
-/// The groups that apply to a space; other spaces are not shown.
+/// Lists the groups that apply to a space, without their other spaces.
 fn index_of_space(context: &RequestContext<'_>, phase: Phase) -> Result<Response, CcError> {
     let query = ListQuery::read_or(context, &LIST_OF_SPACE, CcError::unprocessable)?;
     let space = spaces::find(context)?;
@@ -317,7 +317,7 @@ fn unbind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, Cc
     Ok(Response::empty(204))
 }
 
-/// Checks a group as the model does.
+/// Checks a group as the Cloud Controller's model does.
 fn check_model(name: &str, rules: &[Value], ipv6: bool) -> Result<(), CcError> {
     let mut errors = name_errors(name);
     errors.extend(model_errors(rules, ipv6));

@@ -77,7 +77,7 @@ struct BrokerRequest {
     metadata: MetadataPatch,
 }
 
-/// Reads the fields of a broker; a new broker needs all of them.
+/// Reads the fields of a broker. A new broker needs all of them.
 fn read(message: &mut Message<'_>, body: &Map<String, Value>, is_new: bool) -> BrokerRequest {
     let metadata = message.metadata();
     let asked = |key: &str| is_new || body.get(key).is_some_and(|value| !value.is_null());
@@ -230,7 +230,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(context.work_in_job("service_broker.catalog.synchronize", guid, steps, request))
 }
 
-/// Names of brokers are case-sensitive.
+/// Whether another broker has this name. Names are case-sensitive.
 fn is_taken(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> bool {
     let mut brokers = context.world.service_brokers.iter();
     brokers.any(|broker| broker.name == name && Some(broker.base.guid) != own)

@@ -237,7 +237,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .check("type")
         .one_of(&kinds, "must be 'app' or 'key'");
     message.finish()?;
-    // Rails admits a list of known types, which is checked like a key.
+    // Rails accepts a list of known types, and validates the rest like a key.
     let is_key = body.get("type").is_some_and(|kind| kind != "app");
     let mut message = Message::of_any(&body);
     let app = match is_key {
@@ -264,7 +264,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     if body.get("type").is_some_and(Value::is_array) {
-        // The Cloud Controller creates neither kind.
+        // The Cloud Controller then creates neither an app binding nor a key.
         return Ok(Response::empty(204));
     }
     let parameters = body.get("parameters").filter(|it| !it.is_null()).cloned();
@@ -371,7 +371,7 @@ fn binding_name(body: &Map<String, Value>) -> Result<Option<String>, CcError> {
     ruby::column(name).map_err(|()| CcError::unknown())
 }
 
-/// The GUID of a row that a request names.
+/// The GUID of a resource that a request names.
 fn known<R: crate::world::Row>(
     context: &RequestContext<'_>,
     kind: &str,

@@ -8,7 +8,7 @@ use crate::api::error::CcError;
 use crate::api::message::Message;
 use crate::world::{Guid, Row, ruby};
 
-/// The fields of a request about an instance; `None` leaves a field unchanged.
+/// The fields of a request about an instance. `None` leaves a field unchanged.
 #[derive(Default)]
 pub(super) struct ServiceInstanceRequest {
     pub(super) tags: Option<Vec<String>>,
@@ -37,8 +37,8 @@ pub(super) fn read_managed(body: &Map<String, Value>) -> Result<Option<&str>, Cc
     Ok(plan.flatten())
 }
 
-/// The fields of a user-provided instance, or of one whose `type` is a list: Rails admits
-/// a list of known types.
+/// The fields of a user-provided instance, or of an instance whose `type` is a list:
+/// Rails accepts a list of known types.
 pub(super) fn read_provided(body: &Map<String, Value>) -> Result<ServiceInstanceRequest, CcError> {
     let mut message = Message::of_any(body);
     // Two message classes of the Cloud Controller check these, one of which inherits
@@ -95,7 +95,7 @@ pub(super) fn read(message: &mut Message<'_>) -> Result<ServiceInstanceRequest, 
     })
 }
 
-/// Reads tags; null removes all of them.
+/// Reads tags. Null removes all tags.
 pub(super) fn read_tags(message: &mut Message<'_>) -> Option<Vec<String>> {
     let given = message.get("tags").filter(|tags| !ruby::is_blank(tags));
     let tags = given.and_then(Value::as_array);
@@ -119,7 +119,7 @@ pub(super) fn check_url(message: &mut Message<'_>, key: &str, label: &str) {
     }
 }
 
-/// The errors of the model.
+/// The errors of the Cloud Controller's model.
 pub(super) fn model_problems(
     name: Option<&Value>,
     tags: Option<&[String]>,

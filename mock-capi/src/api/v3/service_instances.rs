@@ -1,5 +1,5 @@
-//! `/v3/service_instances`: user-provided instances, and what they share with
-//! managed ones.
+//! `/v3/service_instances`: user-provided instances, and everything that applies to both
+//! kinds of instances
 
 use serde_json::{Map, Value, json};
 
@@ -198,7 +198,7 @@ fn present_last_operation(instance: &ServiceInstance) -> Value {
     })
 }
 
-/// The last operation of a binding. Without a broker, it was created at once.
+/// The last operation of a binding. A binding without a broker was created at once.
 pub(super) fn present_operation(operation: Option<&Operation>, made: Timestamp) -> Value {
     let at = operation.map_or(made, |operation| operation.at);
     json!({
@@ -368,7 +368,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let space: &Space = context.related(space.flatten(), NO_SPACE)?;
     let space = space.base.guid;
     if body.get("type").is_some_and(Value::is_array) {
-        // The Cloud Controller creates neither kind.
+        // The Cloud Controller then creates neither kind of instance.
         return Ok(Response::empty(204));
     }
     if managed {
@@ -461,20 +461,21 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let mut instance = context.present(guid, present)?;
     for url in ["syslog_drain_url", "route_service_url"] {
         if body.get(url) == Some(&json!([])) {
-            // The response shows what was asked for, not what the column stores.
+            // The response repeats the request, although the column stores something
+            // else.
             instance[url] = json!([]);
         }
     }
     Ok(Response::ok(&instance))
 }
 
-/// The instance that the path names, for a caller who may change it. Members of the
-/// spaces with which it is shared may not.
+/// The instance that the path names, if the caller may change it. Members of spaces with
+/// which it is shared may not.
 fn writable<'c>(context: &'c RequestContext<'_>) -> Result<&'c ServiceInstance, CcError> {
     context.named("guid")
 }
 
-/// User-provided instances are deleted at once, with their bindings.
+/// Deletes an instance. User-provided instances are deleted at once, with their bindings.
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let instance = writable(context)?;
     let (guid, managed) = (instance.base.guid, instance.managed.is_some());

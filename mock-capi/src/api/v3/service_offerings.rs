@@ -78,7 +78,7 @@ pub(crate) fn present(offering: &ServiceOffering, view: &View<'_>) -> Value {
     })
 }
 
-/// Refuses callers without a token while the marketplace is hidden from them.
+/// Refuses callers without a token if the marketplace is hidden from them.
 pub(super) fn check_open(context: &RequestContext<'_>) -> Result<(), CcError> {
     let hidden = context
         .world
@@ -89,8 +89,8 @@ pub(super) fn check_open(context: &RequestContext<'_>) -> Result<(), CcError> {
     }
 }
 
-/// Whether a plan is shown in the marketplace. Without a token, only public plans
-/// are.
+/// Whether a plan is shown in the marketplace. Callers without a token see only public
+/// plans.
 pub(super) fn is_shown(context: &RequestContext<'_>, plan: &ServicePlan) -> bool {
     plan.public || context.caller.is_some() && plan.is_visible(context.world, &context.access)
 }
@@ -203,8 +203,8 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// The row that the path names, for a caller who may change its broker's offerings;
-/// 403 for callers who only see it.
+/// The resource that the path names, if the caller may change its broker's offerings.
+/// Callers who can only see it get a 403.
 pub(super) fn writable<R: Row>(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let row: Option<&R> = context.world.look_up(context.capture("guid"));
     let row = row.ok_or_else(|| CcError::not_found(R::KIND))?;

@@ -111,7 +111,7 @@ pub(crate) fn present(plan: &ServicePlan, view: &View<'_>) -> Value {
     })
 }
 
-/// The costs of a plan in its metadata, in the usual format.
+/// The costs in the metadata of a plan, in the API's format.
 fn costs(metadata: &Value) -> Value {
     let Some(Value::Array(costs)) = metadata.get("costs") else {
         return json!([]);
@@ -202,7 +202,7 @@ fn include(query: &ListQuery, view: &View<'_>, answer: &mut Value, plans: &[&Ser
     }
 }
 
-/// The plan that the path names, if the caller sees it.
+/// The plan that the path names, if the caller can see it.
 fn shown<'c>(context: &'c RequestContext<'_>) -> Result<&'c ServicePlan, CcError> {
     let plan: Option<&ServicePlan> = context.world.look_up(context.capture("guid"));
     let plan = plan.filter(|plan| is_shown(context, plan));

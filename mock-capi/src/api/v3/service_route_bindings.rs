@@ -221,7 +221,7 @@ fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     )
 }
 
-/// Deletes a binding: at once, or in a job with a request to its broker.
+/// Deletes a binding, either at once or in a job that sends a request to its broker.
 pub(super) fn unbind(
     context: &mut RequestContext<'_>,
     binding: BindingRef,
@@ -281,7 +281,7 @@ pub(super) fn are_retrievable(context: &RequestContext<'_>, instance: Guid) -> b
     offering.is_some_and(|offering| offering.catalog.bindings_retrievable)
 }
 
-/// 404 for bindings that were not created or are being deleted.
+/// Responds with 404 for bindings that were not created or are being deleted.
 pub(super) fn check_made(
     operation: Option<&crate::world::Operation>,
     what: &str,

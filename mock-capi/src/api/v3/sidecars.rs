@@ -135,7 +135,7 @@ pub(crate) fn read_manifest(sidecar: &Map<String, Value>) -> (NewSidecar, Vec<St
     (new, message.into_errors())
 }
 
-/// The memory of a sidecar in a manifest; a number without a unit counts megabytes.
+/// The memory of a sidecar in a manifest. A number without a unit is in megabytes.
 fn read_memory(value: &Value) -> Result<Option<u32>, String> {
     let size = match byte_sizes::megabytes(value) {
         Ok(None) => return Ok(None),
@@ -150,7 +150,7 @@ fn positive(size: i64) -> Result<u32, String> {
     size.ok_or_else(|| "must be greater than 0".into())
 }
 
-/// Reads a sidecar; if it is `whole`, all fields but the memory are required.
+/// Reads a sidecar. If it is `whole`, all fields except for the memory are required.
 fn read_fields(
     message: &mut Message<'_>,
     whole: bool,
@@ -178,7 +178,7 @@ fn read_fields(
     }
 }
 
-/// The types of processes that a sidecar runs beside, sorted.
+/// The types of processes that a sidecar belongs to, sorted.
 fn read_process_types(message: &mut Message<'_>) -> Vec<String> {
     let given = message.get("process_types").unwrap_or(&Value::Null);
     let types = given.as_array();

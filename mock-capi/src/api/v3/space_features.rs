@@ -1,4 +1,4 @@
-//! `/v3/spaces/:guid/features`: `ssh` is the only one.
+//! `/v3/spaces/:guid/features`. The only feature is `ssh`.
 
 use serde_json::{Value, json};
 

@@ -234,7 +234,7 @@ fn set(context: &mut RequestContext<'_>, spaces: &[Guid], quota: Option<Guid>) {
     }
 }
 
-/// Why so many ports may not be reserved.
+/// The reason why this number of ports cannot be reserved.
 fn ports_error(world: &World, org: Guid, limits: &Limits) -> Option<&'static str> {
     let org = world.orgs.get(org);
     let quota = org.and_then(|org| world.quotas.get(org.quota));

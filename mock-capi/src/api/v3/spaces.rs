@@ -212,7 +212,7 @@ fn delete_unmapped_routes(context: &mut RequestContext<'_>) -> Result<Response, 
     Ok(context.delete_in_job("space.delete_unmapped_routes", Kind::UnmappedRoutes, guid))
 }
 
-/// Whether an organization has another space than `own` with the name.
+/// Whether an organization has a space with this name other than `own`.
 fn is_taken(world: &World, org: Guid, name: &str, own: Option<Guid>) -> bool {
     let holder = world.find_space(org, name);
     holder.is_some_and(|holder| Some(holder.guid()) != own)

@@ -71,7 +71,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const FIELDS: [&str; 5] = ["name", "description", "state", "state_reason", "metadata"];
     let mut body = context.request.object()?;
-    // Unlike all other resources, unknown fields are ignored.
+    // Unlike in all other requests, unknown fields are ignored.
     body.retain(|key, _| FIELDS.contains(&key.as_str()));
     let mut message = Message::new(&body, &FIELDS);
     message.check("name").present().length(0..=MAX_NAME);
@@ -141,7 +141,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     });
     let mut stack = present(context.row(guid)?, &context.view());
     if let Some(reason) = body.get("state_reason").filter(|it| it.is_array()) {
-        // The response shows what was asked for, not what the column stores.
+        // The response repeats the request, although the column stores something else.
         stack["state_reason"] = reason.clone();
     }
     Ok(Response::ok(&stack).with_warnings(warning))
@@ -173,7 +173,8 @@ fn read_state(message: &mut Message<'_>) -> Option<StackState> {
         return None;
     }
     if message.get("state") == Some(&json!([])) {
-        // Rails treats an empty list as included, and the model refuses it.
+        // Rails accepts an empty list as one of the states, and the model then refuses
+        // it.
         message.error("state includes");
         return None;
     }
@@ -187,8 +188,8 @@ fn read_state(message: &mut Message<'_>) -> Option<StackState> {
     state
 }
 
-/// Checks that an app may be staged with a lifecycle: returns a warning, or an
-/// error. Apps that were staged before may use more stacks.
+/// Checks that an app may be staged with a lifecycle, and returns a warning or an error.
+/// Apps that were staged before may use more stacks.
 pub(crate) fn check(
     world: &World,
     lifecycle: &Lifecycle,

@@ -24,7 +24,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
     // Documented, but not every Cloud Controller has this route.
     Route::put("/v3/tasks/:guid/actions/cancel", cancel).by(MANAGE_APPS),
-    // The path before actions had paths of their own.
+    // The path in older versions of the API.
     Route::put("/v3/tasks/:guid/cancel", cancel).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/tasks", index_of_app),
     Route::post("/v3/apps/:guid/tasks", create)
@@ -78,7 +78,7 @@ pub(crate) fn present(task: &Task, view: &View<'_>) -> Value {
     })
 }
 
-/// A task in the list of all apps' tasks, which does not show commands.
+/// A task in the list of all apps' tasks, without its command.
 fn present_without_command(task: &Task, view: &View<'_>) -> Value {
     let mut presented = present(task, view);
     if let Some(fields) = presented.as_object_mut() {
@@ -145,11 +145,11 @@ fn accepted(context: &RequestContext<'_>, guid: Guid) -> Result<Response, CcErro
     Ok(Response::json(202, &task))
 }
 
-/// A task that a request asks for.
+/// The new task in a request.
 struct TaskRequest<'b> {
     name: Option<String>,
     name_problems: Vec<&'static str>,
-    /// `Some(None)` sets no command.
+    /// `None` selects the detected command. The model refuses `Some(None)`.
     command: Option<Option<String>>,
     user: Option<&'b str>,
     droplet: Option<&'b str>,
@@ -221,7 +221,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     accepted(context, task)
 }
 
-/// The errors of the model for a name of any type.
+/// The errors of the Cloud Controller's model for a name of any type.
 fn name_problems(name: &Value) -> Vec<&'static str> {
     let text = ruby::text(name);
     let mut problems = Vec::new();
@@ -300,15 +300,15 @@ fn read_new(body: &Map<String, Value>) -> Result<TaskRequest<'_>, CcError> {
         message.check_value("template_process_guid", process).guid();
     }
     // Ruby treats false as absent.
-    let is_there = |value: Option<&Value>| value.is_some_and(|value| *value != json!(false));
-    if !is_there(message.get("command")) && !is_there(message.get("template")) {
+    let is_present = |value: Option<&Value>| value.is_some_and(|value| *value != json!(false));
+    if !is_present(message.get("command")) && !is_present(message.get("template")) {
         message.error("Command No command or template provided");
     }
     let user = message.check("user").allow_null().string();
     let user = user.length_or(1..=255, "must be between 1 and 255 characters");
     let user = user.text();
     let metadata = message.metadata();
-    // What the model refuses is not written to the database.
+    // A value that the model refuses is not written to the database.
     let given_command = message.get("command");
     let is_blank = given_command.is_some_and(ruby::is_blank);
     let command = match is_blank {

@@ -107,7 +107,7 @@ fn present_of_service(event: &ServiceUsageEvent, view: &View<'_>) -> Value {
     })
 }
 
-/// The event after which a list begins, if the query has it.
+/// The event after which a list begins, if the query names one.
 fn after<R: Row>(context: &RequestContext<'_>, query: &ListQuery) -> Result<Option<Guid>, CcError> {
     let Some(guids) = query.values("after_guid") else {
         return Ok(None);

@@ -57,8 +57,8 @@ fn answer(summary: Value, links: Value) -> Response {
     Response::ok(&json!({"usage_summary": summary, "links": links}))
 }
 
-/// The usage of these spaces, and the number of domains. Managed services, their
-/// keys and reserved ports are not counted.
+/// The usage of these spaces, and the number of domains. It does not count managed
+/// services, their keys or reserved ports.
 fn summary(world: &World, spaces: Vec<Guid>, owns: impl Fn(Guid) -> bool) -> Value {
     let in_spaces = Selection::all().any_guid(Field::Space, spaces);
     let mut processes = world.processes.select(&in_spaces);

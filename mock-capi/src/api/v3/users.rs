@@ -50,7 +50,7 @@ pub(crate) fn present(user: &User, view: &View<'_>) -> Value {
 
 pub(crate) fn path(user: &User) -> String {
     let id: String = url::form_urlencoded::byte_serialize(user.id.as_bytes()).collect();
-    // A path has no plus signs for blanks.
+    // In a path, a blank is not encoded as a plus sign.
     format!("/v3/users/{}", id.replace('+', "%20"))
 }
 
@@ -179,7 +179,7 @@ fn read_guid<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     guid
 }
 
-/// A user is identified either by GUID, or by name and origin.
+/// Checks that a request identifies a user either by GUID, or by name and origin.
 fn check_identity(message: &mut Message<'_>) {
     let given = ["guid", "username", "origin"].map(|key| message.get(key).is_some());
     let is_uaa = message.get("origin").is_some_and(|o| o == UAA_ORIGIN);

@@ -1,4 +1,4 @@
-//! Steps of jobs about bindings.
+//! Steps of jobs for bindings.
 
 use serde_json::{Map, Value, json};
 
@@ -110,8 +110,7 @@ impl Run<'_> {
         if !self.is_part() || self.settings.recursive_delete {
             return Ok(self.then(Step::PollBinding(binding), self.later(Some(reply))));
         }
-        // The binding continues in its own job, and the job that needs its deletion
-        // fails.
+        // The deletion continues in its own job, and the job that needs it fails.
         let steps = vec![Step::PollBinding(binding)];
         let operation = match binding {
             BindingRef::Credential(_) => "service_bindings.delete",
@@ -166,7 +165,7 @@ impl Run<'_> {
         }
     }
 
-    /// Fails a job of which the binding is only a part.
+    /// Fails a job that has other steps besides the binding.
     pub(super) fn fail_whole(&mut self, binding: BindingRef, why: &str) -> CcError {
         let steps = self
             .world
@@ -211,7 +210,7 @@ impl Run<'_> {
             }
             Progress::Pending | Progress::Gone => {
                 let instance = self.world.instance_of(binding).map(Row::guid);
-                let longest = instance.and_then(|instance| self.longest(instance));
+                let longest = instance.and_then(|instance| self.max_duration(instance));
                 if self.world.is_work_late(self.job, longest) {
                     let verb = if deletes { "unbind" } else { "bind" };
                     let operation = self.failed(kind, Some(too_late(verb)));

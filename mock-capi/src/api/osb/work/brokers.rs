@@ -1,4 +1,4 @@
-//! Steps of jobs about brokers.
+//! Steps of jobs for brokers.
 
 use super::{NextRun, Run, inactive_plans};
 use crate::api::error::CcError;

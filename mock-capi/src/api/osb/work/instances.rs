@@ -1,4 +1,4 @@
-//! Steps of jobs about instances.
+//! Steps of jobs for instances.
 
 use serde_json::{Map, Value};
 
@@ -283,8 +283,9 @@ impl Run<'_> {
         self.world.offering_of(self.world.service_plans.get(plan)?)
     }
 
-    /// The longest operation on an instance in seconds, if its plan sets it.
-    pub(super) fn longest(&self, instance: Guid) -> Option<u64> {
+    /// The maximum duration of an operation on an instance, in seconds, if its plan sets
+    /// one.
+    pub(super) fn max_duration(&self, instance: Guid) -> Option<u64> {
         let plan = self.world.service_instances.get(instance)?.plan()?;
         self.world
             .service_plans
@@ -293,9 +294,12 @@ impl Run<'_> {
             .maximum_polling_duration
     }
 
-    /// Fails an operation that takes too long.
+    /// Fails an operation that exceeds its maximum duration.
     pub(super) fn check_time(&mut self, instance: Guid) -> Result<(), CcError> {
-        if !self.world.is_work_late(self.job, self.longest(instance)) {
+        if !self
+            .world
+            .is_work_late(self.job, self.max_duration(instance))
+        {
             return Ok(());
         }
         let kind = self.world.operation_of_instance(instance);

@@ -113,7 +113,7 @@ impl Run<'_> {
         next
     }
 
-    /// Polls again later, not before the broker's `Retry-After`.
+    /// Schedules the next poll, no earlier than the broker's `Retry-After`.
     fn later(&self, reply: Option<&BrokerReply>) -> NextRun {
         let wanted = match reply {
             Some(BrokerReply::Response { retry_after, .. }) => *retry_after,
@@ -140,7 +140,7 @@ impl Run<'_> {
         work.is_some_and(|work| work.client.is_some())
     }
 
-    /// The error of a broker as the client gets it.
+    /// The error that the client receives for a broker's error.
     fn refusal(&self, verb: &str, error: &BrokerError) -> CcError {
         match self.is_awaited() {
             true => error.for_client(),
@@ -148,8 +148,8 @@ impl Run<'_> {
         }
     }
 
-    /// Removes what a failed step should have created: v2 keeps only what a broker has
-    /// created.
+    /// Removes the resource that a failed step should have created. In v2, such a
+    /// resource is not kept.
     fn withdraw(&mut self, step: &Step) {
         match step {
             Step::ReadCatalog(broker) => drop(self.world.service_brokers.remove(*broker)),

@@ -17,13 +17,13 @@ use super::staging::{self, DisabledLifecycles, WantedLifecycle};
 use crate::api::v3::route_options::OptionRules;
 use crate::api::v3::sidecars;
 
-/// The changes of an app that an application of a manifest asks for.
+/// The changes to an app that an application of a manifest describes.
 #[derive(Debug)]
 pub(crate) struct AppManifest {
     pub(crate) name: String,
     pub(crate) features: Vec<(Feature, bool)>,
     pub(crate) updates: Vec<(String, ProcessUpdate)>,
-    /// What events show of the request for the app itself.
+    /// The fields of the request for the app itself, for events.
     pub(crate) app_fields: Map<String, Value>,
     /// The types of processes that are given as numbers or booleans.
     pub(crate) non_text_types: Vec<String>,
@@ -48,8 +48,7 @@ pub(crate) struct WantedService {
 const SIDECARS: &str = "Sidecars must be an array of sidecar configurations";
 
 impl AppManifest {
-    /// Reads an application; else returns all errors, each of which names the
-    /// application.
+    /// Reads an application, or returns all errors, each of which names the application.
     pub(crate) fn read(
         index: usize,
         application: &Yaml,
@@ -76,7 +75,7 @@ impl AppManifest {
     }
 }
 
-/// The fields of an application or a process by their names with underscores.
+/// The fields of an application or a process, with their names in snake case.
 pub(super) fn underscored(fields: &Map<String, Value>) -> Map<String, Value> {
     let fields = fields.iter();
     fields
@@ -84,7 +83,7 @@ pub(super) fn underscored(fields: &Map<String, Value>) -> Map<String, Value> {
         .collect()
 }
 
-/// `disk-quota` and `diskQuota` are `disk_quota`.
+/// Converts a name to snake case: `disk-quota` and `diskQuota` become `disk_quota`.
 fn underscore(key: &str) -> String {
     let mut underscored = String::with_capacity(key.len());
     let mut after_small = false;
@@ -102,7 +101,7 @@ fn underscore(key: &str) -> String {
     underscored
 }
 
-/// The objects of a list; `None` if the value is something else.
+/// The objects of a list. `None` if the value is anything else.
 pub(super) fn list_of_objects(value: &Value) -> Option<Vec<&Map<String, Value>>> {
     let list = value.as_array()?;
     list.iter().map(Value::as_object).collect()
@@ -146,8 +145,7 @@ fn read_fields(
     }
 }
 
-/// Labels and annotations; how many a resource may have is checked when they are
-/// applied.
+/// Reads labels and annotations. Their number is checked when they are applied.
 fn read_metadata(message: &mut Message<'_>) -> MetadataPatch {
     let mut errors = Vec::new();
     let value = message.get("metadata");
@@ -220,7 +218,7 @@ fn read_service(service: &Value) -> Option<WantedService> {
     })
 }
 
-/// Reads the environment variables, whose values become strings.
+/// Reads the environment variables, and converts their values to strings.
 fn read_environment(message: &mut Message<'_>, given: Option<&Yaml>) -> Map<String, Value> {
     let variables = match given {
         None => return Map::new(),

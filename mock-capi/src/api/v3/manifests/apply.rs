@@ -1,8 +1,8 @@
 //! `POST /v3/spaces/:guid/actions/apply_manifest`
 //!
-//! The request is refused if any application in it is not valid. Apps that do not
-//! exist are created at once; a job applies the rest, app by app. As in the Cloud
-//! Controller, the changes of a job that fails stay.
+//! The request is refused if any of its applications is invalid. Missing apps are created
+//! at once, and a job applies the rest, app by app. As in the Cloud Controller, a failed
+//! job is not rolled back.
 
 use serde_json::{Map, Value, json};
 
@@ -152,7 +152,7 @@ fn apply_to(
     app_features::switch(context, app, &manifest.features)?;
     for (kind, update) in manifest.updates {
         if manifest.non_text_types.contains(&kind) {
-            // The database compares the column with text only.
+            // The Cloud Controller's database compares the column with text only.
             return Err(CcError::unknown());
         }
         if let Some(process) = find_or_create_process(context, app, &kind) {
@@ -187,7 +187,7 @@ fn apply_to(
         "environment_variables".to_owned(),
         json!(manifest.environment),
     )]));
-    // An environment that was never set stays unset.
+    // An environment that was never set must stay unset.
     if !manifest.environment.is_empty() {
         context.world.set_environment(app, manifest.environment);
     }

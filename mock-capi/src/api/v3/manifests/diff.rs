@@ -1,5 +1,4 @@
-//! The changes that applying a manifest would make, as JSON patches with the old
-//! values.
+//! The changes that a manifest would make, as JSON patch operations with the old values.
 
 use serde_json::{Map, Value, json};
 
@@ -114,8 +113,8 @@ fn normalize_sizes(fields: &mut Map<String, Value>) {
         }
     }
     if let Some(rate) = fields.get_mut(LOG_RATE) {
-        // As in the Cloud Controller, a string, which differs from the number of the
-        // app.
+        // As in the Cloud Controller, the value is a string, which differs from the app's
+        // number.
         if let Some(word) = log_rate_word(rate) {
             *rate = json!(word.to_string());
         } else if let Ok(Some(bytes)) = byte_sizes::bytes(rate) {
@@ -163,7 +162,7 @@ fn prune(key: &str, existing: Value, wanted: &Value) -> Value {
     match (identifier, existing, wanted) {
         (Some(id), Value::Array(mut entries), Value::Array(wanted)) => {
             let mut index = 0;
-            // As in the Cloud Controller, the entry after a dropped one is skipped.
+            // The entry after a dropped one is skipped, as the Cloud Controller does.
             while index < entries.len() {
                 let own = entries[index].get(id);
                 match wanted.iter().find(|other| other.get(id) == own) {
@@ -220,11 +219,11 @@ fn diff_objects(
     }
 }
 
-/// Entries are paired by similarity, as the Cloud Controller's library does. The
-/// others are removed or added.
+/// Compares two lists. Entries are paired by similarity, as the Cloud Controller's
+/// library does, and the others are removed or added.
 fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Value>) {
     if wanted.is_empty() {
-        // A removal shifts the entries after it.
+        // A removal changes the positions of later entries.
         let removed = was.iter();
         let removed =
             removed.map(|it| json!({"op": "remove", "path": format!("{path}/0"), "was": it}));
@@ -243,7 +242,7 @@ fn diff_arrays(path: &str, was: &[Value], wanted: &[Value], changes: &mut Vec<Va
         changes.push(json!({"op": "remove", "path": path, "was": was[index]}));
     }
     for (from, to) in pairing.moves() {
-        // Unlike the path, the origin does not begin at the root.
+        // Unlike `path`, `from` is relative to the list.
         let (from, path) = (format!("/{from}"), format!("{path}/{to}"));
         changes.push(json!({"op": "move", "from": from, "path": path}));
     }
@@ -320,16 +319,16 @@ impl Pairing {
             .collect();
         let mut moves = Vec::new();
         while !targets.is_empty() {
-            let mut ring = ring(&mut targets);
-            let length = ring.len();
+            let mut cycle = take_cycle(&mut targets);
+            let length = cycle.len();
             let mut shifts: Vec<(usize, usize)> = Vec::new();
             for at in 0..length {
                 let next = (at + 1) % length;
-                if ring[at] != ring[next] {
-                    moves.push((ring[at], ring[next]));
+                if cycle[at] != cycle[next] {
+                    moves.push((cycle[at], cycle[next]));
                 }
-                shifts.push((ring[at], ring[next]));
-                for later in ring.iter_mut().skip(at + 1) {
+                shifts.push((cycle[at], cycle[next]));
+                for later in cycle.iter_mut().skip(at + 1) {
                     *later = shifts.iter().fold(*later, |index, &(from, to)| {
                         let index = index.saturating_sub(usize::from(index >= from));
                         index + usize::from(index >= to)
@@ -341,23 +340,23 @@ impl Pairing {
     }
 }
 
-/// Takes a cycle of moves out of `targets`: each position moves to the next, and the
-/// last to the first.
-fn ring(targets: &mut Vec<(usize, usize)>) -> Vec<usize> {
+/// Removes a cycle of moves from `targets`. In a cycle, each position moves to the next
+/// one, and the last to the first.
+fn take_cycle(targets: &mut Vec<(usize, usize)>) -> Vec<usize> {
     let (first, mut target) = targets.remove(0);
-    let mut ring = vec![first];
+    let mut cycle = vec![first];
     while target != first {
         let Some(at) = targets.iter().position(|(origin, _)| *origin == target) else {
             break;
         };
-        ring.push(target);
+        cycle.push(target);
         target = targets.remove(at).1;
     }
-    ring
+    cycle
 }
 
-/// The similarity of two entries, from 0 to 1. Entries with a type or a name are
-/// equal or different.
+/// The similarity of two entries, from 0 to 1. For entries with a type or a name, it is
+/// either 0 or 1.
 fn similarity(was: &Value, wanted: &Value) -> f64 {
     match (was, wanted) {
         (Value::Object(was), Value::Object(wanted)) => {
@@ -393,7 +392,7 @@ fn similarity(was: &Value, wanted: &Value) -> f64 {
     }
 }
 
-/// A key in a JSON pointer.
+/// Escapes a key for a JSON pointer.
 fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
@@ -407,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_app_is_all_additions() {
+    fn the_diff_of_a_new_app_only_adds() {
         let wanted = object(json!({"name": "a", "memory": "1G", "unheard-of": 1}));
         assert_eq!(
             diff_app(0, wanted, None),

@@ -85,7 +85,8 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Map<String, Value> {
     manifest
 }
 
-/// The image of the current droplet's package. The copy of a droplet has no package.
+/// The image of the current droplet's package. `None` for a copied droplet, which has no
+/// package.
 fn present_docker(app: &App, view: &View<'_>) -> Option<Value> {
     let droplet = view.world.droplets.get(app.droplet?)?;
     let package = view.world.packages.get(droplet.package?)?;
@@ -201,7 +202,8 @@ pub(crate) struct ManifestBody {
     pub(crate) manifests: Vec<AppManifest>,
 }
 
-/// Reads the manifest in a request; 422 with all errors.
+/// Reads the manifest in a request. An invalid manifest is refused with 422 and all
+/// errors.
 pub(crate) fn read(context: &RequestContext<'_>) -> Result<ManifestBody, CcError> {
     let media_type = context.request.media_type().unwrap_or_default();
     if !["application/x-yaml", "text/yaml"].contains(&media_type.as_str()) {

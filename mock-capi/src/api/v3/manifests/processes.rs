@@ -11,7 +11,7 @@ use crate::api::shared::processes::{
 use crate::world::metadata::MetadataPatch;
 use crate::world::{CheckPatch, ProcessPatch, ruby};
 
-/// The sizes of a process that an application sets; `None` is left unchanged.
+/// The sizes of a process that an application sets. `None` leaves a size unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ScalePatch {
     pub(crate) instances: Option<u32>,
@@ -20,7 +20,7 @@ pub(crate) struct ScalePatch {
     pub(crate) log_rate: Option<i64>,
 }
 
-/// A change of a process other than its sizes, and what events show of it.
+/// A change to a process other than its sizes, and the fields that events show.
 #[derive(Clone, Debug)]
 pub(crate) struct ProcessUpdate {
     pub(crate) patch: ProcessPatch,
@@ -28,7 +28,7 @@ pub(crate) struct ProcessUpdate {
 }
 
 impl ScalePatch {
-    /// What events show of the change.
+    /// The fields of the change that events show.
     pub(super) fn request(&self) -> Map<String, Value> {
         let fields = [
             ("instances", self.instances.map(i64::from)),
@@ -43,7 +43,7 @@ impl ScalePatch {
     }
 }
 
-/// A process of an application: its type, and its fields with underscores.
+/// A process of an application: its type, and its fields in snake case.
 pub(super) type ProcessFields = (String, Map<String, Value>);
 
 const MAX_INSTANCES: i64 = 2_000_000;
@@ -87,7 +87,7 @@ fn label_of(kind: &str) -> String {
     format!("Process \"{kind}\":")
 }
 
-/// Checks that sizes are numbers with units; [`read_scales`] checks their bounds.
+/// Checks that sizes are numbers with units. [`read_scales`] checks their bounds.
 pub(super) fn check_sizes(message: &mut Message<'_>, kind: &str) {
     for (key, label, unlimited) in SIZES {
         let Some(value) = message.value(key) else {
@@ -103,7 +103,7 @@ pub(super) fn check_sizes(message: &mut Message<'_>, kind: &str) {
     }
 }
 
-/// A log rate that needs no unit.
+/// Reads a log rate without a unit.
 pub(crate) fn log_rate_word(value: &Value) -> Option<i64> {
     match value {
         Value::String(text) if text == "-1" => Some(-1),
@@ -113,8 +113,8 @@ pub(crate) fn log_rate_word(value: &Value) -> Option<i64> {
     }
 }
 
-/// The listed processes, the web process first: the application's own sizes apply to
-/// it.
+/// The listed processes. The web process is the first, because the application's own
+/// sizes apply to it.
 pub(super) fn read_list(message: &mut Message<'_>) -> Vec<ProcessFields> {
     let Some(processes) = message.value("processes") else {
         return Vec::new();
@@ -228,10 +228,10 @@ pub(super) fn read_updates(
         patch: read_update(process),
         request: shown_update(process),
     });
-    // A web process of which nothing else is said is not changed.
-    let says_more =
+    // The web process is not changed if the application sets none of its fields.
+    let has_updates =
         |(kind, update): &(String, ProcessUpdate)| kind != "web" || !update.request.is_empty();
-    let updates = updates.into_iter().filter(says_more);
+    let updates = updates.into_iter().filter(has_updates);
     let typed = updates.map(|(kind, mut update)| {
         update.request.insert("type".into(), json!(kind));
         (kind, update)
@@ -276,7 +276,7 @@ fn read_update(process: &mut Message<'_>) -> ProcessPatch {
     }
 }
 
-/// `none` is the former name of `process`.
+/// Reads the type of a health check. `none` is the former name of `process`.
 fn kind_of(value: &Value) -> Option<&'static str> {
     if value == "none" {
         Some("process")
@@ -297,7 +297,7 @@ fn check_endpoint_agrees(process: &mut Message<'_>, prefix: &str, label: &str) {
     }
 }
 
-/// `null`, `default` and `false` stand for the command of the droplet.
+/// Reads a command. `null`, `default` and `false` stand for the command of the droplet.
 fn read_command(process: &mut Message<'_>) -> Option<Option<String>> {
     if process.value("command") == Some(&Value::Bool(false)) {
         return Some(None);

@@ -1,5 +1,5 @@
-//! The routes of an application: their addresses, options and protocols, and the
-//! keys for routes without addresses.
+//! The routes of an application: their addresses, options and protocols, and the keys for
+//! random and default routes.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::api::message::Message;
 use crate::api::v3::route_options::{self, OptionRules};
 use crate::world::ruby;
 
-/// The routes that an application asks for.
+/// The routes in an application.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WantedRoutes {
     pub(crate) none: bool,
@@ -29,14 +29,14 @@ pub(crate) struct WantedRoute {
 /// A route's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// Host and domain; the known domains decide where the host ends.
+    /// The host and the domain. The known domains determine where the host ends.
     pub(crate) name: String,
     pub(crate) port: Option<u16>,
     pub(crate) path: String,
 }
 
 impl Address {
-    /// Reads the address of a route; `None` if it is not properly formed.
+    /// Reads the address of a route. `None` if it is malformed.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
@@ -69,7 +69,7 @@ impl Address {
         })
     }
 
-    /// Possible hosts and domains of the name, the likeliest first.
+    /// Possible hosts and domains of the name, the most likely first.
     pub(crate) fn candidates(&self) -> Vec<(&str, &str)> {
         let (host, domain) = self.name.split_once('.').unwrap_or((&self.name, ""));
         if self.name.starts_with('*') {
@@ -222,7 +222,7 @@ fn wanted((text, fields): Entry<'_>) -> Option<WantedRoute> {
 }
 
 impl WantedRoute {
-    /// A route with only a name, which the foundation chooses.
+    /// A route with only a name: a random or default route.
     pub(crate) fn named(name: String) -> Self {
         Self {
             text: name.clone(),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_be_a_domain_or_a_host_in_one() {
+    fn a_name_is_a_domain_or_a_host_in_a_domain() {
         let candidates = |text: &str| {
             let address = Address::parse(text).unwrap();
             let candidates = address.candidates().into_iter();

@@ -14,10 +14,10 @@ pub(crate) struct DisabledLifecycles<'r> {
     pub(crate) cnb: Option<&'r str>,
 }
 
-/// The lifecycle that an application asks for.
+/// The lifecycle in an application.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WantedLifecycle {
-    /// Whether its buildpacks are cloud native ones.
+    /// Whether its buildpacks are Cloud Native Buildpacks.
     pub(crate) cnb: bool,
     pub(crate) docker: bool,
     /// The name of the key of its buildpacks in errors.
@@ -44,7 +44,7 @@ pub(super) fn read(message: &mut Message<'_>) -> WantedLifecycle {
     } else if is_truthy("buildpack") {
         wanted.buildpack_key = Some("Buildpack");
     }
-    // Images are not made of buildpacks, and have no stack.
+    // Images have neither buildpacks nor a stack.
     if by_image {
         return wanted;
     }
@@ -55,7 +55,7 @@ pub(super) fn read(message: &mut Message<'_>) -> WantedLifecycle {
     wanted
 }
 
-/// The fields about the app itself that the Cloud Controller makes of a manifest, for
+/// The fields of the app itself that the Cloud Controller derives from a manifest, for
 /// events.
 pub(super) fn app_fields(message: &Message<'_>, wanted: &WantedLifecycle) -> Map<String, Value> {
     let named = message.get("lifecycle").and_then(Value::as_str);
@@ -103,7 +103,7 @@ fn read_buildpacks(message: &mut Message<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// Checks that the keys about staging fit together, and that the operator allows the
+/// Checks that the keys for staging can be combined, and that the operator allows the
 /// lifecycle.
 pub(super) fn check(message: &mut Message<'_>, refused: DisabledLifecycles<'_>) {
     let docker = message.has("docker");
