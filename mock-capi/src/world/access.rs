@@ -1,4 +1,4 @@
-//! Permissions: which resources a caller may see, and which it may change.
+//! Permissions: which resources a caller may see, and which the caller may change.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,19 +41,18 @@ pub(super) const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
 pub(crate) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
-/// Roles in a space that may read its events. Auditors of the organization may, too.
+/// Roles in a space that may read its events. So may auditors of the organization.
 pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
 /// Roles that may read the brokers of a space.
 pub(super) const READ_BROKERS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
 pub(super) const AUDIT_ORG: Roles = Roles::of(&[OrgAuditor]);
-/// Roles that may read the resources of a space through v2, which does not know
+/// Roles that may read the resources of a space through v2, which does not have
 /// supporters.
 pub(crate) const READ_V2_SPACE: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
 /// Roles that may read the events of a space or an organization through v2.
 pub(crate) const READ_V2_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, OrgAuditor]);
-/// Roles that may read the domains of an organization. Members of its spaces may,
-/// too.
+/// Roles that may read the domains of an organization. So may members of its spaces.
 const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
 pub(crate) const DOWNLOAD_DROPLETS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
@@ -64,13 +63,14 @@ pub(crate) const WRITE_SPACE: Roles = Roles::of(&[SpaceDeveloper]);
 /// Roles that may run the apps of a space and read their environment.
 pub(crate) const MANAGE_APPS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
 
-/// The place that a row belongs to: roles there decide who may access the row.
+/// The organization or space that a row belongs to. Roles there determine who may access
+/// the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccessScope {
     Global,
     Org(Guid),
     Space(Guid),
-    /// The place was deleted.
+    /// The organization or space was deleted.
     Deleted,
 }
 
@@ -95,7 +95,7 @@ impl Access {
         matches!(self, Self::Everything)
     }
 
-    /// Whether the caller has one of the roles in a place.
+    /// Whether the caller has one of the roles in a scope.
     pub(crate) fn allows(&self, world: &World, access_scope: AccessScope, roles: Roles) -> bool {
         let Self::HeldRoles(held) = self else {
             return true;
@@ -111,7 +111,7 @@ impl Access {
         }
     }
 
-    /// Whether the caller sees rows of this place.
+    /// Whether the caller can see the rows of a scope.
     pub(crate) fn sees(&self, world: &World, access_scope: AccessScope) -> bool {
         match access_scope {
             AccessScope::Global => true,
@@ -122,8 +122,8 @@ impl Access {
         }
     }
 
-    /// The organizations in which the caller has one of the roles. An administrator's
-    /// are not listed.
+    /// The organizations in which the caller has one of the roles. Empty for
+    /// administrators.
     pub(super) fn orgs(&self, world: &World, roles: Roles) -> Vec<Guid> {
         let places = self.places(roles);
         places
@@ -131,8 +131,8 @@ impl Access {
             .collect()
     }
 
-    /// The spaces in which the caller has one of the roles, there or in the
-    /// organization. An administrator's are not listed.
+    /// The spaces in which the caller has one of the roles, there or in the organization.
+    /// Empty for administrators.
     pub(super) fn spaces(&self, world: &World, roles: Roles) -> Vec<Guid> {
         let own = self.places(roles);
         let mut spaces = world.spaces_of(self.orgs(world, roles));
@@ -153,7 +153,7 @@ impl Access {
             .map(|(place, _)| *place)
     }
 
-    /// The keys of rows in the spaces that the caller sees, for [`Row::listed_by`].
+    /// The keys of rows in the spaces that the caller can see, for [`Row::listed_by`].
     pub(super) fn keys_of_spaces(&self, world: &World) -> Vec<Key> {
         self.keys_in_spaces(world, READ_SPACE)
     }
@@ -164,34 +164,34 @@ impl Access {
         spaces.map(|space| Key::Guid(Field::Space, space)).collect()
     }
 
-    /// The keys of rows of the apps that the caller sees.
+    /// The keys of rows of the apps that the caller can see.
     pub(super) fn keys_of_apps(&self, world: &World) -> Vec<Key> {
         let in_spaces = Selection::all().any(self.keys_of_spaces(world));
         let apps = world.apps.select(&in_spaces).into_iter();
         apps.map(|app| Key::Guid(Field::App, app.guid())).collect()
     }
 
-    /// The keys of rows in the organizations that the caller sees.
+    /// The keys of rows in the organizations that the caller can see.
     pub(super) fn keys_of_orgs(&self, world: &World, field: Field) -> Vec<Key> {
         let orgs = self.orgs(world, READ_ORG).into_iter();
         orgs.map(|org| Key::Guid(field, org)).collect()
     }
 
-    /// Whether the caller sees the domains that an organization owns or shares.
+    /// Whether the caller can see the domains that an organization owns or shares.
     pub(crate) fn sees_domains_of(&self, world: &World, org: Guid) -> bool {
         self.allows(world, AccessScope::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)
     }
 
-    /// Whether the caller sees, through v2, the domains that an organization owns or
-    /// shares.
+    /// Whether the caller can see the domains that an organization owns or shares through
+    /// v2.
     pub(crate) fn sees_v2_domains_of(&self, world: &World, org: Guid) -> bool {
         const MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
         self.allows(world, AccessScope::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, MEMBERS)
     }
 
-    /// Whether the caller is that user or an administrator.
+    /// Whether the caller is this user or an administrator.
     pub(crate) fn is_of(&self, user: Guid) -> bool {
         match self {
             Self::Everything => true,
@@ -199,8 +199,8 @@ impl Access {
         }
     }
 
-    /// Whether the caller is that user, or sees an organization of which they are a
-    /// member.
+    /// Whether the caller is this user, or can see an organization that the user is a
+    /// member of.
     pub(crate) fn sees_user(&self, world: &World, user: &User) -> bool {
         let Self::HeldRoles(held) = self else {
             return true;
@@ -228,7 +228,7 @@ impl World {
         Access::HeldRoles(Arc::new(HeldRoles { user, by_place }))
     }
 
-    /// The place of an app's rows.
+    /// The access scope of an app's rows.
     pub(crate) fn access_scope_of_app(&self, app: Guid) -> AccessScope {
         let app = self.apps.get(app);
         app.map_or(AccessScope::Deleted, |app| AccessScope::Space(app.space))

@@ -14,10 +14,10 @@ use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::random::Random;
 
-/// The most disk that an instance may have.
+/// The maximum disk size of an instance.
 pub(crate) const MAX_APP_DISK_MB: u32 = 2048;
 
-/// The disk of an instance if no size is given.
+/// The default disk size of an instance.
 pub(crate) const DEFAULT_DISK_MB: u32 = 1024;
 
 /// The state of an instance as the scheduler reports it.
@@ -25,17 +25,17 @@ pub(crate) const DEFAULT_DISK_MB: u32 = 1024;
 pub(crate) struct InstanceState {
     pub(crate) index: u32,
     pub(crate) name: &'static str,
-    /// Seconds since the instance was placed; `None` if the instance does not exist.
+    /// Seconds since the instance was placed. `None` if the instance does not exist.
     pub(crate) uptime: Option<u64>,
 }
 
 impl InstanceState {
-    /// How many instances of a process are listed.
+    /// The maximum number of instances of a process that are listed.
     pub(crate) const LISTED: u32 = 10_000;
 }
 
 impl World {
-    /// Adds a stopped app without processes; its name must be free.
+    /// Adds a stopped app without processes. Its name must not be in use.
     pub(crate) fn create_app(
         &mut self,
         space: Guid,
@@ -99,7 +99,7 @@ impl World {
         self.processes.select(&Selection::by(Field::App, app))
     }
 
-    /// The app's process of a type. During a deployment, the newest one.
+    /// The app's process of a type. During a deployment, this is the newest one.
     pub(crate) fn process(&self, app: Guid, kind: &str) -> Option<&Process> {
         let processes = self.processes_of(app);
         processes.into_iter().rfind(|process| process.kind == kind)
@@ -120,8 +120,7 @@ impl World {
         }
     }
 
-    /// Starts the processes that are stopped; their instances crash if `crashing` is
-    /// set.
+    /// Starts the processes that are stopped. Their instances crash if `crashing` is set.
     pub(crate) fn start_app(&mut self, guid: Guid, crashing: bool) -> Result<(), Error> {
         self.await_start(guid)?;
         self.begin_all(guid, crashing);
@@ -129,8 +128,8 @@ impl World {
         Ok(())
     }
 
-    /// Marks an app as started and updates its revision. Its processes start when it
-    /// is staged.
+    /// Marks an app as started and updates its revision. Its processes start once it is
+    /// staged.
     pub(crate) fn await_start(&mut self, guid: Guid) -> Result<(), Error> {
         let started = self.apps.get(guid).is_some_and(|app| app.started);
         self.want_started(guid)?;
@@ -147,7 +146,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that the quota allows an app to run with such sizes.
+    /// Checks that the quota allows an app to run with these sizes.
     pub(crate) fn check_start(
         &self,
         guid: Guid,
@@ -233,7 +232,7 @@ impl World {
         self.log_start(process, 0);
     }
 
-    /// Scales a process, if its quota allows the sizes.
+    /// Scales a process. Fails if its quota does not allow the sizes.
     pub(crate) fn scale(&mut self, guid: Guid, scale: Scale) -> Result<(), Error> {
         self.check_scale(guid, scale)?;
         self.resize(guid, scale);
@@ -289,8 +288,8 @@ impl World {
         });
     }
 
-    /// The current instances of a process, by index. A process may have two billion
-    /// of them, so the list is limited to save memory.
+    /// The current instances of a process, by index. The list is limited to save memory,
+    /// because a process may have two billion instances.
     pub(crate) fn instances(&self, process: &Process) -> Vec<InstanceState> {
         (0..process.scale.instances.min(InstanceState::LISTED))
             .map(|index| self.instance(process, index))
@@ -319,7 +318,7 @@ impl World {
         }
     }
 
-    /// When an instance became `RUNNING`; `None` if it is not.
+    /// The time at which an instance became `RUNNING`. `None` if it is not.
     pub(crate) fn running_since(&self, process: &Process, index: u32) -> Option<Timestamp> {
         let covering = process.starts.iter().find(|(upto, _)| index < *upto);
         let &(_, started) = covering.filter(|_| process.started && !process.crashing)?;
@@ -333,15 +332,14 @@ impl World {
         listed.filter(|index| self.running_since(process, *index).is_some())
     }
 
-    /// The time that an instance takes to start, which is the same whenever it is
-    /// computed.
+    /// The time that an instance takes to start. The result is the same for each call.
     pub(super) fn start_time(&self, process: &Process, index: u32) -> Duration {
         let mut random = Random::of(&(process.base.guid, index));
         random.jittered(self.timings.start, self.timings.jitter)
     }
 
-    /// The version of a process, which changes when the process is started or gets
-    /// other memory.
+    /// The version of a process, which changes when the process is started or its memory
+    /// changes.
     pub(crate) fn version_of(&self, process: &Process) -> Guid {
         let started = process.starts.first().map(|(_, at)| at.unix_nanos());
         let version = (process.base.guid, process.scale.memory_mb, started);
@@ -411,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn restarting_an_instance_leaves_the_others_alone() {
+    fn restarting_an_instance_does_not_restart_the_others() {
         let first = Clock::new().now();
         let second = first.plus(std::time::Duration::from_secs(1));
         let mut starts = vec![(3, first)];

@@ -1,6 +1,5 @@
-//! Uploaded bits. They are measured, hashed and listed piece by piece before the
-//! world is locked, so a large upload neither fills the memory nor delays other
-//! requests.
+//! Uploaded bits. They are measured, hashed and listed in chunks before the world is
+//! locked, so a large upload neither uses much memory nor delays other requests.
 
 use std::io::{self, BufReader, Read, Seek, Write};
 
@@ -12,10 +11,11 @@ use super::blobs::MAX_BLOB;
 use super::droplets::hex;
 use super::resources::{NO_ARCHIVE, PackageFile, list_archive};
 
-/// The number of first bytes that are kept: enough to recognize a tar archive.
+/// The number of bytes that are kept from the beginning, which is enough to recognize a
+/// tar archive.
 const HEAD: usize = 512;
 
-/// The largest manifest of a buildpack that is read, in bytes.
+/// The maximum size of a buildpack's manifest, in bytes. Larger ones are not read.
 const MAX_MANIFEST: u64 = 1024 * 1024;
 
 /// The bits of a package, a droplet or a buildpack.
@@ -29,8 +29,8 @@ pub(crate) struct Bits {
     pub(crate) head: Vec<u8>,
     /// All bytes, if they are few enough to be kept.
     pub(super) content: Option<Vec<u8>>,
-    /// The files of a zip archive. The error says, in the Cloud Controller's words,
-    /// why a package cannot have these bits.
+    /// The files of a zip archive. The error is the Cloud Controller's message about bits
+    /// that a package cannot have.
     pub(super) files: Result<Vec<PackageFile>, String>,
     /// The text of `manifest.yml` in a zip archive.
     pub(crate) manifest: Option<String>,
@@ -42,8 +42,8 @@ impl Bits {
     }
 }
 
-/// Receives bits piece by piece. Bits that are too large to be kept go to an unnamed
-/// temporary file, which is deleted with the process.
+/// Receives bits in chunks. Bits that are too large to be kept are written to an unnamed
+/// temporary file, which disappears with the process.
 #[derive(Debug)]
 pub(crate) struct BitsWriter {
     file: SpooledTempFile,
@@ -70,7 +70,7 @@ impl BitsWriter {
         self.file.write_all(piece)
     }
 
-    /// Reads what the world needs from all pieces.
+    /// Measures, hashes and lists the received bits.
     pub(crate) fn finish(mut self) -> io::Result<Bits> {
         let content = if self.file.is_rolled() {
             None

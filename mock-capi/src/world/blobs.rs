@@ -1,15 +1,15 @@
-//! Bits that can be downloaded again: the latest ones that fit into a limit. Equal
-//! bits are stored once.
+//! Stores bits for downloads. Older bits are dropped when a size limit is exceeded, and
+//! equal bits are stored once.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Larger bits are not kept; in bytes.
+/// The maximum size of bits that are kept, in bytes.
 pub(super) const MAX_BLOB: usize = 1024 * 1024;
 
-/// The limit of all blobs, in bytes.
-const ROOM: usize = 16 * 1024 * 1024;
+/// The maximum size of all blobs, in bytes.
+const MAX_TOTAL: usize = 16 * 1024 * 1024;
 
-/// The approximate memory that a blob needs besides its bits, in bytes.
+/// The approximate memory that a blob needs in addition to its bits, in bytes.
 const OVERHEAD: usize = 256;
 
 /// Bits by their SHA-256 checksums.
@@ -34,7 +34,7 @@ impl Blobs {
         self.taken += bits.len() + OVERHEAD;
         self.by_checksum.insert(checksum.into(), bits.into());
         self.oldest.push_back(checksum.into());
-        while self.taken > ROOM {
+        while self.taken > MAX_TOTAL {
             let Some(oldest) = self.oldest.pop_front() else {
                 return;
             };
@@ -58,7 +58,7 @@ mod tests {
         }
         assert!(blobs.get("0").is_none());
         assert_eq!(blobs.get("18").map(<[u8]>::len), Some(MAX_BLOB));
-        assert!(blobs.taken <= ROOM);
+        assert!(blobs.taken <= MAX_TOTAL);
         assert_eq!(blobs.oldest.len(), blobs.by_checksum.len());
         blobs.keep("large", &vec![0; MAX_BLOB + 1]);
         assert!(blobs.get("large").is_none());

@@ -1,6 +1,6 @@
-//! The work of jobs with service brokers. Requests are sent to brokers while no
-//! request is answered: the world keeps the remaining steps of each job and lists
-//! the jobs that continue. The API sends the requests.
+//! The work of jobs with service brokers. The world stores the remaining steps of each
+//! job and lists the jobs that continue. The server sends the requests to brokers while
+//! it answers no other request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::world::clock::{Timestamp, exact};
 
-/// How long an operation of a broker may take, unless the plan sets another limit.
+/// The maximum duration of a broker's operation, unless the plan sets another one.
 const MAX_POLLING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The last operation of a broker on a resource.
@@ -89,7 +89,7 @@ impl BindingRef {
     }
 }
 
-/// A change of a managed instance; `None` leaves a field unchanged.
+/// A change of a managed instance. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct InstanceChange {
     pub(crate) name: Option<String>,
@@ -101,7 +101,7 @@ pub(crate) struct InstanceChange {
     pub(crate) metadata: Option<Value>,
 }
 
-/// A change of a broker; `None` leaves a field unchanged.
+/// A change of a broker. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct BrokerChange {
     pub(crate) name: Option<String>,
@@ -115,7 +115,7 @@ pub(crate) struct BrokerChange {
 pub(crate) enum Step {
     /// Read the catalog of a new broker.
     ReadCatalog(Guid),
-    /// Read the catalog of a changed broker, which had this state before.
+    /// Read the catalog of a changed broker, whose previous state this contains.
     UpdateBroker(Guid, BrokerChange, super::BrokerState),
     Provision(Guid, Option<Value>),
     Update(Guid, InstanceChange),
@@ -150,10 +150,10 @@ pub(crate) struct Work {
     pub(crate) client: Option<WaitingClient>,
 }
 
-/// A client that waits until its job has ended, or a broker continues on its own.
+/// A client that waits until its job ends, or until a broker continues asynchronously.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct WaitingClient {
-    /// Whether a broker may continue on its own.
+    /// Whether a broker may continue asynchronously.
     pub(crate) accepts_incomplete: bool,
 }
 
@@ -162,7 +162,7 @@ pub(crate) struct WaitingClient {
 pub(crate) enum BrokerTask {
     /// Continue a job.
     ContinueJob(Guid),
-    /// Carry out a job for which a client waits.
+    /// Carry out a job that a client waits for.
     AwaitJob {
         job: Guid,
         /// The path of the resource in the response.
@@ -175,7 +175,7 @@ pub(crate) enum BrokerTask {
         instance: Guid,
         binding: Option<Guid>,
     },
-    /// Read the parameters of an instance or a binding, for which a client waits.
+    /// Read the parameters of an instance or a binding for a waiting client.
     ReadParameters {
         instance: Guid,
         binding: Option<Guid>,
@@ -206,8 +206,8 @@ impl World {
         job
     }
 
-    /// Starts a job for which the client of the latest request waits. The response
-    /// contains the resource of the path `shows`.
+    /// Starts a job that the client of the latest request waits for. The response
+    /// contains the resource at the path `shows`.
     pub(crate) fn start_awaited_work(
         &mut self,
         operation: &str,
@@ -261,7 +261,7 @@ impl World {
         self.broker_tasks.push(task);
     }
 
-    /// Takes the task for which the client of the latest request waits.
+    /// Takes the task that the client of the latest request waits for.
     pub(crate) fn take_awaited(&mut self) -> Option<BrokerTask> {
         self.broker_tasks.pop_if(|task| {
             matches!(
@@ -276,7 +276,7 @@ impl World {
         std::mem::take(&mut self.broker_tasks)
     }
 
-    /// Continues all jobs of a world that was loaded.
+    /// Continues all jobs of a loaded world.
     pub(super) fn resume_work(&mut self) {
         let jobs = self.jobs.iter().filter(|job| job.work.is_some());
         self.broker_tasks = jobs
@@ -323,8 +323,8 @@ impl World {
         self.jobs.update(job, |job| job.warnings.push(warning));
     }
 
-    /// Whether a job has polled a broker for longer than `longest` seconds, so it
-    /// may give up.
+    /// Whether a job has polled a broker for longer than `longest` seconds, so that it
+    /// gives up.
     pub(crate) fn is_work_late(&self, job: Guid, longest: Option<u64>) -> bool {
         let longest = longest.map_or(MAX_POLLING, Duration::from_secs);
         let longest = longest.min(MAX_POLLING);
@@ -332,7 +332,7 @@ impl World {
             .is_some_and(|work| work.began.plus(longest) < self.now)
     }
 
-    /// Makes the user of a job the actor until the next request.
+    /// Makes the user of a job the actor of events until the next request.
     pub(crate) fn act_for(&mut self, job: Guid) {
         if let Some(actor) = self.work_of(job).map(|work| work.actor.clone()) {
             self.actor = actor;

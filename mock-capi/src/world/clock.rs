@@ -1,5 +1,5 @@
-//! The mock's time. States that take time on a real Cloud Controller are derived
-//! from it when they are read.
+//! The mock's clock. States that take time on a real Cloud Controller are computed from
+//! it when they are read.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,9 +20,9 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// The millisecond before. Responses to creating requests are presented at it,
-    /// so that they show `STAGING`, `COPYING` or `PROCESSING_UPLOAD` even if that
-    /// takes no time.
+    /// The preceding millisecond. Responses to requests that create something show the
+    /// state at that time, so that they contain `STAGING`, `COPYING` or
+    /// `PROCESSING_UPLOAD` even if the operation takes no time.
     pub(crate) fn just_before(self) -> Self {
         Self(self.0.saturating_sub(1))
     }
@@ -41,12 +41,12 @@ impl Timestamp {
         self.0 / 1000
     }
 
-    /// The time since `earlier`; zero if `earlier` is later.
+    /// The time since `earlier`, or zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Whole seconds since `earlier`; 0 if `earlier` is later.
+    /// Whole seconds since `earlier`, or 0 if `earlier` is later.
     pub(crate) fn seconds_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0) / 1000
     }
@@ -61,7 +61,7 @@ impl From<Timestamp> for SystemTime {
 /// The Cloud Controller's format: UTC, in seconds, such as `2017-04-25T20:53:11Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The format has no years beyond 9999.
+        // The format ends with the year 9999.
         const LAST: u64 = 253_402_300_799;
         let at = UNIX_EPOCH + Duration::from_secs(self.unix_seconds().min(LAST));
         humantime::format_rfc3339_seconds(at).fmt(f)
@@ -89,8 +89,8 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Timestamps in milliseconds, where rounding to seconds would move time back. For
-/// `#[serde(with = ...)]`.
+/// Serializes timestamps in milliseconds, where rounding to seconds would move time back.
+/// For `#[serde(with = ...)]`.
 pub(crate) mod exact {
     use super::{Deserialize, Deserializer, Serializer, Timestamp};
 
@@ -108,25 +108,25 @@ pub(crate) mod exact {
     }
 }
 
-/// A clock that can be moved forward and stopped. Only a reset moves it back.
+/// A clock that can be advanced and stopped. Only a reset moves it back.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch_millis: u64,
     started: Instant,
-    hands: Mutex<ClockState>,
+    state: Mutex<ClockState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct ClockState {
     advanced_millis: u64,
-    /// How long the clock was stopped.
+    /// The total time for which the clock was stopped.
     lost_millis: u64,
     /// The time at which the clock is stopped.
     frozen: Option<Timestamp>,
 }
 
 impl Clock {
-    /// The year 2500; the nanoseconds of logs overflow soon after.
+    /// The beginning of the year 2500. The nanoseconds of logs overflow soon after that.
     pub(crate) const LAST: Timestamp = Timestamp(16_725_225_600_000);
 
     pub(crate) fn new() -> Self {
@@ -136,55 +136,55 @@ impl Clock {
         Self {
             epoch_millis: millis(since_epoch),
             started: Instant::now(),
-            hands: Mutex::new(ClockState::default()),
+            state: Mutex::new(ClockState::default()),
         }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        let hands = *self.hands();
-        hands.frozen.unwrap_or_else(|| self.running(hands))
+        let state = *self.state();
+        state.frozen.unwrap_or_else(|| self.running(state))
     }
 
     pub(crate) fn advance(&self, by: Duration) {
-        let mut hands = self.hands();
-        hands.advanced_millis = hands.advanced_millis.saturating_add(millis(by));
-        hands.frozen = hands.frozen.map(|at| at.plus(by).min(Self::LAST));
+        let mut state = self.state();
+        state.advanced_millis = state.advanced_millis.saturating_add(millis(by));
+        state.frozen = state.frozen.map(|at| at.plus(by).min(Self::LAST));
     }
 
     pub(crate) fn is_frozen(&self) -> bool {
-        self.hands().frozen.is_some()
+        self.state().frozen.is_some()
     }
 
-    /// Stops the clock until it is thawed. A stopped clock can still be moved.
+    /// Stops the clock until it is thawed. A stopped clock can still be advanced.
     pub(crate) fn freeze(&self) {
-        let mut hands = self.hands();
-        let now = self.running(*hands);
-        hands.frozen.get_or_insert(now);
+        let mut state = self.state();
+        let now = self.running(*state);
+        state.frozen.get_or_insert(now);
     }
 
-    /// Starts the clock again from where it is.
+    /// Starts the clock again from the current time.
     pub(crate) fn thaw(&self) {
-        let mut hands = self.hands();
-        if let Some(frozen) = hands.frozen.take() {
-            let lost = self.running(*hands).since(frozen);
-            hands.lost_millis = hands.lost_millis.saturating_add(millis(lost));
+        let mut state = self.state();
+        if let Some(frozen) = state.frozen.take() {
+            let lost = self.running(*state).since(frozen);
+            state.lost_millis = state.lost_millis.saturating_add(millis(lost));
         }
     }
 
-    /// Resets the clock to the time of this machine, running.
+    /// Resets the clock to the time of this machine, and starts it.
     pub(crate) fn reset(&self) {
-        *self.hands() = ClockState::default();
+        *self.state() = ClockState::default();
     }
 
-    fn running(&self, hands: ClockState) -> Timestamp {
+    fn running(&self, state: ClockState) -> Timestamp {
         let running = Timestamp(self.epoch_millis)
             .plus(self.started.elapsed())
-            .plus(Duration::from_millis(hands.advanced_millis));
-        Timestamp(running.0.saturating_sub(hands.lost_millis)).min(Self::LAST)
+            .plus(Duration::from_millis(state.advanced_millis));
+        Timestamp(running.0.saturating_sub(state.lost_millis)).min(Self::LAST)
     }
 
-    fn hands(&self) -> MutexGuard<'_, ClockState> {
-        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ClockState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_clock_stands_still_and_goes_on_from_there() {
+    fn a_frozen_clock_stands_still_and_continues_from_there() {
         let clock = Clock::new();
         clock.freeze();
         let frozen = clock.now();

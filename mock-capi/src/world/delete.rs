@@ -1,4 +1,4 @@
-//! Deletion of resources and of everything that belongs to them.
+//! Deletes resources together with everything that belongs to them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -8,20 +8,20 @@ const MAP_ROUTE: &str = "audit.app.map-route";
 
 pub(crate) const UNMAP_ROUTE: &str = "audit.app.unmap-route";
 
-/// How many destinations a route may have.
+/// The maximum number of destinations of a route.
 pub(crate) const MAX_DESTINATIONS: usize = 100;
 
 /// The port that apps of buildpacks listen on.
 pub(crate) const DEFAULT_PORT: u16 = 8080;
 
-/// A destination that is to be added to a route.
+/// A destination to add to a route.
 #[derive(Debug, Default)]
 pub(crate) struct NewDestination {
-    /// The type of the process; `web` unless it is given.
+    /// The type of the process. The default is `web`.
     pub(crate) process: Option<String>,
     pub(crate) port: Option<u16>,
     pub(crate) weight: Option<u8>,
-    /// The protocol of the route unless it is given, and `http1` for routes of HTTP.
+    /// The protocol. The default is that of the route, which is `http1` for HTTP routes.
     pub(crate) protocol: Option<&'static str>,
 }
 
@@ -97,7 +97,7 @@ impl World {
                     .iter()
                     .any(|other| other.has_same_target(&destination))
                 {
-                    // Most routes have one destination.
+                    // Most routes have only one destination.
                     route.destinations.reserve_exact(1);
                     mapped.push(destination.clone());
                     route.destinations.push(destination);
@@ -110,8 +110,8 @@ impl World {
         Ok(())
     }
 
-    /// Refuses a protocol that the route does not support, or that differs from the
-    /// protocol of an equal destination.
+    /// Refuses a protocol that the route does not support, or that differs from that of
+    /// an existing destination with the same target.
     fn check_protocol(
         &self,
         route: Guid,
@@ -143,7 +143,7 @@ impl World {
         Err(Error::unprocessable(refusal))
     }
 
-    /// Why a destination of a route cannot have a protocol.
+    /// The reason why a destination of a route cannot have a protocol.
     pub(crate) fn protocol_mismatch(&self, route: Guid, protocol: &str) -> Option<String> {
         let is_tcp = self.default_protocol(route) == ROUTER_GROUP_TYPE;
         let (of_route, options) = match is_tcp {
@@ -189,7 +189,7 @@ impl World {
     }
 }
 
-/// The destinations that are not among others.
+/// The destinations that are not in the other list.
 fn without<'d>(
     destinations: &'d [Destination],
     others: &[Destination],

@@ -15,11 +15,10 @@ use super::{
 
 /// The start command that staging detects.
 const DETECTED_COMMAND: &str = "./app";
-/// The number of packages and droplets of an app that do not expire, besides those
-/// in use.
+/// The number of unused packages and of unused droplets of an app that do not expire.
 const KEPT: usize = 5;
 
-/// The lifecycle and the error of a droplet that is to be staged.
+/// The lifecycle of a droplet to stage, and its error if staging fails.
 #[derive(Debug)]
 pub(crate) struct NewDroplet {
     pub(crate) lifecycle: Lifecycle,
@@ -174,7 +173,7 @@ fn image_of(package: &Package) -> Option<String> {
     }
 }
 
-/// The bits of a droplet. They depend only on the package, so equal bits have equal
+/// The bits of a droplet. They depend only on the package, so equal packages have equal
 /// droplets.
 fn droplet_of(package: &str) -> Vec<u8> {
     let info = json!({"detected_buildpack": "", "start_command": DETECTED_COMMAND}).to_string();
@@ -195,12 +194,12 @@ fn droplet_of(package: &str) -> Vec<u8> {
     archive.unwrap_or_default()
 }
 
-/// The SHA-256 of some bytes, in hexadecimal.
+/// The SHA-256 of these bytes, in hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Bytes in hexadecimal.
+/// Formats bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
 

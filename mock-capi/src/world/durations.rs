@@ -1,5 +1,5 @@
-//! Optional durations in JSON, in the notation of humantime, such as `"1s 500ms"`.
-//! For `#[serde(with = ...)]`.
+//! Serializes optional durations in the notation of humantime, such as `"1s 500ms"`. For
+//! `#[serde(with = ...)]`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Duration>, D::Error> {
     let value: Option<Value> = Option::deserialize(deserializer)?;
     let time = value.map(|value| {
-        // In YAML, a number is also a text.
+        // In YAML, text may look like a number.
         let text = match value {
             Value::String(text) => text,
             other => other.to_string(),

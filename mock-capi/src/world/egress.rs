@@ -37,7 +37,7 @@ fn allows(rule: &Value, ip: IpAddr, port: u16) -> bool {
     ports && destinations.split(',').any(|it| has_address(it, ip))
 }
 
-/// Whether a text is a port, a list of ports or a range that has a port.
+/// Whether a port, a list of ports or a range contains a port.
 fn has_port(ports: &str, port: u16) -> bool {
     ports.split(',').any(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -46,7 +46,7 @@ fn has_port(ports: &str, port: u16) -> bool {
     })
 }
 
-/// Whether a text is an address, a network or a range that has an address.
+/// Whether an address, a network or a range contains an address.
 fn has_address(text: &str, ip: IpAddr) -> bool {
     if let Some((network, length)) = text.split_once('/') {
         let parsed = (network.parse::<IpAddr>(), length.parse::<u32>());
@@ -73,7 +73,7 @@ fn has_address(text: &str, ip: IpAddr) -> bool {
     }
 }
 
-/// Whether two addresses have the same first bits.
+/// Whether two addresses have a common prefix of `length` bits.
 fn shares(network: u128, ip: u128, width: u32, length: u32) -> bool {
     match width.checked_sub(length) {
         Some(rest) if rest < 128 => network >> rest == ip >> rest,

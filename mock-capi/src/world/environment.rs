@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{App, Guid, World};
 
 impl World {
-    /// Sets variables of an app; null removes a variable.
+    /// Sets variables of an app. Null removes a variable.
     pub(crate) fn set_environment(&mut self, app: Guid, variables: Map<String, Value>) {
         self.apps.update(app, |app| app.has_environment = true);
         if variables.is_empty() {
@@ -17,7 +17,7 @@ impl World {
     }
 }
 
-/// Sets variables; null removes a variable.
+/// Sets variables. Null removes a variable.
 pub(crate) fn merge_environment(
     environment: &mut Map<String, Value>,
     variables: Map<String, Value>,

@@ -1,34 +1,34 @@
-//! Errors of the world and failures of jobs. The APIs decide how they report them.
+//! Errors of the world and failures of jobs. Each API reports them in its own format.
 
 use serde::{Deserialize, Serialize};
 
-/// Why the world refuses an operation.
+/// The reason why the world refuses an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
     /// The operation is not valid.
     #[error("{0}")]
     Unprocessable(String),
-    /// The database of the Cloud Controller would refuse the change, for which it
-    /// has no message.
+    /// The database of the Cloud Controller would refuse the change. The Cloud Controller
+    /// has no message for this.
     #[error("An unknown error occurred.")]
     Unknown,
     /// A resource would have more labels than allowed.
     #[error("Failed to add {count} labels because it would exceed maximum of {max}")]
     TooManyLabels {
-        /// The number of labels to be added.
+        /// The number of additional labels.
         count: usize,
-        /// The largest number of labels.
+        /// The maximum number of labels.
         max: usize,
     },
     /// A resource would have more annotations than allowed.
     #[error("Failed to add {count} annotations because it would exceed maximum of {max}")]
     TooManyAnnotations {
-        /// The number of annotations to be added.
+        /// The number of additional annotations.
         count: usize,
-        /// The largest number of annotations.
+        /// The maximum number of annotations.
         max: usize,
     },
-    /// A resource of that kind does not exist.
+    /// A resource of this kind does not exist.
     #[error("{0} not found")]
     NotFound(&'static str),
 }
@@ -43,7 +43,7 @@ impl Error {
     }
 }
 
-/// An error of a response or a job.
+/// An error in a response or a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cause {
     pub(crate) code: u32,

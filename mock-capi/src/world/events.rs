@@ -15,7 +15,7 @@ use crate::world::access::{AUDIT_ORG, READ_EVENTS};
 use crate::world::clock::Timestamp;
 use crate::world::ruby;
 
-/// How long events are kept.
+/// The time for which events are kept.
 const KEPT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// The user or component that causes an event.
@@ -49,13 +49,13 @@ pub(crate) struct Event {
     pub(crate) target: Guid,
     #[serde(default = "app")]
     pub(crate) target_kind: CowStr,
-    /// The target's name at that time.
+    /// The target's name at the time of the event.
     #[serde(alias = "app_name")]
     pub(crate) target_name: Box<str>,
-    /// The target's GUID on the wire, if it is a user.
+    /// The target's GUID in the API, if it is a user.
     #[serde(default)]
     pub(crate) user: Option<Box<str>>,
-    /// As text, since a tree takes ten times as much memory.
+    /// Kept as text, because a tree would take ten times as much memory.
     pub(crate) data: Box<RawValue>,
     pub(crate) space: Option<Guid>,
     pub(crate) org: Option<Guid>,
@@ -67,7 +67,7 @@ fn app() -> CowStr {
 }
 
 impl Event {
-    /// The GUID of the target on the wire.
+    /// The GUID of the target in the API.
     pub(crate) fn target_id(&self) -> String {
         match &self.user {
             Some(user) => user.to_string(),
@@ -75,7 +75,7 @@ impl Event {
         }
     }
 
-    /// The keys of the events whose targets have these GUIDs on the wire.
+    /// The keys of the events whose targets have these GUIDs in the API.
     pub(crate) fn keys_of_targets(ids: &[String]) -> Vec<Key> {
         let users = ids.iter().map(|id| Key::exact(Field::User, id.as_str()));
         let guids = ids.iter().filter_map(|id| Guid::parse(id));
@@ -83,12 +83,12 @@ impl Event {
         users.chain(others).collect()
     }
 
-    /// The keys of the events that a caller sees: those of organizations that the caller
-    /// audits, and of spaces in which the caller has one of the roles.
+    /// The keys of the events that a caller can see: the events of organizations that the
+    /// caller audits, and of spaces in which the caller has one of the roles.
     pub(crate) fn keys_for(world: &World, access: &Access, roles: Roles) -> Vec<Key> {
         let audited = access.orgs(world, AUDIT_ORG);
         let mut spaces = access.spaces(world, roles);
-        // Their events are those of an audited organization already.
+        // The events of these spaces already belong to an audited organization.
         spaces.retain(|space| {
             let org = world.spaces.get(*space).map(|space| space.org);
             org.is_none_or(|org| !audited.contains(&org))
@@ -101,7 +101,7 @@ impl Event {
     }
 }
 
-/// The target of an event, and its place.
+/// The target of an event, with its space and organization.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) kind: &'static str,
@@ -146,7 +146,7 @@ impl World {
         self.record_of(actor, app, self.now, kind, data);
     }
 
-    /// Records in the log and the events of an app which changes a request makes.
+    /// Records the changes of a request in the log and the events of an app.
     pub(crate) fn record_app_update(&mut self, app: Guid, request: Map<String, Value>) {
         let request = audited(request);
         let change = ruby::inspect_with_string_keys(&request);
@@ -197,7 +197,7 @@ impl World {
             data["manifest_triggered"] = json!(true);
         }
         let base = self.base();
-        // Values have string keys, and so can be written.
+        // Serialization cannot fail, because all keys are strings.
         let data = to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned());
         let of_space = target.space.and_then(|space| self.org_of(space));
         let org = target.org.or(of_space.map(Row::guid));
@@ -370,7 +370,7 @@ impl World {
         }
     }
 
-    /// Removes the events of an app whose creation was refused in the end.
+    /// Removes the events of an app whose creation was finally refused.
     pub(crate) fn forget_events_of(&mut self, app: Guid) {
         let of_app = Selection::by(Field::Target, app);
         let events: Vec<Guid> = self
@@ -400,7 +400,7 @@ impl World {
     }
 }
 
-/// A request as events show it: without commands and environment variables.
+/// A request as events contain it: without commands and environment variables.
 pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
     for hidden in ["command", "environment_variables"] {
         if let Some(value) = request.get_mut(hidden) {

@@ -1,5 +1,4 @@
-//! Failures of operations that requests start. The world does not know their
-//! reasons.
+//! Failures of operations that requests start. Their causes are unknown to the world.
 
 use std::fmt;
 

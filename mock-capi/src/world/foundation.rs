@@ -1,4 +1,4 @@
-//! The resources that a new foundation has.
+//! The resources of a new foundation.
 
 use super::{
     Buildpack, Domain, EnvironmentGroup, FeatureFlag, IsolationSegment, Limits, Quota,
@@ -9,7 +9,7 @@ use crate::world::settings::Settings;
 /// The name of the default quota of organizations.
 pub(crate) const DEFAULT_QUOTA: &str = "default";
 
-/// The stacks, newest first; the last is that of 2017.
+/// The stacks, newest first. The last one is that of 2017.
 const STACKS: &[(&str, &str)] = &[
     (
         "cflinuxfs4",

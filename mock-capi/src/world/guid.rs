@@ -1,4 +1,4 @@
-//! GUIDs: 16 bytes in memory, hyphenated text on the wire.
+//! GUIDs: 16 bytes in memory, hyphenated text in the API.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::world::random::Random;
 
-/// The identity of a resource. Bytes instead of a `u128`, whose alignment would cost
-/// indexes and optional GUIDs a third of their size.
+/// The identity of a resource. It is stored as bytes instead of a `u128`, whose alignment
+/// would make indexes and optional GUIDs larger by half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Guid([u8; 16]);
 
@@ -24,7 +24,7 @@ impl Guid {
         u128::from_be_bytes(self.0)
     }
 
-    /// Reads the canonical text; other spellings identify no resource.
+    /// Reads the canonical text. Other spellings do not identify a resource.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let guid = u128::from_str_radix(&text.replace('-', ""), 16).map(Self::of);
         guid.ok().filter(|guid| guid.to_string() == text)
@@ -38,7 +38,7 @@ impl Hash for Guid {
     }
 }
 
-/// Digits are looked up instead of formatted, since a response has a dozen GUIDs for
+/// Digits are looked up instead of formatted, because a response has a dozen GUIDs for
 /// each resource.
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +65,7 @@ impl Serialize for Guid {
 impl<'de> Deserialize<'de> for Guid {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("'{text}' is no GUID")))
+        Self::parse(&text).ok_or_else(|| de::Error::custom(format!("'{text}' is not a GUID")))
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn guids_are_version_4_and_survive_the_wire() {
+    fn guids_are_version_4_and_can_be_parsed_again() {
         let guid = GuidSource::new(Random::from_seed(7)).next();
         let text = guid.to_string();
         assert_eq!(text.len(), 36);

@@ -2,7 +2,7 @@
 
 use super::{Domain, Route, World};
 
-/// The host of a `Host` header, without its port and brackets.
+/// The host in a `Host` header, without the port and the brackets.
 pub(crate) fn without_port(host: &str) -> &str {
     let bracketed = host
         .strip_prefix('[')
@@ -21,8 +21,8 @@ pub(crate) enum HostLookup<'w> {
 }
 
 impl World {
-    /// The route of a request, as gorouter finds it: exact hosts precede wildcards,
-    /// and long paths precede short ones.
+    /// Finds the route of a request as gorouter does: exact hosts precede wildcards, and
+    /// long paths precede short ones.
     pub(crate) fn find_by_host(&self, host: &str, path: &str) -> HostLookup<'_> {
         let domains: Vec<(&str, &Domain)> = splits(host)
             .filter_map(|(label, domain)| Some((label, self.public_domain(domain)?)))
@@ -43,8 +43,9 @@ impl World {
         }
     }
 
-    /// The route of an internal domain that a name is of, and the index of the
-    /// instance that is meant, if it is but one: `1.app.apps.internal`.
+    /// Finds the route with a name in an internal domain. The index is that of an
+    /// instance, as in `1.app.apps.internal`, and `None` if the name stands for all
+    /// instances.
     pub(crate) fn find_internal(&self, name: &str) -> Option<(&Route, Option<u32>)> {
         let whole = self.internal_route(name).map(|route| (route, None));
         whole.or_else(|| {
@@ -74,7 +75,7 @@ fn splits(name: &str) -> impl Iterator<Item = (&str, &str)> {
     [("", name)].into_iter().chain(parts)
 }
 
-/// Whether a path equals that of a route, or is below it.
+/// Whether a path equals the path of a route, or is below it.
 fn is_below(path: &str, route: &str) -> bool {
     path.len() >= route.len()
         && path.is_char_boundary(route.len())
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_below_a_route_by_whole_segments() {
+    fn paths_are_compared_by_whole_segments() {
         for (path, route, expected) in [
             ("/", "", true),
             ("/a/b", "/a", true),

@@ -1,6 +1,6 @@
-//! The logs of apps: lines of the API, of staging, of cells and of the apps
-//! themselves, each with a timestamp. Lines of operations that take time are stored
-//! at once, with timestamps in the future, and appear when their time has come.
+//! The logs of apps: lines of the API, of staging, of cells and of the apps themselves,
+//! each with a timestamp. Lines of operations that take time are stored at once with
+//! timestamps in the future, and appear at that time.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) enum Source {
     Api,
     Staging,
     Cell,
-    /// A process of that type.
+    /// A process of this type.
     App(Box<str>),
 }
 
@@ -127,7 +127,7 @@ impl World {
         self.play(app, self.now, ready_at.since(self.now), script);
     }
 
-    /// Logs the start of a process's instances from index `first` on.
+    /// Logs the start of a process's instances, beginning with the index `first`.
     pub(super) fn log_start(&mut self, process: Guid, first: u32) {
         let Some(process) = self.processes.get(process) else {
             return;
@@ -192,7 +192,8 @@ impl World {
         self.forget_crashes(app);
     }
 
-    /// Spreads lines evenly over a period; the last one is at its end.
+    /// Writes lines that are spread evenly over a period. The last one is written at its
+    /// end.
     fn play(&mut self, app: Guid, from: Timestamp, time: Duration, script: Script) {
         let count = u32::try_from(script.lines.len()).unwrap_or(u32::MAX).max(2);
         for (position, line) in (0..count).zip(script.lines) {
@@ -240,7 +241,7 @@ pub(crate) fn instance_guid(process: &Process, index: u32) -> String {
     format!("{}-{index}", process.base.guid)
 }
 
-/// The data of the event of an instance that exits.
+/// The data of the event when an instance exits.
 fn crash_payload(kind: &Source, index: u32, id: &str) -> Value {
     json!({
         "instance": id,
@@ -287,7 +288,7 @@ fn script_staging(
     script.out("Uploading complete");
 }
 
-/// The reason of a failure as buildpacks print it, before the build reports it.
+/// The reason for a failure, as buildpacks print it before the build reports it.
 fn script_failure(script: &mut Script, error: &str) {
     let (title, detail) = error.split_once(" - ").unwrap_or(("", error));
     let (reason, status) = match title {

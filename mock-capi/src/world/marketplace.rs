@@ -81,13 +81,13 @@ pub(crate) struct ServicePlan {
     pub(crate) available: bool,
     /// Whether the plan is visible to everyone.
     pub(crate) public: bool,
-    /// The organizations that see a plan that is not public.
+    /// The organizations to which a plan is visible if it is not public.
     #[serde(default)]
     pub(crate) visibilities: Vec<PlanVisibility>,
     pub(crate) catalog: CatalogPlan,
 }
 
-/// An organization that sees a plan. v2 presents it as a resource.
+/// An organization to which a plan is visible. In v2, this is a resource.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PlanVisibility {
     pub(crate) guid: Guid,
@@ -97,7 +97,7 @@ pub(crate) struct PlanVisibility {
 }
 
 impl ServicePlan {
-    /// The organizations that see the plan, unless it is public.
+    /// The organizations to which the plan is visible, unless it is public.
     pub(crate) fn orgs(&self) -> impl Iterator<Item = Guid> {
         self.visibilities.iter().map(|visibility| visibility.org)
     }
@@ -114,7 +114,7 @@ pub(crate) struct CatalogPlan {
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) free: bool,
-    /// `None` if the offering decides.
+    /// `None` if the offering determines this.
     pub(crate) bindable: Option<bool>,
     pub(crate) plan_updateable: Option<bool>,
     pub(crate) metadata: Option<Map<String, Value>>,
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Whether a caller who is not an administrator sees a plan.
+    /// Whether a plan is visible to a caller who is not an administrator.
     pub(super) fn sees_plan(&self, access: &Access, plan: &ServicePlan) -> bool {
         let mut orgs = plan.orgs();
         plan.public
@@ -236,7 +236,7 @@ impl World {
         removed.flatten()
     }
 
-    /// Whether instances of a plan may be in a space.
+    /// Whether a space may have instances of a plan.
     pub(crate) fn is_plan_visible_in(&self, plan: &ServicePlan, space: Guid) -> bool {
         let org = self.spaces.get(space).map(|space| space.org);
         let of_broker = self.broker_of(plan).and_then(|broker| broker.space);
@@ -277,8 +277,8 @@ impl World {
         plans.any(|plan| self.has_instances_of_plan(plan.guid()))
     }
 
-    /// Synchronizes a broker's catalog. Returns the plans that it no longer contains
-    /// but that have instances, by the names of their offerings.
+    /// Synchronizes a broker's catalog. Returns the removed plans that still have
+    /// instances, by the names of their offerings.
     pub(crate) fn take_catalog(
         &mut self,
         broker: Guid,
@@ -411,8 +411,8 @@ impl World {
         self.service_offerings.remove(offering);
     }
 
-    /// Adds a broker whose plans everyone sees, or updates the URL of a known
-    /// broker.
+    /// Adds a broker whose plans are visible to everyone, or updates the URL of an
+    /// existing broker.
     pub(crate) fn register_broker(&mut self, name: &str, url: String, catalog: Vec<CatalogEntry>) {
         let known = self.named::<ServiceBroker>(name).map(Row::guid);
         let guid = match known {
@@ -443,7 +443,7 @@ impl World {
         }
     }
 
-    /// Removes a broker that has no instances, with its offerings.
+    /// Removes a broker without instances, together with its offerings.
     pub(super) fn delete_service_broker(&mut self, broker: Guid) {
         let offerings: Vec<Guid> = self
             .offerings_of(broker)
@@ -461,8 +461,7 @@ impl World {
         self.service_brokers.remove(broker);
     }
 
-    /// Removes an offering with its plans and instances without requests to its
-    /// broker.
+    /// Removes an offering with its plans and instances, without requests to its broker.
     pub(crate) fn purge_offering(&mut self, offering: Guid) {
         let plans: Vec<Guid> = self.plans_of(offering).iter().map(|it| it.guid()).collect();
         for plan in plans {

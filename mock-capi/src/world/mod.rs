@@ -1,10 +1,9 @@
 //! The state of the fake Cloud Controller: typed tables, and the operations on them
 //! that all dialects share.
 //!
-//! Nothing runs in the background. An operation that takes time has a completion
-//! time, and its state is derived when it is read. Later changes by jobs are in the
-//! agenda of [`World::settle`], which carries them out before the first request
-//! after their time.
+//! Nothing runs in the background. An operation that takes time has a completion time,
+//! and its state is computed when it is read. Later changes by jobs are scheduled for
+//! [`World::settle`], which carries them out before the first request after their time.
 
 mod access;
 mod apps;
@@ -129,7 +128,7 @@ use crate::world::settings::{Settings, Timings};
 /// The number of finished jobs that are kept.
 const KEPT_JOBS: usize = 10_000;
 
-/// How many old resources were dropped because of limits.
+/// The numbers of old resources that were dropped because of limits.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct DroppedCounts {
     jobs: u64,
@@ -181,7 +180,7 @@ with_resources! { declare_world
         /// The actor of the current request.
         #[serde(skip)]
         actor: Arc<Actor>,
-        /// Whether events are recorded that a manifest causes.
+        /// Whether a manifest causes the events that are recorded.
         #[serde(skip)]
         pub(crate) applies_manifest: bool,
         #[serde(with = "exact")]
@@ -248,7 +247,7 @@ impl World {
         *self = Self::new(guids, now, self.timings, settings);
     }
 
-    /// Continues with a world that was loaded, and adds the configured users.
+    /// Continues with a loaded world, and adds the configured users.
     pub(crate) fn resume(&mut self, timings: Timings, settings: &Settings) {
         self.timings = timings;
         self.default_stack = Settings::default_stack(settings.dialect);
@@ -264,7 +263,8 @@ impl World {
         self.now
     }
 
-    /// Moves the time to `now` and carries out due actions, each at its own time.
+    /// Moves the time to `now`, and carries out each due action with its own time as the
+    /// current one.
     pub(crate) fn settle(&mut self, now: Timestamp) {
         let now = self.now.max(now);
         while let Some(entry) = self.agenda.first_entry() {
@@ -312,13 +312,13 @@ impl World {
         R::table(self).get(guid)
     }
 
-    /// The row with a GUID in text form.
+    /// The row with this GUID, given as text.
     pub(crate) fn look_up<R: Row>(&self, guid: &str) -> Option<&R> {
         self.get(Guid::parse(guid)?)
     }
 
-    /// The GUIDs, without duplicates, of the rows with these GUIDs, if a row that is
-    /// `right` exists for each. The error lists the others.
+    /// Parses GUIDs and removes duplicates, if a row that is `right` exists for each. The
+    /// error lists the others.
     pub(crate) fn look_up_all<'t, R: Row>(
         &self,
         guids: &[&'t str],
@@ -355,13 +355,13 @@ impl World {
         });
     }
 
-    /// The first row with a name.
+    /// The first row with this name.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Option<&R> {
         let named = Selection::all().any(vec![Key::text(R::NAME, name)]);
         R::table(self).select(&named).first().copied()
     }
 
-    /// Whether another row than `own` has a name.
+    /// Whether a row other than `own` has this name.
     pub(crate) fn name_taken<R: Row>(&self, name: &str, own: Option<Guid>) -> bool {
         let named = Selection::all().any(vec![Key::text(R::NAME, name)]);
         let holders = R::table(self).select(&named);
@@ -378,15 +378,14 @@ impl World {
     }
 
     /// The completion time of an operation that starts now and takes one of the
-    /// times.
+    /// configured times.
     pub(crate) fn ready_after(&mut self, time: impl FnOnce(&Timings) -> Duration) -> Timestamp {
         let time = time(&self.timings);
         self.now
             .plus(self.random.jittered(time, self.timings.jitter))
     }
 
-    /// Adds a job, and schedules the deletion of its resource, if the job deletes
-    /// it.
+    /// Adds a job, and schedules the deletion of its resource if the job deletes it.
     pub(crate) fn schedule(
         &mut self,
         operation: String,
@@ -443,8 +442,7 @@ impl World {
         self.orgs.get(org).is_some_and(|org| org.suspended)
     }
 
-    /// The isolation segment on which the apps of a space run; `None` for the shared
-    /// one.
+    /// The isolation segment on which the apps of a space run. `None` for the shared one.
     pub(crate) fn segment_of(&self, space: Guid) -> Option<&str> {
         let space = self.spaces.get(space)?;
         let chosen = space

@@ -1,5 +1,6 @@
-//! Policies for traffic between apps. The policy server stores them apart from the
-//! Cloud Controller: deleted apps leave their policies behind until it cleans up.
+//! Policies for traffic between apps. The policy server stores them separately from the
+//! Cloud Controller, so policies of deleted apps remain until the policy server cleans
+//! up.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Keys;
@@ -10,11 +11,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{App, Due, World};
 use crate::world::clock::{Timestamp, exact};
 
-/// How often the policy server cleans up.
+/// The interval at which the policy server cleans up.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
-/// Apps are identified by any string: network administrators may create policies for
-/// apps that do not exist yet.
+/// A policy for traffic from one app to another. Apps can be identified by any string,
+/// because network administrators may create policies for apps that do not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct NetworkPolicy {
     pub(crate) source: String,
@@ -31,7 +32,7 @@ impl NetworkPolicy {
     }
 }
 
-/// Policies in order, each with the moment at which it was added.
+/// Policies in order, each with the time at which it was added.
 #[derive(Debug, Default)]
 pub(crate) struct NetworkPolicies(BTreeMap<NetworkPolicy, Timestamp>);
 
@@ -40,7 +41,7 @@ pub(crate) struct NetworkPolicies(BTreeMap<NetworkPolicy, Timestamp>);
 struct Entry<P> {
     #[serde(flatten)]
     policy: P,
-    /// Long ago, where an earlier version has saved it.
+    /// The epoch if an earlier version saved the policy.
     #[serde(default, with = "exact")]
     added: Timestamp,
 }
@@ -71,8 +72,8 @@ impl NetworkPolicies {
         self.0.remove(policy);
     }
 
-    /// Whether a policy that was added by `deadline` allows an app to connect to
-    /// a port of another.
+    /// Whether a policy that was added by `deadline` allows an app to connect to a port
+    /// of another app.
     pub(crate) fn allow(
         &self,
         source: &str,

@@ -1,5 +1,5 @@
-//! The overlay network: each started instance has an address, by which other instances
-//! reach it.
+//! The overlay network: each started instance has an address, at which other instances
+//! can reach it.
 //!
 //! A process stores the addresses of its instances in runs, like their start times. The
 //! leases map an address back to its process; they are rebuilt from the processes when a
@@ -15,7 +15,7 @@ use serde_json::Map;
 use super::{App, Guid, InstanceState, Process, Table, World};
 use crate::world::clock::{Timestamp, exact};
 
-/// The number of cells that get instances in turn. The next cells are used when these
+/// The number of cells that receive instances in turn. The next cells are used when these
 /// are full.
 const CELLS_AT_ONCE: u32 = 4;
 
@@ -24,22 +24,23 @@ const PER_CELL: u32 = 254;
 
 const BLOCK: u32 = CELLS_AT_ONCE * PER_CELL;
 
-/// The number of addresses in 10.255.0.0/16. Others are used only when these are full.
+/// The number of addresses in 10.255.0.0/16. Others are used only when all of these are
+/// in use.
 const USUAL: u32 = 256 * PER_CELL;
 
 /// The number of all addresses. The last ones are in 10.128.0.0/16.
 const ALL: u32 = 128 * USUAL;
 
-/// The number of instances of a process that have addresses.
+/// The maximum number of instances of a process that have addresses.
 const ADDRESSED: u32 = InstanceState::LISTED;
 
-/// The time for which departures are kept: the longest lifetime of a registration.
+/// The time for which ended instances are kept: the maximum lifetime of a registration.
 const KEPT: Duration = Duration::from_secs(86_400);
 
-/// The most departures that are kept.
+/// The maximum number of ended instances that are kept.
 const KEPT_DEPARTURES: usize = 10_000;
 
-/// The address of an instance in the overlay network, as a number from 0 on.
+/// The address of an instance in the overlay network, as a number that starts at 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct InstanceAddress(u32);
 
@@ -48,7 +49,7 @@ impl InstanceAddress {
         CELLS_AT_ONCE * (self.0 / BLOCK) + self.0 % CELLS_AT_ONCE
     }
 
-    /// The position among the addresses of the cell, from 0 on.
+    /// The position among the addresses of the cell, starting at 0.
     fn place(self) -> u32 {
         (self.0 % BLOCK) / CELLS_AT_ONCE
     }
@@ -66,13 +67,13 @@ impl InstanceAddress {
         Ipv4Addr::from_bits((10 << 24) | ((cell % 256) << 8) | (cell / 256 + 1))
     }
 
-    /// The port of the cell that leads to the instance's port 8080. The next one is
-    /// that of its TLS proxy.
+    /// The port of the cell that leads to the instance's port 8080. The port of its TLS
+    /// proxy follows.
     pub(crate) fn external_port(self) -> u32 {
         61_000 + 2 * self.place()
     }
 
-    /// The address of an IP address; `None` if it is outside the overlay network.
+    /// The address of an IP address. `None` if it is outside the overlay network.
     pub(crate) fn of_ip(ip: Ipv4Addr) -> Option<Self> {
         let [first, second, third, last] = ip.octets().map(u32::from);
         if first != 10 || second < 128 || !(1..=PER_CELL).contains(&last) {
@@ -101,10 +102,10 @@ pub(crate) struct Placement {
     from: u32,
     /// The index after the last.
     upto: u32,
-    /// In state files in seconds, like the starts.
+    /// State files contain this in seconds, like the start times.
     at: Timestamp,
-    /// The address of the first instance, which the others follow; `None` if all
-    /// addresses were in use.
+    /// The address of the first instance. The addresses of the others follow it. `None`
+    /// if all addresses were in use.
     address: Option<InstanceAddress>,
 }
 
@@ -119,7 +120,7 @@ impl Placement {
     }
 }
 
-/// Instances that ran and have ended.
+/// Instances that have ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EndedInstances {
     pub(crate) app: Guid,
@@ -128,13 +129,13 @@ pub(crate) struct EndedInstances {
     pub(crate) space: Guid,
     /// The start command.
     pub(crate) command: String,
-    /// The app's environment; empty unless it names a registry.
+    /// The app's environment. Empty unless it names a registry.
     pub(crate) environment: Map<String, serde_json::Value>,
     /// The address of the first instance.
     pub(crate) address: InstanceAddress,
     /// The number of instances. Their addresses follow the first one.
     pub(crate) count: u32,
-    /// The time since which the first instance ran.
+    /// The time at which the first instance was started.
     #[serde(with = "exact")]
     pub(crate) since: Timestamp,
     /// The time at which the instances ended.
@@ -171,7 +172,7 @@ impl Default for Overlay {
 }
 
 impl Overlay {
-    /// Leases consecutive addresses; `None` if there are no more.
+    /// Leases consecutive addresses. `None` if too few are free.
     fn lease(
         &mut self,
         lease: Lease,
@@ -192,7 +193,7 @@ impl Overlay {
         Some(InstanceAddress(first))
     }
 
-    /// The first address, from a number on, at which `count` addresses are free.
+    /// The first address, not below `from`, at which `count` addresses are free.
     fn gap(&self, from: u32, count: u32) -> Option<u32> {
         let before = self.leases.range(..from).next_back();
         let end_before = before.map_or(0, |(first, lease)| first + lease.count);
@@ -213,7 +214,7 @@ impl Overlay {
     }
 }
 
-/// Whether an instance still has an address of a lease.
+/// Whether an instance still uses an address of a lease.
 fn is_held(processes: &Table<Process>, first: u32, lease: &Lease) -> bool {
     let Some(process) = processes.get(lease.process) else {
         return false;
@@ -239,7 +240,7 @@ impl Change {
     }
 }
 
-/// The instances of a process, in runs that changed alike.
+/// The instances of a process, grouped into runs that changed in the same way.
 fn changes(before: &[Placement], starts: &[(u32, Timestamp)]) -> Vec<Change> {
     let mut bounds: Vec<u32> = starts.iter().map(|(upto, _)| *upto).collect();
     bounds.extend(before.iter().flat_map(|it| [it.from, it.upto]));
@@ -277,13 +278,13 @@ impl World {
         Some((process, index))
     }
 
-    /// Instances that ran and have ended, the latest last.
+    /// Instances that have ended, the latest last.
     pub(crate) fn departures(&self) -> impl Iterator<Item = &EndedInstances> {
         self.departures.iter()
     }
 
     /// Assigns addresses to the instances of a process that were started since the last
-    /// call, and records the departure of those that ended.
+    /// call, and records the instances that ended.
     pub(super) fn place_instances(&mut self, guid: Guid) {
         let Some(process) = self.processes.get(guid) else {
             return;
@@ -343,7 +344,7 @@ impl World {
             .lease(lease, |first, lease| is_held(processes, first, lease))
     }
 
-    /// Records the departure of all instances of a process that is about to be removed.
+    /// Records the end of all instances of a process that is about to be removed.
     pub(super) fn record_departures(&mut self, guid: Guid) {
         let process = self.processes.get(guid);
         let placements = process.map(|process| process.placements.clone());
@@ -352,7 +353,7 @@ impl World {
         }
     }
 
-    /// Records the departure of those instances of a placement that ran.
+    /// Records the end of the instances of a placement that were running.
     fn depart(&mut self, guid: Guid, placement: Placement) {
         let Some(process) = self.processes.get(guid) else {
             return;
@@ -420,7 +421,7 @@ impl World {
         });
     }
 
-    /// Rebuilds the leases in a world that was loaded.
+    /// Rebuilds the leases of a loaded world.
     pub(super) fn place_all(&mut self) {
         self.overlay = Overlay::default();
         let processes = self.processes.iter();
@@ -460,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_of_four_cells_at_a_time() {
+    fn instances_are_placed_on_four_cells_at_a_time() {
         let of = |number| InstanceAddress(number);
         for (number, ip, host) in [
             (0, [10, 255, 0, 1], [10, 0, 0, 1]),
@@ -496,17 +497,17 @@ mod tests {
         let first = overlay.lease(lease(USUAL - 10), |_, _| true).unwrap();
         assert_eq!(first, InstanceAddress(0));
         assert_eq!(overlay.lease(lease(10), |_, _| true).unwrap().0, USUAL - 10);
-        // The first ones are free again, the others are not.
+        // The first addresses are free again, the others are not.
         let again = overlay.lease(lease(7), |first, _| first > 0).unwrap();
         assert_eq!(again, InstanceAddress(0));
-        // All are held, so more are taken into use.
+        // All addresses are in use, so new ones are leased.
         let more = overlay.lease(lease(USUAL), |_, _| true).unwrap();
         assert_eq!(more.0, USUAL);
         assert_eq!(overlay.lease(lease(ALL), |_, _| true), None);
     }
 
     #[test]
-    fn only_instances_that_were_started_again_move() {
+    fn only_restarted_instances_get_a_new_address() {
         let at = crate::world::clock::Clock::new().now();
         let later = at.plus(Duration::from_secs(1));
         let before = Placement {

@@ -1,4 +1,4 @@
-//! Packages, and the bits that they receive.
+//! Packages and their bits.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ impl World {
         Ok(guid)
     }
 
-    /// Stores the bits of a package, which are processed, or fail, at some time.
+    /// Stores the bits of a package, and the time at which they are processed or fail.
     pub(crate) fn receive_bits(
         &mut self,
         guid: Guid,

@@ -1,5 +1,5 @@
-//! Maps whose keys are not strings, as lists of pairs in JSON. For `#[serde(with =
-//! ...)]`.
+//! Serializes maps whose keys are not strings, as lists of pairs in JSON. For
+//! `#[serde(with = ...)]`.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,4 +1,4 @@
-//! Changes of a process other than its sizes.
+//! Changes to a process other than its sizes.
 
 use std::borrow::Cow;
 
@@ -8,16 +8,16 @@ use super::{CowStr, Guid, HealthCheck, Lifecycle, Process, World};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
-/// The users that processes may run as; the first is the default.
+/// The users that processes may run as. The first is the default.
 const USERS: [&str; 2] = ["vcap", "ContainerUser"];
-/// The user of apps with images that do not name another.
+/// The user of apps whose image does not name another one.
 const DOCKER_USER: &str = "root";
 const MAX_TIMEOUT: u32 = 180;
 
-/// A type of a health check that no model accepts.
+/// A type of health check that the Cloud Controller's model refuses.
 pub(crate) const NO_CHECK: &str = "";
 
-/// A change of a health check; `None` leaves a field unchanged.
+/// A change of a health check. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CheckPatch {
     pub(crate) kind: Option<&'static str>,
@@ -47,7 +47,7 @@ impl CheckPatch {
     }
 }
 
-/// A change of a process; `None` leaves a field unchanged.
+/// A change of a process. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessPatch {
     pub(crate) command: Option<Option<String>>,
@@ -58,7 +58,8 @@ pub(crate) struct ProcessPatch {
 }
 
 impl World {
-    /// The user that runs a process or a task of an app, if it has chosen this one.
+    /// The user that runs a process or a task of an app, given the user that was chosen
+    /// for it.
     pub(crate) fn user_of<'w>(&'w self, app: Guid, chosen: Option<&'w str>) -> &'w str {
         let app = self.apps.get(app);
         let is_docker = app.is_some_and(|app| app.lifecycle == Lifecycle::Docker);
@@ -66,7 +67,7 @@ impl World {
         chosen.unwrap_or(default)
     }
 
-    /// The user's command, or the detected one; empty if neither exists.
+    /// The user's command, or else the detected one, or else an empty string.
     pub(crate) fn command_of<'w>(&'w self, process: &'w Process) -> Cow<'w, str> {
         let own = process.command.as_deref();
         if let Some(own) = own.filter(|command| !command.trim().is_empty()) {
@@ -78,7 +79,7 @@ impl World {
         detected.and_then(Value::as_str).unwrap_or_default().into()
     }
 
-    /// Changes a process, if the result is valid.
+    /// Changes a process. Fails if the result is invalid.
     pub(crate) fn update_process(&mut self, guid: Guid, patch: ProcessPatch) -> Result<(), Error> {
         let Some(process) = self.processes.get(guid) else {
             return Ok(());
@@ -105,7 +106,8 @@ impl World {
     }
 }
 
-/// The errors of the model for a check, with the names of database columns.
+/// The errors of the Cloud Controller's model for a check, with the names of database
+/// columns.
 fn check_errors(which: &str, check: &HealthCheck) -> Vec<String> {
     let column = which.replace(' ', "_");
     let mut errors = Vec::new();
@@ -128,7 +130,7 @@ fn check_errors(which: &str, check: &HealthCheck) -> Vec<String> {
     errors
 }
 
-/// Why a process or a task cannot run as that user.
+/// The reason why a process or a task cannot run as this user.
 pub(super) fn user_error(user: &str) -> Option<String> {
     if user.trim().is_empty() || USERS.iter().any(|known| known.eq_ignore_ascii_case(user)) {
         return None;

@@ -1,4 +1,4 @@
-//! Random numbers, which a seed repeats.
+//! Random numbers that can be reproduced with a seed.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// A stream of random numbers. A state file holds the seed from which it goes on.
+/// A stream of random numbers. A state file contains the seed from which it continues.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub(crate) struct Random(Rng);
@@ -28,12 +28,12 @@ impl Random {
         seed.into()
     }
 
-    /// A seed that differs in each process.
+    /// A seed that differs between processes.
     pub(crate) fn any_seed() -> u64 {
         fastrand::u64(..)
     }
 
-    /// The stream of an owner, which is always the same.
+    /// The stream of an owner, which is the same in each run.
     pub(crate) fn of(owner: &impl Hash) -> Self {
         // Unlike the hasher of a map, this one is the same in each process.
         let mut hasher = DefaultHasher::new();
@@ -55,12 +55,12 @@ impl Random {
         self.0.usize(..limit)
     }
 
-    /// Whether an event of this probability happens.
+    /// Whether an event with this probability happens.
     pub(crate) fn happens(&mut self, probability: f64) -> bool {
         self.0.f64() < probability
     }
 
-    /// A time that is longer or shorter than `time` by up to `jitter` of it.
+    /// A time that differs from `time` by up to the fraction `jitter` of it.
     pub(crate) fn jittered(&mut self, time: Duration, jitter: f64) -> Duration {
         if jitter <= 0.0 || time.is_zero() {
             return time;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_repeats_its_stream() {
+    fn a_stream_is_reproducible_with_its_seed() {
         let stream = |seed| {
             let mut random = Random::from_seed(seed);
             [random.step(), random.split().step(), random.step()]
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_stream_goes_on_where_it_was() {
+    fn a_saved_stream_continues_where_it_was() {
         let mut random = Random::from_seed(7);
         random.step();
         let saved = serde_json::to_string(&random).unwrap();

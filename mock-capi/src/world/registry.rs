@@ -1,16 +1,15 @@
-//! The registry of resources: each kind is listed here, and nowhere else.
+//! The registry of resources. Each kind is listed here and nowhere else.
 //!
-//! From this list follow the tables of the [`World`], and with them state files and
-//! snapshots, how rows are looked up, the counts of `/_mock/overview`, and the lists
-//! of `/_mock/state`. A kind of resource is added by a line here, an
-//! [`impl Row`](super::Row) that says what its rows are found by, and an
-//! `impl Present` that says how they are shown; without these the crate does not
+//! The tables of the [`World`], state files, snapshots, lookups by GUID, the counts of
+//! `/_mock/overview` and the lists of `/_mock/state` are generated from this list. A new
+//! kind of resource needs a line here, an [`impl Row`](super::Row) with the keys of its
+//! rows, and an `impl Present` with their JSON. Without these, the crate does not
 //! compile.
 
 use super::{Base, Table, World};
 
 /// Expands `callback! { [table: Type = "name in messages", "name of lists"; ...] ... }`
-/// with all kinds of resources, followed by the tokens that follow the callback's name.
+/// with all kinds of resources, followed by the tokens after the callback's name.
 macro_rules! with_resources {
     ($callback:ident $($further:tt)*) => {
         $callback! {
@@ -59,7 +58,7 @@ macro_rules! with_resources {
 }
 pub(crate) use with_resources;
 
-/// Declares the world: a table for each kind of resource, and further fields.
+/// Declares the world: a table for each kind of resource, and additional fields.
 macro_rules! declare_world {
     (
         [$($table:ident: $row:ident = $kind:literal, $list:literal;)*]
@@ -69,7 +68,7 @@ macro_rules! declare_world {
         $(#[$meta])*
         pub(crate) struct World {
             $(
-                // State files of older versions lack newer tables.
+                // State files of older versions do not have newer tables.
                 #[serde(default)]
                 pub(crate) $table: Table<$row>,
             )*
@@ -79,7 +78,7 @@ macro_rules! declare_world {
 }
 pub(super) use declare_world;
 
-/// A world whose tables are empty; the further fields are given.
+/// Creates a world with empty tables and the given additional fields.
 macro_rules! empty_world {
     (
         [$($table:ident: $row:ident = $kind:literal, $list:literal;)*]

@@ -1,5 +1,5 @@
-//! The files of packages by their checksums: the files of an upload, and the files
-//! that the Cloud Controller knows, which clients need not send again.
+//! The files of packages, by checksum: the files of an upload, and the files that the
+//! Cloud Controller already has, so that clients need not send them again.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek};
@@ -12,25 +12,26 @@ use zip::ZipArchive;
 
 use super::{Bits, World, sha256};
 
-/// Files of these sizes are remembered; files within the bounds are matched.
-const REMEMBERED: std::ops::RangeInclusive<u64> = 65_536..=536_870_912;
+/// The sizes of files that are remembered. Only sizes between the bounds, exclusive, are
+/// matched.
+const REMEMBERED_SIZES: std::ops::RangeInclusive<u64> = 65_536..=536_870_912;
 
-/// The largest total size of a package's files, in bytes.
+/// The maximum total size of a package's files, in bytes.
 const MAX_PACKAGE_SIZE: u64 = 1_073_741_824;
 
 /// The mode of a resource without one.
 const DEFAULT_MODE: u32 = 0o744;
 
-/// The permissions that an app's files must have at least.
+/// The minimum permissions of an app's files.
 const MIN_MODE: u32 = 0o600;
 
-/// Why bits that are not a readable zip archive are refused.
+/// The error for bits that are not a readable zip archive.
 pub(super) const NO_ARCHIVE: &str = "The app upload is invalid: Invalid zip archive.";
 
 /// A SHA-1 checksum.
 pub(super) type Checksum = [u8; 20];
 
-/// A file of a package, see
+/// A file of a package. Returned by
 /// [`CloudController::package_files`](crate::CloudController::package_files).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
@@ -38,18 +39,18 @@ pub struct PackageFile {
     pub path: String,
     /// The size in bytes.
     pub size: u64,
-    /// The permissions; `None` if the archive had none.
+    /// The permissions. `None` if the archive did not contain any.
     pub mode: Option<u32>,
     /// The SHA-1 checksum, in hexadecimal.
     pub sha1: String,
 }
 
-/// A file that, according to a client, the Cloud Controller has.
+/// A file that a client expects the Cloud Controller to have.
 #[derive(Clone, Debug)]
 pub(crate) struct Resource {
     pub(crate) path: Option<String>,
     pub(crate) sha1: String,
-    /// Octal digits, as sent.
+    /// The octal digits as they were sent.
     pub(crate) mode: Option<String>,
 }
 
@@ -58,20 +59,20 @@ pub(crate) struct Resource {
 pub(crate) struct Contents {
     pub(crate) files: Arc<[PackageFile]>,
     pub(crate) sha256: String,
-    /// Why the upload is not a valid package, in the Cloud Controller's words.
+    /// The Cloud Controller's message if the upload is not a valid package.
     pub(crate) error: Option<String>,
 }
 
 impl World {
-    /// Whether a file of that checksum, size and mode need not be sent.
+    /// Whether a file with this checksum, size and mode need not be sent.
     pub(crate) fn matches_resource(&self, sha1: &str, size: u64, mode: Option<&str>) -> bool {
-        let sized = REMEMBERED.start() < &size && &size < REMEMBERED.end();
+        let sized = REMEMBERED_SIZES.start() < &size && &size < REMEMBERED_SIZES.end();
         let readable = mode.is_some_and(|mode| octal(mode) >= MIN_MODE);
         sized && readable && parse(sha1).is_some_and(|sha1| self.resources.contains_key(&sha1))
     }
 
-    /// Reads the bits of an upload, remembers its files, and adds the files that it
-    /// only names.
+    /// Reads the bits of an upload, remembers its files, and adds the files that the
+    /// client did not send.
     pub(crate) fn unpack(&mut self, bits: Option<&Bits>, resources: &[Resource]) -> Contents {
         let mut files = BTreeMap::new();
         let unpacked = match bits {
@@ -81,7 +82,9 @@ impl World {
         };
         let appended = unpacked.and_then(|unpacked| {
             for file in unpacked {
-                if let Some(sha1) = parse(&file.sha1).filter(|_| REMEMBERED.contains(&file.size)) {
+                if let Some(sha1) =
+                    parse(&file.sha1).filter(|_| REMEMBERED_SIZES.contains(&file.size))
+                {
                     self.resources.insert(sha1, file.size);
                 }
                 files.insert(file.path.clone(), file);
@@ -113,7 +116,7 @@ impl World {
         }
     }
 
-    /// The files of resources. All resources are checked before any is looked up.
+    /// Finds the files of resources. All resources are validated before any is looked up.
     fn find_resources(&self, resources: &[Resource]) -> Result<Vec<PackageFile>, String> {
         let mut files = Vec::new();
         for resource in resources {
@@ -156,7 +159,7 @@ impl World {
 pub(super) fn list_archive(
     archive: &mut ZipArchive<impl Read + Seek>,
 ) -> Result<Vec<PackageFile>, String> {
-    // The Cloud Controller's reader accepts nothing in front of the archive.
+    // The Cloud Controller refuses data in front of the archive.
     if archive.offset() > 0 {
         return Err(NO_ARCHIVE.into());
     }
@@ -200,8 +203,8 @@ fn check_size(sizes: impl IntoIterator<Item = u64>) -> Result<(), String> {
     Ok(())
 }
 
-/// Size and checksum of a file. It is read piece by piece, up to a byte beyond the
-/// largest size.
+/// The size and the checksum of a file, which is read in chunks. Reading stops one byte
+/// beyond the maximum size.
 fn hash(file: &mut impl Read, most: u64) -> io::Result<(u64, String)> {
     let mut file = file.take(most + 1);
     let (mut sha1, mut size) = (Sha1::new(), 0);

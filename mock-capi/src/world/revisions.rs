@@ -45,7 +45,7 @@ pub(super) struct Rollback {
     pub(super) deployed: RevisionContent,
 }
 
-/// The highest version, after which versions start again.
+/// The highest version. The next one is 1 again.
 const LAST_VERSION: u32 = 9999;
 
 impl RevisionContent {
@@ -105,7 +105,7 @@ impl World {
         revisions.last().copied()
     }
 
-    /// Creates a revision, if the app is about to run something new.
+    /// Creates a revision if the app is about to run something new.
     pub(super) fn update_revision(&mut self, app: Guid) {
         let Some(deployed) = self.deployed_of(app).filter(|_| self.has_revisions(app)) else {
             return;
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// Plans a rollback to a revision; 422 if that changes nothing.
+    /// Plans a rollback to a revision. Fails if the rollback would change nothing.
     pub(super) fn plan_rollback(&self, target: &Revision) -> Result<Rollback, Error> {
         let latest = self.latest_revision(target.app);
         let changes = latest.map(|latest| latest.deployed.changes(&target.deployed));
@@ -191,7 +191,7 @@ impl World {
         self.log_api(app, text);
     }
 
-    /// The content of a revision of an app's current state; `None` without a droplet.
+    /// The content of a revision with an app's current state. `None` without a droplet.
     fn deployed_of(&self, guid: Guid) -> Option<RevisionContent> {
         let app = self.apps.get(guid)?;
         let processes = self.processes_of(guid).into_iter();

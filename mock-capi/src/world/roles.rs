@@ -10,7 +10,7 @@ impl World {
         self.roles.select(&Selection::by(Field::User, user))
     }
 
-    /// Assigns a role; `None` if the user already has it.
+    /// Assigns a role. `None` if the user already has it.
     pub(crate) fn assign(
         &mut self,
         kind: RoleType,

@@ -1,5 +1,5 @@
 //! Router groups: the routers of TCP routes, and the ports that they reserve. They are
-//! settings of a mock; without one, all domains are of HTTP.
+//! settings of a mock. Without router groups, all domains are for HTTP routes.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -20,7 +20,8 @@ pub(crate) struct RouterGroup {
 }
 
 impl RouterGroup {
-    /// A group with a GUID that depends on its name only, so that a state file can name it.
+    /// Creates a group. Its GUID depends only on its name, so that a state file can refer
+    /// to it.
     pub(crate) fn new(name: &str, ports: RangeInclusive<u16>) -> Self {
         Self {
             guid: GuidSource::new(Random::of(&name)).next(),
@@ -31,7 +32,7 @@ impl RouterGroup {
 }
 
 impl World {
-    /// The router group of a domain, unless its routes are of HTTP.
+    /// The router group of a domain. `None` if its routes are HTTP routes.
     pub(crate) fn router_group(&self, domain: &Domain) -> Option<&RouterGroup> {
         let guid = domain.router_group?;
         self.router_groups.iter().find(|group| group.guid == guid)

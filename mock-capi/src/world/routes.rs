@@ -5,25 +5,25 @@ use serde_json::{Map, Value};
 use super::{Domain, Field, Guid, Key, Route, RouterGroup, Selection, Space, World};
 use crate::world::metadata::MetadataPatch;
 
-/// Whether a character is allowed in hosts other than `*`.
+/// Whether a character is allowed in a host. The host `*` is valid as well.
 pub(crate) fn is_in_host(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-/// A route that is to be created.
+/// A route to create.
 #[derive(Debug)]
 pub(crate) struct NewRoute {
     pub(crate) space: Guid,
     pub(crate) domain: Guid,
     pub(crate) host: String,
     pub(crate) path: String,
-    /// `None` for any free port if the domain has ports; 0 for no port.
+    /// `None` selects any free port if the domain has ports. 0 means no port.
     pub(crate) port: Option<u16>,
     pub(crate) options: Map<String, Value>,
     pub(crate) metadata: MetadataPatch,
 }
 
-/// Why a route is refused.
+/// The reason why a route is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RouteRefusal {
     #[error("there is no such space")]
@@ -99,7 +99,7 @@ impl World {
         }))
     }
 
-    /// Any free port of a domain's router group. `None` if the domain has no ports.
+    /// Chooses a free port of a domain's router group. `None` if the domain has no ports.
     fn choose_port(&mut self, domain: Guid) -> Result<Option<u16>, RouteRefusal> {
         let domain = self.domains.get(domain);
         let Some(group) = domain.and_then(|domain| self.router_group(domain)) else {
@@ -165,7 +165,7 @@ impl World {
         {
             return Err(RouteRefusal::Taken);
         }
-        // Spaces share the hosts of private domains.
+        // In private domains, several spaces may have routes with the same host.
         let elsewhere = |route: &&Route| route.space != new.space;
         let at_host = self.routes_at(domain, &new.host);
         if domain.org.is_none() && at_host.iter().any(elsewhere) {
@@ -177,7 +177,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks a route in a domain of a router group, which is a port.
+    /// Checks a TCP route, which consists of a port in a domain with a router group.
     fn check_tcp_route(&self, new: &NewRoute, group: &RouterGroup) -> Result<(), RouteRefusal> {
         if !new.host.is_empty() {
             return Err(RouteRefusal::TcpHostUnsupported);
@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    /// A route of a domain. Without a port, a route with any port is found.
+    /// Finds a route of a domain. Without a port, this finds a route with any port.
     pub(crate) fn find_route(
         &self,
         domain: &Domain,
@@ -239,7 +239,7 @@ impl World {
         })
     }
 
-    /// The routes of a host, with any path.
+    /// The routes with this host and any path.
     pub(crate) fn routes_at(&self, domain: &Domain, host: &str) -> Vec<&Route> {
         let of_domain = Selection::by(Field::Domain, domain.base.guid);
         self.routes

@@ -1,10 +1,10 @@
-//! Values as Ruby treats them, where the Cloud Controller does not check types: how
-//! they are printed, their length, and what a text column of its database stores.
+//! Treats values as Ruby does, where the Cloud Controller does not check types: how they
+//! are printed, their length, and what a text column of its database stores.
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-/// `Object#inspect`; the keys of objects are symbols.
+/// `Object#inspect`, where the keys of objects are symbols.
 pub(crate) fn inspect(value: &Value) -> String {
     inspect_with(value, &inspect_symbol)
 }
@@ -33,7 +33,7 @@ fn inspect_with(value: &Value, key: &impl Fn(&str) -> String) -> String {
     }
 }
 
-/// A symbol: bare if it is a valid name, else quoted.
+/// `Symbol#inspect`, which quotes symbols that are not valid names.
 pub(crate) fn inspect_symbol(name: &str) -> String {
     let bare = name.strip_suffix(['?', '!', '=']).unwrap_or(name);
     let mut chars = bare.chars();
@@ -85,7 +85,7 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
-/// `Float#to_s`: an exponent below 0.0001 and from 10^16 on.
+/// `Float#to_s`, with an exponent for values below 0.0001 or of 10^16 and more.
 pub(crate) fn float_text(float: f64) -> String {
     if float.is_nan() {
         return "NaN".into();
@@ -121,7 +121,7 @@ pub(crate) fn class_name(value: &Value) -> &'static str {
     }
 }
 
-/// The length of a value for ActiveModel.
+/// The length of a value according to ActiveModel.
 pub(crate) fn length(value: &Value) -> usize {
     match value {
         Value::Array(items) => items.len(),
@@ -141,8 +141,8 @@ pub(crate) fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// What a text column stores for a value: a list of one item is that item, an empty
-/// one null, a longer one a record. `Err` if the database refuses the statement.
+/// The value that a text column stores: for a list, its only item, null if it is empty,
+/// or a record of all items. `Err` if the database refuses the statement.
 pub(crate) fn column(value: &Value) -> Result<Option<String>, ()> {
     match value {
         Value::Null => Ok(None),
@@ -172,8 +172,8 @@ fn record_item(item: &Value) -> Result<String, ()> {
     ))
 }
 
-/// The parameters that Rails creates from a JSON body: a value other than an object
-/// is called `_json`, and lists lose their nulls.
+/// The parameters that Rails creates from a JSON body: a value other than an object is
+/// named `_json`, and nulls are removed from lists.
 pub(crate) fn parameters(body: Value) -> Map<String, Value> {
     match without_nulls(body) {
         Value::Object(fields) => fields,
@@ -182,7 +182,7 @@ pub(crate) fn parameters(body: Value) -> Map<String, Value> {
 }
 
 /// The parameters that Rack creates from a form, in which `a[b]` names a field of an
-/// object and `a[]` an item of a list; `None` if they are nested too deeply.
+/// object and `a[]` an item of a list. `None` if they are nested too deeply.
 pub(crate) fn form_parameters(body: &[u8]) -> Option<Map<String, Value>> {
     const MAX_DEPTH: usize = 32;
     let mut parameters = Map::new();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_column_holds_the_only_item_of_a_list_or_a_record() {
+    fn a_text_column_stores_the_only_item_of_a_list_or_a_record() {
         assert_eq!(column(&json!([5])), Ok(Some("5".into())));
         assert_eq!(column(&json!([])), Ok(None));
         assert_eq!(column(&json!(true)), Ok(Some("true".into())));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_in_parameters_lose_their_nulls() {
+    fn nulls_are_removed_from_lists_in_parameters() {
         assert_eq!(
             Value::Object(parameters(json!({"data": [null, {"a": [null]}]}))),
             json!({"data": [{"a": []}]})

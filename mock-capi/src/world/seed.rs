@@ -1,5 +1,5 @@
-//! Seeds: resources that no client has created, from tests and seed files. Quotas do
-//! not limit them.
+//! Creates resources without requests, for tests and seed files. Quotas do not limit
+//! them.
 
 use serde_json::Map;
 
@@ -15,7 +15,7 @@ use crate::world::settings::{Dialect, Settings};
 const BITS: &[u8] = b"mock-capi: a seeded app";
 
 impl World {
-    /// The organization of a name, which is created if it does not exist.
+    /// Returns the organization with this name, and creates it if it does not exist.
     pub(crate) fn seed_org(&mut self, name: &str) -> Guid {
         if let Some(org) = self.named::<Org>(name) {
             return org.base.guid;
@@ -34,7 +34,7 @@ impl World {
         })
     }
 
-    /// The space of a name in an organization, which is created if it does not
+    /// Returns the space with this name in an organization, and creates it if it does not
     /// exist.
     pub(crate) fn seed_space(&mut self, org: Guid, name: &str) -> Guid {
         if let Some(space) = self.find_space(org, name) {
@@ -52,8 +52,8 @@ impl World {
         })
     }
 
-    /// The app of a name in a space, which is created if it does not exist: staged,
-    /// stopped, with one instance.
+    /// Returns the app with this name in a space. If it does not exist, it is created
+    /// stopped, with a staged droplet and one instance.
     pub(crate) fn seed_app(&mut self, space: Guid, name: &str, dialect: Dialect) -> Guid {
         let lifecycle = Lifecycle::Buildpack {
             buildpacks: Vec::new(),
@@ -63,7 +63,7 @@ impl World {
         self.seed_staged_app(space, name, lifecycle)
     }
 
-    /// The same with a lifecycle for bits.
+    /// Like [`seed_app`](Self::seed_app), with a lifecycle for bits.
     pub(crate) fn seed_staged_app(
         &mut self,
         space: Guid,
@@ -79,7 +79,7 @@ impl World {
         app
     }
 
-    /// The app of a name that runs a Docker image.
+    /// Like [`seed_app`](Self::seed_app), with a Docker image.
     pub(crate) fn seed_docker_app(
         &mut self,
         space: Guid,
@@ -149,7 +149,7 @@ impl World {
         })
     }
 
-    /// Starts an app, all of whose instances run at once.
+    /// Starts an app. All its instances run immediately.
     pub(crate) fn seed_started(&mut self, app: Guid) {
         self.update_row(app, |app: &mut App| app.started = true);
         self.begin_all(app, false);
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    /// Maps a route of a domain to an app's web process.
+    /// Maps a route in a domain to an app's web process.
     pub(crate) fn seed_route(
         &mut self,
         app: Guid,
@@ -224,7 +224,8 @@ impl World {
         }
     }
 
-    /// Binds a space to the security group of a name; `None` if it does not exist.
+    /// Binds a space to the security group with this name. `None` if the group does not
+    /// exist.
     pub(crate) fn seed_running_group(&mut self, space: Guid, name: &str) -> Option<()> {
         let group = self.named::<SecurityGroup>(name)?.guid();
         self.update_row(group, |group: &mut SecurityGroup| {
@@ -235,7 +236,7 @@ impl World {
         Some(())
     }
 
-    /// Adds a user, who can log in if a password is given.
+    /// Adds a user, who can log in if there is a password.
     pub(crate) fn seed_account(&mut self, name: &str, password: Option<&str>, admin: bool) -> Guid {
         let guid = self.find_or_add_account(name, UAA_ORIGIN);
         self.set_admin(guid, admin);

@@ -1,15 +1,14 @@
-//! The rows of a key or a name, in order.
+//! The positions of the rows with a key or a name, in order.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-/// The position of a row in its table: rows that were inserted later have a higher
-/// one.
+/// The position of a row in its table. It increases with each inserted row.
 pub(super) type Sequence = u64;
 
-/// The rows of a key, in insertion order; at least one. Most keys have one row. For
-/// keys with many, such as the type of an event, removing the oldest row is as fast
-/// as removing the newest.
+/// The rows of a key, in insertion order. There is at least one, and most keys have only
+/// one. For keys with many, such as the type of an event, removing the oldest row is as
+/// fast as removing the newest.
 #[derive(Debug)]
 pub(super) enum Sequences {
     One(Sequence),
@@ -32,7 +31,7 @@ impl Sequences {
         }
     }
 
-    /// Removes a row; whether it was the last one.
+    /// Removes a row. Returns whether it was the only one.
     pub(super) fn remove(&mut self, sequence: Sequence) -> bool {
         match self {
             Self::One(one) => *one == sequence,
@@ -62,12 +61,12 @@ impl Sequences {
     }
 }
 
-/// A row in the order of names: first without regard to case, then with it, then in
-/// insertion order.
+/// A row in the order of names: compared without case, then with case, then by insertion
+/// order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ByName {
     lower: Box<str>,
-    /// The name, if it differs from its lower case.
+    /// The name, if it contains upper case.
     exact: Option<Box<str>>,
     pub(super) sequence: Sequence,
 }
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_rows_are_kept_in_order_whatever_is_removed() {
+    fn rows_stay_in_order_when_others_are_removed() {
         let all: Vec<Sequence> = (0..200).collect();
         let mut sequences = Sequences::One(199);
         for sequence in all[..199].iter().rev() {

@@ -10,16 +10,16 @@ use super::{
 };
 use crate::world::metadata::MetadataPatch;
 
-/// A binding of an app that is to be created.
+/// A binding to create for an app.
 #[derive(Debug)]
 pub(crate) struct NewBinding {
     pub(crate) app: Guid,
     pub(crate) instance: Guid,
     pub(crate) name: Option<String>,
     pub(crate) metadata: MetadataPatch,
-    /// The largest number of bindings of the app and the instance.
+    /// The maximum number of bindings between the app and the instance.
     pub(crate) limit: usize,
-    /// Whether there may be more than one.
+    /// Whether more than one binding is allowed.
     pub(crate) multiple: bool,
 }
 
@@ -34,7 +34,7 @@ impl World {
         self.service_instances.select(&named).first().copied()
     }
 
-    /// The service instance of a name that belongs to a space, or is shared with it.
+    /// The service instance with this name that belongs to a space or is shared with it.
     pub(crate) fn find_usable_service_instance(
         &self,
         space: Guid,
@@ -68,8 +68,8 @@ impl World {
         self.route_bindings.select(&of_route).first().copied()
     }
 
-    /// Adds a binding of an app, which the broker may still have to create. The
-    /// error says why it is refused.
+    /// Adds a binding of an app, which the broker may still have to create. The error is
+    /// the reason why it is refused.
     pub(crate) fn bind(&mut self, new: NewBinding) -> Result<Guid, String> {
         let space = self.apps.get(new.app).map(|app: &App| app.space);
         let instance = self.service_instances.get(new.instance);
@@ -124,8 +124,8 @@ impl World {
         }))
     }
 
-    /// Why an instance of a broker cannot be bound now; `unbindable` is the message
-    /// for its plan.
+    /// Checks that an instance can be bound now. `unbindable` is the message if its plan
+    /// does not allow bindings.
     pub(crate) fn check_bindable(&self, instance: Guid, unbindable: &str) -> Result<(), String> {
         let instance = self.service_instances.get(instance);
         let Some(managed) = instance.and_then(|it| it.managed.as_ref()) else {
@@ -258,7 +258,7 @@ impl World {
         routes.chain(others).collect()
     }
 
-    /// Why a route cannot be bound to an instance.
+    /// Checks that a route can be bound to an instance.
     pub(crate) fn check_route_binding(
         &self,
         route: &Route,
@@ -339,7 +339,7 @@ impl World {
 
 const ALREADY_BOUND: &str = "The app is already bound to the service instance";
 
-/// Why an existing binding of the same app and instance excludes another one.
+/// Checks that a binding of the same app and instance allows another one.
 fn check_beside(binding: &ServiceBinding, new: &NewBinding) -> Result<(), String> {
     let is = |kind, state| {
         let operation = binding.operation.as_ref();
@@ -379,7 +379,7 @@ impl ServiceBinding {
     }
 }
 
-/// The type of event for each verb.
+/// The type of the event for each verb.
 type EventNames = &'static [(&'static str, &'static str)];
 
 fn named(names: EventNames, verb: &str) -> Option<&'static str> {

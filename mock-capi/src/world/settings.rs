@@ -20,7 +20,7 @@ pub enum Dialect {
     Documented2017,
 }
 
-/// The name of a [`Dialect`] is unknown.
+/// The error for an unknown name of a [`Dialect`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown dialect '{0}': use 'v3' or '2017'")]
 pub struct UnknownDialect(String);
@@ -47,8 +47,8 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// How long responses are delayed, and how long operations take that a real Cloud
-/// Controller carries out in the background.
+/// The delay of responses, and the durations of operations that a real Cloud Controller
+/// carries out in the background.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Timings {
     pub(crate) latency: Duration,
@@ -61,7 +61,8 @@ pub(crate) struct Timings {
     pub(crate) policy: Duration,
     /// The time until a security group takes effect.
     pub(crate) asg: Duration,
-    /// The largest deviation of each of these times but the last two, as a fraction.
+    /// The maximum deviation of each of these times except for the last two, as a
+    /// fraction.
     pub(crate) jitter: f64,
 }
 
@@ -186,13 +187,13 @@ pub(crate) struct Settings {
     pub(crate) admin_rate_limit: Option<u64>,
     /// Whether the v2 API is served.
     pub(crate) v2: bool,
-    /// Further host names at which `/_mock/` answers.
+    /// Additional host names at which `/_mock/` answers.
     pub(crate) allowed_hosts: Vec<String>,
-    /// The largest number of bindings of an app and a service instance.
+    /// The maximum number of bindings between an app and a service instance.
     pub(crate) bindings_per_app: usize,
-    /// The time limit of requests to service brokers.
+    /// The timeout of requests to service brokers.
     pub(crate) broker_timeout: Duration,
-    /// The shortest interval between polls of a broker.
+    /// The minimum interval between polls of a broker.
     pub(crate) broker_poll_interval: Duration,
     /// Whether security groups may have IPv6 rules.
     pub(crate) ipv6: bool,

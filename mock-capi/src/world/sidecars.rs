@@ -2,7 +2,7 @@
 
 use super::{Field, Guid, Selection, Sidecar, World};
 
-/// The fields of a sidecar; `None` leaves a field unchanged.
+/// The fields of a sidecar. `None` leaves a field unchanged.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NewSidecar {
     pub(crate) name: Option<String>,

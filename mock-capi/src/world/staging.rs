@@ -1,5 +1,4 @@
-//! Staging as v2 presents it: the state of an app's package, and apps that run once
-//! they are staged.
+//! Staging for v2: the state of an app's package, and apps that run once they are staged.
 
 use super::{App, Droplet, Due, Field, Guid, Package, Row, Selection, World};
 
@@ -24,8 +23,8 @@ impl World {
         states.any(|state| state == "STAGING")
     }
 
-    /// `PENDING` until the newest package is the current droplet, which is `STAGED`;
-    /// `FAILED` if its upload or staging failed.
+    /// `STAGED` if the current droplet was staged from the newest package, `FAILED` if
+    /// the package's upload or staging failed, and otherwise `PENDING`.
     pub(crate) fn package_state(&self, app: &App) -> &'static str {
         let of_app = Selection::by(Field::App, app.guid());
         let package = self.latest_package(app.guid());
@@ -59,8 +58,8 @@ impl World {
         }
     }
 
-    /// Makes a droplet that is being staged the current one of its app when it is
-    /// done, and runs it. Its instances crash if `crashing` is set.
+    /// Once a droplet is staged, makes it the current one of its app and runs it. Its
+    /// instances crash if `crashing` is set.
     pub(crate) fn run_when_staged(&mut self, droplet: Guid, crashing: bool) {
         if let Some(droplet) = self.droplets.get(droplet) {
             let (ready_at, guid) = (droplet.ready_at, droplet.guid());

@@ -1,4 +1,4 @@
-//! A table of rows in insertion order with secondary indexes: the cost of a filtered
+//! A table of rows in insertion order, with secondary indexes. The cost of a filtered
 //! list depends on the matches of its most selective filter, not on the size of the
 //! table.
 
@@ -21,9 +21,9 @@ use crate::world::metadata::Metadata;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Field {
     Guid,
-    /// A name whose case does not matter.
+    /// A name that is compared without regard to case.
     Name,
-    /// A name whose case matters.
+    /// A case-sensitive name.
     ExactName,
     Org,
     Space,
@@ -77,7 +77,7 @@ impl Key {
         }
     }
 
-    /// A key for a string whose case matters.
+    /// A key for a case-sensitive string.
     pub(crate) fn exact(field: Field, value: impl Into<Box<str>>) -> Self {
         Self::Text(field, value.into())
     }
@@ -94,25 +94,25 @@ pub(crate) struct Base {
 
 /// A row of a [`Table`].
 pub(crate) trait Row: Registered {
-    /// The field of the name: whether its case matters.
+    /// The field of the name, which determines whether its case matters.
     const NAME: Field = Field::Name;
 
     /// Whether the table also keeps the rows in the order of their names.
     const IS_ORDERED_BY_NAME: bool = false;
 
-    /// Whether rows may be inserted before the time at which they are created. Their
-    /// order is that of the times, and lists do not contain them before.
+    /// Whether rows may be inserted before their creation time. Rows are then ordered by
+    /// these times, and lists contain them only from then on.
     const IS_IN_ADVANCE: bool = false;
 
-    /// The keys of the row, besides its GUID and labels.
+    /// The keys of the row, in addition to its GUID and labels.
     fn keys(&self) -> Vec<Key>;
 
-    /// The place whose roles decide who may access the row.
+    /// The organization or space whose roles determine who may access the row.
     fn access_scope(&self, _world: &World) -> AccessScope {
         AccessScope::Global
     }
 
-    /// Whether a caller sees the row.
+    /// Whether a caller can see the row.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.sees(world, self.access_scope(world))
     }
@@ -122,9 +122,9 @@ pub(crate) trait Row: Registered {
         self.is_visible(world, access)
     }
 
-    /// Keys of which every row has one that lists contain for a caller; `None` if only
-    /// the rows themselves say which. No row has two of them, except for
-    /// [`Field::SharedWith`].
+    /// Keys that cover the rows which lists contain for a caller: each such row has
+    /// exactly one of them, or more in the case of [`Field::SharedWith`]. `None` if the
+    /// rows cannot be selected by keys.
     fn listed_by(_world: &World, _access: &Access) -> Option<Vec<Key>> {
         None
     }
@@ -181,14 +181,14 @@ impl Selection {
         self
     }
 
-    /// Selects only rows that were inserted after another one, or all if there is no
-    /// other.
+    /// Selects only rows that were inserted after this one, or all rows if `guid` is
+    /// `None`.
     pub(crate) fn after(mut self, guid: Option<Guid>) -> Self {
         self.after = guid;
         self
     }
 
-    /// Whether it selects all rows.
+    /// Whether the selection contains all rows.
     pub(crate) fn is_all(&self) -> bool {
         self.clauses.is_empty() && self.after.is_none()
     }
@@ -197,12 +197,12 @@ impl Selection {
 /// Rows by GUID and by their keys, in insertion order.
 #[derive(Debug)]
 pub(crate) struct Table<R> {
-    /// Boxed, since nodes of a map that is filled in order are half empty.
+    /// Boxed, because the nodes of a map that is filled in order are half empty.
     rows: BTreeMap<Sequence, Box<R>>,
     by_guid: HashMap<Guid, Sequence>,
     by_key: HashMap<Key, Sequences>,
     by_name: BTreeSet<ByName>,
-    /// Only of tables whose rows may be inserted in advance.
+    /// Empty unless rows may be inserted in advance.
     by_time: BTreeSet<(Timestamp, Sequence)>,
     next: Sequence,
     /// The latest creation time of a row.
@@ -226,7 +226,7 @@ impl<R> Default for Table<R> {
     }
 }
 
-/// Serializes the rows in order; the indexes are rebuilt from them.
+/// Serializes the rows in order. The indexes are rebuilt from them.
 impl<R: Row + Serialize> Serialize for Table<R> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter())
@@ -273,7 +273,7 @@ impl<R: Row> Table<R> {
         self.rows.get(self.by_guid.get(&guid)?).map(Box::as_ref)
     }
 
-    /// Changes a row and updates the indexes; `None` if the row does not exist.
+    /// Changes a row and updates the indexes. `None` if the row does not exist.
     pub(crate) fn update<T>(&mut self, guid: Guid, change: impl FnOnce(&mut R) -> T) -> Option<T> {
         let sequence = *self.by_guid.get(&guid)?;
         let row = self.rows.get_mut(&sequence)?;
@@ -340,10 +340,10 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    /// The number of rows up to `now` that have any of the keys, or of all rows without
-    /// keys, and these rows in the order of a column, or else of their insertion. The
-    /// cost depends on the keys and on the rows that are taken and skipped, not on the
-    /// size of the table. `None` if no index has that order.
+    /// The number of rows up to `now` that have any of the keys (or of all rows, without
+    /// keys), and these rows in the order of a column or of their insertion. The cost
+    /// depends on the keys and on the rows that are taken and skipped, not on the size of
+    /// the table. `None` if no index has this order.
     pub(crate) fn in_order<'t>(
         &'t self,
         keys: Option<&[Key]>,
@@ -394,8 +394,8 @@ impl<R: Row> Table<R> {
         self.rows.get(&sequence).map(Box::as_ref)
     }
 
-    /// Rows in the order of a column, or else of their insertion, if the table keeps
-    /// that order.
+    /// Rows in the order of a column or of their insertion, if the table keeps this
+    /// order.
     fn ordered(&self, column: Option<&str>, descending: bool) -> Option<Rows<'_, R>> {
         let rows = self.rows.values().map(Box::as_ref);
         let named = self.by_name.iter();
@@ -471,15 +471,15 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// GUIDs of the matching rows, newest first: the cheapest order for removing all
-    /// of them.
+    /// The GUIDs of the matching rows, newest first, which is the cheapest order for
+    /// removing all of them.
     pub(crate) fn guids_newest_first(&self, selection: &Selection) -> Vec<Guid> {
         let mut guids: Vec<Guid> = self.select(selection).iter().map(|r| r.guid()).collect();
         guids.reverse();
         guids
     }
 
-    /// The number of rows with any of the keys, where rows with two count twice.
+    /// The number of rows with any of the keys, where a row with two keys counts twice.
     pub(crate) fn candidates(&self, keys: &[Key]) -> usize {
         keys.iter().map(|key| self.count(key)).sum()
     }
@@ -517,7 +517,7 @@ const NAME: &str = "name";
 /// The column of creation times.
 pub(crate) const CREATED_AT: &str = "created_at";
 
-/// Rows of a table in some order.
+/// The rows of a table, in some order.
 pub(crate) type Rows<'t, R> = Box<dyn Iterator<Item = &'t R> + 't>;
 
 fn either_way<'t, T>(
@@ -532,7 +532,7 @@ fn either_way<'t, T>(
 
 type SequencesInOrder<'t> = Box<dyn Iterator<Item = Sequence> + 't>;
 
-/// Merges sequences that all ascend, or all descend.
+/// Merges sequences that are all ascending or all descending.
 fn merge(
     mut sources: Vec<SequencesInOrder<'_>>,
     descending: bool,
@@ -596,7 +596,7 @@ mod tests {
         selected.map(|space| space.name.as_str()).collect()
     }
 
-    fn toms() -> Selection {
+    fn rows_named_tom() -> Selection {
         Selection::all().any(vec![Key::text(Field::Name, "TOM")])
     }
 
@@ -661,9 +661,12 @@ mod tests {
     fn filters_are_a_conjunction_in_insertion_order() {
         let (table, access_scope, _) = spaces(&mut GuidSource::new(Random::from_seed(1)));
         assert_eq!(names(&table, &Selection::all()), ["Rex", "Tom", "tom"]);
-        assert_eq!(names(&table, &toms()), ["Tom", "tom"]);
+        assert_eq!(names(&table, &rows_named_tom()), ["Tom", "tom"]);
         assert_eq!(
-            names(&table, &toms().any_guid(Field::Org, [access_scope])),
+            names(
+                &table,
+                &rows_named_tom().any_guid(Field::Org, [access_scope])
+            ),
             ["tom"]
         );
         assert!(names(&table, &Selection::all().any(vec![])).is_empty());

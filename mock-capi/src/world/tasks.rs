@@ -1,11 +1,11 @@
-//! Tasks: one-off commands that run for a while beside an app.
+//! Tasks: one-off commands that run for a while next to an app.
 
 use super::processes::user_error;
 use super::{Field, Guid, Selection, Task, World};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
-/// A task that is to be run.
+/// A task to run.
 #[derive(Debug)]
 pub(crate) struct NewTask {
     pub(crate) app: Guid,
@@ -17,14 +17,14 @@ pub(crate) struct NewTask {
     pub(crate) memory_mb: u32,
     pub(crate) disk_mb: u32,
     pub(crate) log_rate: i64,
-    /// The error with which it ends.
+    /// The error that the task ends with, if it fails.
     pub(crate) failure: Option<String>,
     pub(crate) metadata: MetadataPatch,
 }
 
 impl World {
-    /// Starts a task, unless `problems`, its user or the quotas are a reason against
-    /// it.
+    /// Starts a task. Fails if there are `problems`, or if its user or its sizes are not
+    /// allowed.
     pub(crate) fn run_task(&mut self, new: NewTask, problems: &[&str]) -> Result<Guid, Error> {
         let mut problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         problems.extend(self.task_quota_problems(new.space, new.memory_mb, new.log_rate));
@@ -59,7 +59,7 @@ impl World {
         Ok(self.add(task))
     }
 
-    /// Cancels a task, which takes as long as a job.
+    /// Cancels a task. This takes as long as a job.
     pub(crate) fn cancel_task(&mut self, guid: Guid) {
         let ready_at = self.ready_after(|timings| timings.job);
         self.update_row(guid, |task: &mut Task| {

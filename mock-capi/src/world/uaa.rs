@@ -1,4 +1,4 @@
-//! UAA's users, groups and clients. The Cloud Controller has its own users, see
+//! UAA's users, groups and clients. The Cloud Controller has its own users: see
 //! [`super::users`].
 
 use serde::{Deserialize, Serialize};
@@ -40,8 +40,8 @@ const ADMIN_GROUPS: &[&str] = &[
     "scim.write",
 ];
 
-/// Groups that exist from the start, without members.
-const FURTHER_GROUPS: &[&str] = &[
+/// Other groups that exist from the start, without members.
+const OTHER_GROUPS: &[&str] = &[
     "clients.admin",
     "clients.secret",
     "clients.write",
@@ -67,7 +67,7 @@ pub(crate) struct Account {
     pub(crate) version: u32,
 }
 
-/// The attributes of a user besides name and password.
+/// The attributes of a user other than the name and the password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) given_name: Option<String>,
@@ -113,7 +113,7 @@ impl Profile {
     }
 }
 
-/// A user that is to be added to UAA.
+/// A user to add to UAA.
 #[derive(Debug)]
 pub(crate) struct NewAccount {
     pub(crate) name: String,
@@ -161,7 +161,7 @@ impl Member {
 pub(crate) struct Client {
     pub(crate) base: Base,
     pub(crate) id: String,
-    /// Empty for a public client; `None` if the secret is unknown.
+    /// Empty for a public client. `None` if the secret is unknown.
     pub(crate) secret: Option<String>,
     pub(crate) details: ClientDetails,
 }
@@ -179,7 +179,7 @@ pub(crate) struct ClientDetails {
     pub(crate) access_token_validity: Option<u64>,
     /// Seconds; `None` for the default.
     pub(crate) refresh_token_validity: Option<u64>,
-    /// Further keys, which UAA stores unchanged.
+    /// Unknown keys, which UAA stores unchanged.
     pub(crate) further: Map<String, Value>,
 }
 
@@ -212,7 +212,7 @@ impl Row for Client {
 impl World {
     /// Adds the default groups and clients.
     pub(super) fn populate_uaa(&mut self, settings: &Settings) {
-        let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, FURTHER_GROUPS];
+        let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, OTHER_GROUPS];
         for name in groups.into_iter().flatten() {
             self.add_group((*name).to_owned(), None);
         }
@@ -298,7 +298,7 @@ impl World {
         ];
         let details = ClientDetails {
             scope: names(&scopes),
-            authorities: names(&[&scopes[..], FURTHER_GROUPS].concat()),
+            authorities: names(&[&scopes[..], OTHER_GROUPS].concat()),
             grant_types: names(&grant_types),
             redirect_uris: names(&["http://localhost/**"]),
             ..ClientDetails::default()
@@ -349,7 +349,7 @@ impl World {
         }))
     }
 
-    /// The GUID of a user by name and origin; the user is added if UAA does not know
+    /// The GUID of the user with this name and origin, who is added if UAA does not know
     /// them.
     pub(crate) fn find_or_add_account(&mut self, name: &str, origin: &str) -> Guid {
         let registered = self.register(NewAccount {
@@ -361,7 +361,7 @@ impl World {
         registered.unwrap_or_else(|known| known)
     }
 
-    /// Users by name, without regard to case, optionally of some origins only.
+    /// Users with this name, in upper or lower case, optionally only of some origins.
     pub(crate) fn accounts_named(&self, name: &str, origins: Option<&[String]>) -> Vec<&Account> {
         let mut selection = Selection::all().any(vec![Key::text(Field::Name, name)]);
         if let Some(origins) = origins {
@@ -402,7 +402,7 @@ impl World {
         self.clients.select(&by_id).first().copied()
     }
 
-    /// The user or group with a GUID.
+    /// The user or group with this GUID.
     pub(crate) fn find_member(&self, guid: &str) -> Option<Member> {
         let guid = Guid::parse(guid)?;
         if self.accounts.get(guid).is_some() {
@@ -479,7 +479,7 @@ impl World {
     }
 }
 
-/// Adds groups that are missing, and the groups of which they are members.
+/// Adds missing groups, and the groups that they are members of.
 fn collect<'g>(
     table: &'g Table<Group>,
     guids: &[Guid],

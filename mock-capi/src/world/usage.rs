@@ -1,5 +1,5 @@
-//! The quota usage of started processes by space and organization. It is updated
-//! with each change of a process, so that checks are cheap.
+//! The quota usage of started processes, by space and by organization. It is updated with
+//! each change of a process, so that checks are cheap.
 
 use super::usage_events::Used;
 use super::{Field, Guid, Limits, Process, Row, Scale, Selection, World};
@@ -91,7 +91,7 @@ impl World {
         }
     }
 
-    /// Computes the usage of a world that was loaded.
+    /// Computes the usage of a loaded world.
     pub(super) fn count_usage(&mut self) {
         self.usage.clear();
         let used = self.processes.iter();
@@ -120,8 +120,8 @@ impl World {
         instances.unsigned_abs()
     }
 
-    /// Whether a process in one of those spaces has no log rate limit, started or
-    /// not.
+    /// Whether a process in one of these spaces has no log rate limit, whether it is
+    /// started or not.
     pub(crate) fn has_unlimited_log_rate(&self, spaces: &[Guid]) -> bool {
         let processes = self.processes.iter();
         let unlimited = processes.filter(|process| process.scale.log_rate == UNLIMITED);
@@ -129,7 +129,7 @@ impl World {
         spaces_of_unlimited.any(|space| spaces.contains(&space))
     }
 
-    /// Why the quotas do not allow another task of an app in a space.
+    /// The reasons why the quotas do not allow another task of an app in a space.
     pub(super) fn task_quota_problems(
         &self,
         space: Guid,
@@ -156,7 +156,7 @@ impl World {
         violations.texts()
     }
 
-    /// Checks that the quotas leave that much memory for staging. As in the Cloud
+    /// Checks that the quotas leave this amount of memory for staging. As in the Cloud
     /// Controller, the organization's quota is checked last.
     pub(crate) fn check_staging_memory(&self, space: Guid, memory_mb: u32) -> Result<(), Error> {
         let (own, of_org) = self.owners(space);
@@ -172,7 +172,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that the quotas leave that much of the log rate for staging.
+    /// Checks that the quotas leave this log rate for staging.
     pub(crate) fn check_staging_log_rate(&self, space: Guid, log_rate: i64) -> Result<(), Error> {
         let (own, of_org) = self.owners(space);
         for owner in own.iter().chain(&of_org) {
@@ -316,7 +316,7 @@ impl QuotaOwner<'_> {
     }
 }
 
-/// A process that is to get a new size.
+/// A process whose size changes.
 #[derive(Debug)]
 struct SizeChange {
     /// The current usage.

@@ -1,4 +1,4 @@
-//! Usage events, which are the basis of billing: one for each change of running
+//! Usage events, which operators use for billing: one for each change of running
 //! processes, of staging, and of service instances.
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::world::clock::Timestamp;
 /// The memory of a staging in usage events, regardless of its actual use.
 const STAGING_MEMORY_MB: u32 = 1024;
 
-/// The usage of an app from some time on.
+/// The usage of an app since some time.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct AppUsageEvent {
     pub(crate) base: Base,
@@ -22,9 +22,9 @@ pub(crate) struct AppUsageEvent {
     pub(crate) space: Guid,
     pub(crate) space_name: String,
     pub(crate) org: Option<Guid>,
-    /// GUID and type, if the event is of a process.
+    /// The GUID and the type, if the event is for a process.
     pub(crate) process: Option<(Guid, String)>,
-    /// GUID and name, if the event is of a task.
+    /// The GUID and the name, if the event is for a task.
     pub(crate) task: Option<(Guid, String)>,
     /// The new and the previous state, instances and memory.
     pub(crate) now: Used,
@@ -52,7 +52,8 @@ pub(crate) struct ServiceUsageEvent {
     pub(crate) space: Guid,
     pub(crate) space_name: String,
     pub(crate) org: Option<Guid>,
-    /// GUID and name of plan, offering and broker, for managed instances.
+    /// The GUIDs and names of the plan, the offering and the broker of a managed
+    /// instance.
     #[serde(default)]
     pub(crate) from: Option<Box<[(Guid, String); 3]>>,
 }
@@ -137,7 +138,7 @@ impl World {
         }
     }
 
-    /// Records that a task starts, or when it ends.
+    /// Records the start of a task, or the time at which it ends.
     pub(super) fn record_task(&mut self, task: &Task, at: Timestamp, state: &'static str) {
         let known = (task.base.guid, task.name.clone());
         self.record_task_of(task.app, known, task.memory_mb, at, state);

@@ -1,4 +1,4 @@
-//! The users of the Cloud Controller. Their names are in UAA, see [`super::uaa`].
+//! The users of the Cloud Controller. Their names are in UAA: see [`super::uaa`].
 
 use super::{Account, Field, Guid, Key, Selection, User, World};
 use crate::world::metadata::MetadataPatch;
@@ -20,8 +20,7 @@ impl World {
         self.users.select(&by_id).first().copied()
     }
 
-    /// The user with a GUID, who is added if the Cloud Controller does not know
-    /// them.
+    /// The user with this GUID, who is added if the Cloud Controller does not know them.
     pub(crate) fn find_or_add_user(&mut self, id: &str) -> Guid {
         match self.find_user(id) {
             Some(user) => user.base.guid,

@@ -14,7 +14,7 @@ use super::{
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 
-/// A deployment that is to be created.
+/// A deployment to create.
 #[derive(Debug)]
 pub(crate) struct NewDeployment {
     pub(crate) app: Guid,
@@ -23,7 +23,7 @@ pub(crate) struct NewDeployment {
     pub(crate) rollback: Option<Guid>,
     pub(crate) options: DeploymentOptions,
     pub(crate) metadata: MetadataPatch,
-    /// Whether the instances that it starts crash.
+    /// Whether the new instances crash.
     pub(crate) crashing: bool,
 }
 
@@ -114,7 +114,7 @@ impl World {
         processes
     }
 
-    /// Starts a deployment. The deployment of a stopped app is done at once.
+    /// Starts a deployment. The deployment of a stopped app is finished at once.
     pub(crate) fn deploy(&mut self, new: NewDeployment) -> Result<Guid, Error> {
         let app = self.apps.get(new.app);
         let (started, previous_droplet) = match app {
@@ -202,7 +202,7 @@ impl World {
         Some((latest.guid(), latest.version))
     }
 
-    /// Checks that the quota allows the sizes of a deployment.
+    /// Checks that the quota allows the new sizes of a deployment.
     pub(crate) fn check_deployment_quota(
         &self,
         app: Guid,
@@ -320,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_canary_step_has_its_share_and_one_more() {
+    fn a_canary_step_starts_its_share_of_instances_and_one_more() {
         let step = |instances, weight| {
             let step = canary_step(instances, weight);
             (step.canary, step.total)

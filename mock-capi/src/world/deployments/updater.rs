@@ -8,7 +8,7 @@ use crate::world::{
     Deployment, DeploymentState, Due, Field, Guid, Process, Row, Scale, Selection, World,
 };
 
-/// How often the updater retries a step that a quota refuses.
+/// The interval at which the updater retries a step that a quota refuses.
 const UPDATE_FREQUENCY: Duration = Duration::from_secs(5);
 
 /// The numbers of a process's instances by state.
@@ -31,7 +31,7 @@ impl World {
         self.plan(self.now.plus(time), Due::Deploy(deployment));
     }
 
-    /// A visit of the updater.
+    /// Lets the updater visit a deployment.
     pub(in crate::world) fn visit_deployment(&mut self, guid: Guid) {
         let Some(deployment) = self.deployments.get(guid) else {
             return;
@@ -65,8 +65,8 @@ impl World {
         });
     }
 
-    /// Moves instances from the old processes to the new one. Returns whether the
-    /// new one has all that are `wanted`, of a `total` with the old ones.
+    /// Moves instances from the old processes to the new one, with `total` instances at a
+    /// time. Returns whether the new process has all `wanted` instances.
     pub(super) fn scale_deployment(&mut self, guid: Guid, total: u32, wanted: u32) -> bool {
         let Some((deployment, new)) = self.deployments.get(guid).and_then(|deployment| {
             let process = self.processes.get(deployment.process?)?;
@@ -75,8 +75,8 @@ impl World {
             return false;
         };
         let (max_in_flight, app) = (deployment.options.max_in_flight, deployment.app);
-        // The longer a deployment has been stuck, the less often it is visited,
-        // since tests move time by years.
+        // The longer a deployment has been stuck, the less often it is visited, because
+        // tests may advance the clock by years.
         let stuck = self.now.since(deployment.healthy_at);
         let (new, instances, scale) = (new.guid(), new.scale.instances, new.scale);
         let health = self.health(new);
@@ -100,11 +100,11 @@ impl World {
         let grows = grows && !finished && step != instances;
         let grown = |instances| grows.then_some((new, Scale { instances, ..scale }));
         // Steps that take no time are done at once, if the quota allows it.
-        let leaps = self.timings.longest_start().is_zero()
+        let is_immediate = self.timings.longest_start().is_zero()
             && self
                 .check_deployment_step(app, &shrunk, grown(wanted))
                 .is_ok();
-        let bigger = grown(if leaps { wanted } else { step });
+        let bigger = grown(if is_immediate { wanted } else { step });
         if let Err(error) = self.check_deployment_step(app, &shrunk, bigger) {
             let text = Some(error.to_string());
             self.change_deployment(guid, |deployment| deployment.error = text);
@@ -131,7 +131,7 @@ impl World {
         false
     }
 
-    /// Checks that the quota allows the whole of a step.
+    /// Checks that the quota allows a complete step.
     pub(super) fn check_deployment_step(
         &self,
         app: Guid,
@@ -173,7 +173,7 @@ impl World {
         }
     }
 
-    /// The processes of deployments that were superseded in that state.
+    /// The processes of deployments that were superseded in this state.
     pub(super) fn superseded(&self, app: Guid, state: DeploymentState) -> Vec<Guid> {
         let deployments = self.deployments.select(&Selection::by(Field::App, app));
         deployments
@@ -266,7 +266,7 @@ impl World {
         });
     }
 
-    /// Gives all instances back to the previous process.
+    /// Returns all instances to the previous process.
     pub(super) fn undo_deployment(&mut self, guid: Guid) {
         let Some(deployment) = self.deployments.get(guid) else {
             return;

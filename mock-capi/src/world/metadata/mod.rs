@@ -19,7 +19,7 @@ const MAX_ANNOTATION: usize = 5000;
 const MAX_LABELS: usize = 50;
 const MAX_ANNOTATIONS: usize = 200;
 
-/// The labels and annotations of a resource; most have none.
+/// The labels and annotations of a resource. Most resources have none.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(from = "Maps")]
 pub(crate) struct Metadata(Option<Box<Maps>>);
@@ -81,7 +81,7 @@ impl Metadata {
         })
     }
 
-    /// Sets keys that have values, and removes keys that are null.
+    /// Sets keys with values, and removes keys whose value is null.
     pub(crate) fn apply(&mut self, patch: MetadataPatch) {
         if patch.labels.is_empty() && patch.annotations.is_empty() {
             return;
@@ -117,7 +117,7 @@ pub(crate) struct MetadataPatch {
     labels: Vec<(String, Option<String>)>,
     /// An annotation may have no value.
     annotations: Vec<(String, Option<Option<String>>)>,
-    /// Why the database would refuse the valid change.
+    /// The error of the database, which refuses some changes that are valid otherwise.
     fault: Option<Error>,
 }
 
@@ -163,8 +163,8 @@ impl MetadataPatch {
         patch
     }
 
-    /// Why a change cannot be applied to the current labels or annotations: they
-    /// would be too many.
+    /// The error if a change would add too many labels or annotations to the current
+    /// ones.
     fn limit_exceeded(&self, current: Option<&Maps>) -> Option<Error> {
         let labels = adds(&self.labels, current.map(|maps| &maps.labels));
         if labels > MAX_LABELS {
@@ -192,7 +192,7 @@ impl MetadataPatch {
     }
 }
 
-/// The number of entries after a change that adds some; 0 if it adds none.
+/// The number of entries after a change, or 0 if the change adds none.
 fn adds<V>(changes: &[(String, Option<V>)], current: Option<&BTreeMap<String, V>>) -> usize {
     let holds = |key: &String| current.is_some_and(|current| current.contains_key(key));
     let (mut added, mut removed) = (0, 0);
@@ -223,8 +223,8 @@ fn read_map<'v>(
     object
 }
 
-/// The new value of an annotation: `None` removes it. Values without a size in Ruby,
-/// and values that no column stores, are errors of the Cloud Controller.
+/// The new value of an annotation. `None` removes the annotation. The Cloud Controller
+/// fails with values that have no size in Ruby, and with values that no column can store.
 fn annotation(value: &Value) -> Result<Option<Option<String>>, ()> {
     match value {
         Value::Null => Ok(None),

@@ -14,7 +14,7 @@ enum Requirement {
     NotExists(String),
 }
 
-/// A `label_selector`: requirements that must all hold.
+/// A `label_selector`: requirements, all of which must be met.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LabelSelector(Vec<Requirement>);
 
@@ -52,8 +52,8 @@ impl LabelSelector {
         ))
     }
 
-    /// For each requirement that an index can answer, the keys of which any
-    /// satisfies it.
+    /// The keys for each requirement that an index can answer. A row meets the
+    /// requirement if it has any of them.
     pub(crate) fn clauses(&self) -> impl Iterator<Item = Vec<Key>> {
         self.0.iter().filter_map(|requirement| match requirement {
             Requirement::In(key, values) => Some(
@@ -67,7 +67,7 @@ impl LabelSelector {
         })
     }
 
-    /// Whether metadata satisfies the requirements that no index can answer.
+    /// Whether metadata meets the requirements that no index can answer.
     pub(crate) fn allows(&self, metadata: &Metadata) -> bool {
         self.0.iter().all(|requirement| match requirement {
             Requirement::In(..) | Requirement::Exists(_) => true,
@@ -106,8 +106,8 @@ fn parse_requirement(text: &str) -> Result<Requirement, String> {
     Ok(requirement)
 }
 
-/// Values as Ruby splits them, without empty ones at the end. An empty list equals
-/// no label.
+/// Values as Ruby splits them, without empty ones at the end. An empty list matches no
+/// label.
 fn label_values(text: &str) -> Vec<String> {
     let values = text.trim_end_matches(',').split(',');
     let values = values.filter(|_| !text.trim_end_matches(',').is_empty());
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operator_is_understood() {
+    fn every_operator_is_parsed() {
         use Requirement::{Exists, In, NotExists, NotIn};
         let selector = "a=1,b==2,c!=3,d in (x,y),e notin (z),f,!g";
         let strings = |values: &[&str]| values.iter().map(ToString::to_string).collect();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_equal_to_no_value() {
+    fn a_requirement_without_a_value_matches_no_label() {
         let clauses = |selector: &str| -> Vec<Vec<Key>> {
             let selector = LabelSelector::parse(selector).unwrap();
             selector.clauses().collect()

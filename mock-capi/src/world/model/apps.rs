@@ -16,7 +16,7 @@ pub(crate) struct App {
     pub(crate) started: bool,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) environment: Map<String, Value>,
-    /// Whether an environment was set, which may be empty.
+    /// Whether an environment was ever set, even an empty one.
     #[serde(default)]
     pub(crate) has_environment: bool,
     pub(crate) droplet: Option<Guid>,
@@ -66,7 +66,7 @@ pub(crate) enum Lifecycle {
     Buildpack {
         buildpacks: Vec<String>,
         stack: String,
-        /// Whether the buildpacks are cloud native.
+        /// Whether the buildpacks are Cloud Native Buildpacks.
         #[serde(default)]
         cnb: bool,
     },
@@ -82,7 +82,7 @@ impl Lifecycle {
         }
     }
 
-    /// The name of the stack; empty if there is none.
+    /// The name of the stack. Empty without a stack.
     pub(crate) fn stack(&self) -> &str {
         match self {
             Self::Buildpack { stack, .. } => stack,
@@ -122,7 +122,7 @@ impl Feature {
     }
 }
 
-/// The features of an app that are on, in the order of [`Feature::ALL`].
+/// The enabled features of an app, in the order of [`Feature::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Features([bool; 4]);
 
@@ -148,9 +148,9 @@ pub(crate) struct Process {
     pub(crate) app: Guid,
     pub(crate) space: Guid,
     pub(crate) kind: String,
-    /// The user's command; `None` for that of the droplet.
+    /// The user's command. `None` for that of the droplet.
     pub(crate) command: Option<String>,
-    /// The user's choice; `None` for the default.
+    /// The user that was chosen to run the process. `None` for the default.
     pub(crate) user: Option<String>,
     pub(crate) scale: Scale,
     pub(crate) health_check: HealthCheck,
@@ -160,10 +160,10 @@ pub(crate) struct Process {
     pub(crate) revision: Option<Guid>,
     /// Whether its instances exit after their start.
     pub(crate) crashing: bool,
-    /// The start times of instances: `(n, at)` applies to those below index `n` that
-    /// no earlier entry covers.
+    /// The start times of instances. `(n, at)` applies to instances with an index below
+    /// `n` that no earlier entry covers.
     pub(crate) starts: Vec<(u32, Timestamp)>,
-    /// Where those instances are.
+    /// The addresses of these instances.
     #[serde(default)]
     pub(crate) placements: Vec<Placement>,
     #[serde(default)]
@@ -178,7 +178,7 @@ pub(crate) struct V2Marks {
     pub(crate) debug: Option<String>,
     /// Whether the process is marked to run on DEA, the predecessor of Diego.
     pub(crate) on_dea: bool,
-    /// The chosen ports.
+    /// The ports that the app is configured to listen on.
     pub(crate) ports: Vec<u16>,
 }
 
@@ -188,7 +188,7 @@ pub(crate) struct Scale {
     pub(crate) instances: u32,
     pub(crate) memory_mb: u32,
     pub(crate) disk_mb: u32,
-    /// Bytes per second; -1 is unlimited.
+    /// In bytes per second. -1 means unlimited.
     pub(crate) log_rate: i64,
 }
 
@@ -231,7 +231,7 @@ impl Row for Process {
     }
 }
 
-/// A command that runs beside the processes of some types.
+/// A command that runs next to the processes of some types.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Sidecar {
     pub(crate) base: Base,

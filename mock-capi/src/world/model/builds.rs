@@ -159,7 +159,7 @@ pub(crate) struct Droplet {
     pub(crate) ready_at: Timestamp,
     pub(crate) error: Option<String>,
     pub(crate) sha256: String,
-    /// The start commands by type of process; copies of a droplet share them.
+    /// The start commands by type of process. Copies of a droplet share them.
     pub(crate) process_types: Arc<Map<String, Value>>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) image: Option<String>,
@@ -187,7 +187,7 @@ impl Droplet {
         self.state(now) == "STAGED"
     }
 
-    /// Whether clients see the droplet; those that are being staged are hidden.
+    /// Whether the droplet is visible to clients. Droplets that are being staged are not.
     pub(crate) fn is_shown(&self, now: Timestamp) -> bool {
         self.origin != Origin::Staging || self.expired || self.is_staged(now)
     }

@@ -17,11 +17,11 @@ pub(crate) struct Deployment {
     pub(crate) previous_droplet: Option<Guid>,
     /// GUID and version of the deployed revision, if the app has revisions.
     pub(crate) revision: Option<(Guid, u32)>,
-    /// The web process that it starts, which may have been deleted since.
+    /// The new web process, which may have been deleted since.
     pub(crate) process: Option<Guid>,
     /// The number of instances before the deployment.
     pub(crate) original_instances: u32,
-    /// Counted from 1; `None` unless it is a canary deployment.
+    /// Counted from 1. `None` unless this is a canary deployment.
     pub(crate) canary_step: Option<usize>,
     pub(crate) options: DeploymentOptions,
     pub(crate) healthy_at: Timestamp,
@@ -53,7 +53,7 @@ impl DeploymentState {
     }
 }
 
-/// The options of a deployment: its pace, and changes in addition to the droplet.
+/// The options of a deployment: its speed, and changes in addition to the droplet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DeploymentOptions {
     /// Whether the strategy is `canary` instead of `rolling`.

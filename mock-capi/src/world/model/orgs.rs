@@ -14,7 +14,7 @@ pub(crate) struct Org {
     #[serde(default)]
     pub(crate) billing_enabled: bool,
     pub(crate) quota: Guid,
-    /// The isolation segment of the spaces that have no own one.
+    /// The isolation segment of spaces without their own one.
     pub(crate) default_segment: Option<Guid>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Space {
     pub(crate) suspended: bool,
     pub(crate) allows_ssh: bool,
     pub(crate) segment: Option<Guid>,
-    /// The space's own quota, which applies besides that of its organization.
+    /// The space's own quota, which applies in addition to that of its organization.
     pub(crate) quota: Option<Guid>,
 }
 
@@ -111,7 +111,7 @@ impl Row for IsolationSegment {
     }
 }
 
-/// An organization quota; `None` is unlimited.
+/// An organization quota. `None` means unlimited.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Quota {
     pub(crate) base: Base,
@@ -148,7 +148,7 @@ impl Row for SpaceQuota {
         AccessScope::Org(self.org)
     }
 
-    /// Members of the spaces that have the quota see it too.
+    /// The quota is also visible to members of its spaces.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.allows(world, self.access_scope(world), MANAGE_ORG)
             || world.allows_in_any_space(access, Field::Quota, self.guid(), SPACE_MEMBERS)

@@ -43,7 +43,7 @@ impl FeatureFlag {
         ("user_org_creation", false),
     ];
 
-    /// Whether administrators may use the feature while it is off.
+    /// Whether administrators may use the feature while it is disabled.
     pub(crate) fn allows_admins(&self) -> bool {
         const FOR_ALL: [&str; 4] = [
             "env_var_visibility",
@@ -178,7 +178,7 @@ pub(crate) struct Buildpack {
     pub(crate) position: u32,
     pub(crate) enabled: bool,
     pub(crate) locked: bool,
-    /// The name of the uploaded file, and when it was processed.
+    /// The name of the uploaded file, and the time at which it was processed.
     pub(crate) file: Option<(String, Timestamp)>,
 }
 

@@ -8,9 +8,9 @@ use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct User {
     pub(crate) base: Base,
-    /// The GUID on the wire, which may be any string: that of a client is its name.
+    /// The GUID in the API, which may be any string: the GUID of a client is its name.
     pub(crate) id: String,
-    /// Whether the user logged in before a request named them.
+    /// Whether the user has logged in, and was not only named in a request.
     #[serde(default)]
     pub(crate) active: bool,
 }

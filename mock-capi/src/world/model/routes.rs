@@ -8,7 +8,7 @@ use crate::world::access::READ_ROUTES;
 use crate::world::clock::Timestamp;
 use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
-/// A shared domain; with an `org`, a private domain.
+/// A domain. It is private if it has an `org`, and otherwise shared.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Domain {
     pub(crate) base: Base,

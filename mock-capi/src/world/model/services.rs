@@ -18,9 +18,9 @@ pub(crate) struct ServiceInstance {
     pub(crate) credentials: Option<Map<String, Value>>,
     pub(crate) syslog_drain_url: Option<String>,
     pub(crate) route_service_url: Option<String>,
-    /// When it was last changed.
+    /// The time of the last change.
     pub(crate) changed: Option<Timestamp>,
-    /// Only managed instances have this.
+    /// `None` for a user-provided instance.
     #[serde(default)]
     pub(crate) managed: Option<Box<Managed>>,
     /// Other spaces whose apps may be bound to it.
