@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     adapters(&mut report);
     pages(&mut report);
     sockets(&mut report);
-    comings_and_goings(&mut report);
+    many_creations_and_deletions(&mut report);
     match report.is_good {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -265,8 +265,8 @@ fn adapters(report: &mut Report) {
     );
 }
 
-/// The cost of a page at 10,000 apps compared with 1,000, for an administrator, an auditor
-/// who also sees all apps, and a developer who sees a hundred.
+/// Compares the cost of a page at 10,000 apps with that at 1,000, for an administrator,
+/// an auditor who can also see all apps, and a developer who can see a hundred.
 fn pages(report: &mut Report) {
     const PATHS: [&str; 5] = [
         "/v3/apps?per_page=1",
@@ -354,21 +354,21 @@ fn sockets(report: &mut Report) {
 }
 
 /// Creates and deletes many organizations, of which few remain.
-fn comings_and_goings(report: &mut Report) {
+fn many_creations_and_deletions(report: &mut Report) {
     const COUNT: usize = 100_000;
     let mock = Process::front(&["--keep-events", "20000"]);
     let mut api = Api::log_in(&mock.address);
-    let mut come_and_go = |count: usize| {
+    let mut create_and_delete = |count: usize| {
         for number in 0..count {
             let org = json!({"name": format!("org-{number}")});
             let org = guid(&api.json("POST", "/v3/organizations", &org));
             api.json("DELETE", &format!("/v3/organizations/{org}"), &json!({}));
         }
     };
-    // Until the maximum number of jobs, events and requests is kept.
-    come_and_go(12_000);
+    // Reach the maximum number of stored jobs, events and requests first.
+    create_and_delete(12_000);
     let before = mock.megabytes();
-    come_and_go(COUNT);
+    create_and_delete(COUNT);
     let ratio = mock.megabytes() / before;
     report.at_most(
         "times the memory, after 100,000 creations and deletions",

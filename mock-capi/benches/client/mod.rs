@@ -1,5 +1,5 @@
-//! A mock-capi process to measure, and a thin client, so that the client's own work does
-//! not distort the measurement.
+//! A mock-capi process to measure, and a minimal client, whose own work does not distort
+//! the measurement.
 
 #![allow(dead_code, reason = "each program uses its own part of this")]
 
@@ -35,7 +35,7 @@ impl Process {
         let output = child.stdout.take().expect("stdout is piped");
         BufReader::new(output)
             .read_line(&mut line)
-            .expect("mock-capi says where it listens");
+            .expect("mock-capi prints its address");
         let (_, address) = line.trim().split_once("http://").expect("a URL");
         Self {
             child,
@@ -59,7 +59,7 @@ impl Process {
         let line = status
             .lines()
             .find_map(|line| line.strip_prefix(kind))
-            .expect("the kernel tells");
+            .expect("the kernel reports the memory");
         let kilobytes: f64 = line
             .trim()
             .trim_end_matches(" kB")
@@ -71,13 +71,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may already have exited.
+        // The process may already have exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A persistent connection, as thin as possible.
+/// A minimal client with a persistent connection.
 pub(crate) struct Api {
     address: String,
     stream: BufReader<TcpStream>,

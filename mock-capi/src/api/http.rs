@@ -95,7 +95,7 @@ impl<'a> Request<'a> {
         let Some(text) = self.query(name) else {
             return Ok(None);
         };
-        let refuse = |_| CcError::bad_query(format!("{name} '{text}' is no number"));
+        let refuse = |_| CcError::bad_query(format!("{name} '{text}' is not a number"));
         text.parse().map(Some).map_err(refuse)
     }
 

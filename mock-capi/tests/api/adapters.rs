@@ -1,4 +1,4 @@
-//! The two adapters: both give the same responses, and each has features of its own.
+//! The two adapters: both give the same responses, and each has its own features.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn comparable<A: Adapter>(
     (answer.status.as_u16(), headers, text)
 }
 
-/// Requests of all kinds: reads, lists, changes, uploads, jobs, mistakes, another API,
-/// the mock's own endpoints.
+/// Sends requests of all kinds: reads, lists, changes, uploads, jobs, invalid requests,
+/// another API, and the mock's own endpoints.
 async fn send_all_kinds<A: Adapter>(
     builder: MockCapiBuilder<A>,
 ) -> Vec<(u16, Vec<(String, String)>, String)> {
@@ -83,7 +83,7 @@ async fn send_all_kinds<A: Adapter>(
 }
 
 #[tokio::test]
-async fn both_adapters_give_the_same_answers() {
+async fn both_adapters_give_the_same_responses() {
     let (wiremock, front) = tokio::join!(
         send_all_kinds(MockCapi::builder()),
         send_all_kinds(MockCapi::builder().front())
@@ -94,7 +94,7 @@ async fn both_adapters_give_the_same_answers() {
     }
 }
 
-/// Faults that both adapters support.
+/// Checks the faults that both adapters support.
 async fn check_faults<A: Adapter>(builder: MockCapiBuilder<A>) {
     let cf = Session::start(builder).await;
     let create = |name: &str| {
@@ -242,7 +242,7 @@ async fn the_fake_can_respond_in_a_mock_of_the_test() {
     );
 }
 
-/// wiremock's requests are removed every 4,096, or every 16 MiB.
+/// wiremock's requests are removed after 4,096 requests or 16 MiB.
 #[tokio::test]
 async fn no_request_is_lost_when_wiremock_drops_its_requests() {
     let cf = Session::v3().await;
@@ -291,7 +291,7 @@ async fn a_panic_of_wiremock_closes_only_one_connection() {
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
-        // However the connection ends, it is the only one.
+        // It does not matter how this connection ends.
         let _ = stream.read_to_end(&mut answer).await;
         assert!(cf.names("/v3/organizations").await.is_empty());
     }
@@ -307,7 +307,7 @@ async fn an_unmet_expectation_of_a_fault_fails_the_test() {
             assert_eq!(cf.get("/v3/apps").await.status, 503);
         }
         assert_eq!(cf.mock.faults()[0].struck, asked);
-        // Its expectation is kept after the fault was replaced.
+        // The expectation is kept after the fault was replaced.
         cf.mock.set_faults(vec![]).unwrap();
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(cf.mock)));
         dropped

@@ -36,7 +36,7 @@ async fn an_app_is_created_run_cloned_and_deleted() {
         })
     );
 
-    // It has a web process before it has a droplet.
+    // The app has a web process before it has a droplet.
     let processes = cf.get(&format!("/v3/apps/{app}/processes")).await.json();
     let web = &processes["resources"][0];
     assert_eq!(

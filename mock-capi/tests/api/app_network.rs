@@ -11,7 +11,7 @@ use crate::common::scale::{DOMAIN, Scale};
 use crate::common::{new_route, send};
 
 #[tokio::test]
-async fn instances_have_addresses_of_their_own_which_stats_and_the_registry_show() {
+async fn each_instance_has_its_own_address_in_stats_and_in_the_registry() {
     let scale = Scale::new().await;
     let mut shown = Vec::new();
     for name in ["tick-0", "tick-1"] {
@@ -29,7 +29,7 @@ async fn instances_have_addresses_of_their_own_which_stats_and_the_registry_show
     assert_eq!(scale.registered().await, shown);
     shown.dedup_by(|a, b| a.1 == b.1);
     assert_eq!(shown.len(), 3);
-    // Another container has another address, and others keep theirs.
+    // A restarted instance has a new address, and the others keep theirs.
     let app = scale.app("tick-0");
     let path = format!("/v3/apps/{app}/processes/web/instances/0");
     scale.cf.mock.advance(Duration::from_secs(1));
@@ -77,7 +77,7 @@ async fn the_registry_lists_ticks_until_a_ttl_after_they_stop() {
     assert_eq!(scale.names().await, ["tick-0", "tick-0", "tick-1"]);
     scale.cf.mock.advance(Duration::from_secs(2));
     assert_eq!(scale.names().await, ["tick-0", "tick-0"]);
-    // A deleted app ends as well.
+    // The instances of a deleted app end as well.
     let app = scale.app("tick-0");
     assert_eq!(
         scale.cf.delete(&format!("/v3/apps/{app}")).await.status,
@@ -100,7 +100,7 @@ async fn a_tick_registers_only_with_its_own_registry() {
 }
 
 #[tokio::test]
-async fn a_registry_that_restarts_knows_the_ticks_again_within_a_quarter_of_the_ttl() {
+async fn a_restarted_registry_lists_all_ticks_within_a_quarter_of_the_ttl() {
     let scale = Scale::new().await;
     scale.cf.mock.advance(Duration::from_secs(100));
     let registry = scale.app("registry");
@@ -166,7 +166,7 @@ async fn a_proxy_connects_where_a_policy_allows_it() {
     let (status, text) = scale.connect("10.255.3.200:8080").await;
     assert_eq!(status, 500);
     assert!(text.ends_with("connect: no route to host\n"), "{text}");
-    // In the other direction, and after the policy was deleted.
+    // The policy does not apply in the other direction, nor after it was deleted.
     let policies = scale
         .cf
         .get("/networking/v1/external/policies")
@@ -247,7 +247,7 @@ async fn faults_make_apps_unreachable_unregistered_or_slow() {
     assert_eq!(scale.names().await, ["tick-0", "tick-0"]);
     let counts: Vec<u64> = scale.cf.mock.faults().iter().map(|it| it.struck).collect();
     assert_eq!(counts, [2, 1]);
-    // A share of the connections, chosen by the seed.
+    // A fraction of the connections fails, selected by the seed.
     scale.faults(vec![Fault::unreachable().of("tick-0").probability(0.5)]);
     let mut answered = 0;
     for _ in 0..64 {

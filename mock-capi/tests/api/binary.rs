@@ -65,14 +65,14 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // If the test succeeded, it has already exited.
+        // If the test succeeded, the command has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 #[tokio::test]
-async fn it_serves_until_it_is_interrupted() {
+async fn the_command_serves_until_it_is_interrupted() {
     for signal in ["-TERM", "-INT"] {
         let mut running = Running::start(&[
             "--user",
@@ -104,7 +104,7 @@ async fn it_serves_until_it_is_interrupted() {
 }
 
 #[tokio::test]
-async fn it_serves_the_selected_dialect() {
+async fn the_command_serves_the_selected_dialect() {
     let mut running = Running::start(&["--dialect", "2017", "--apps-domain", "bosh-lite.com"]);
     let uri = running.uri();
     let root = reqwest::get(&uri).await.unwrap().text().await.unwrap();
@@ -119,7 +119,7 @@ async fn it_serves_the_selected_dialect() {
 }
 
 #[tokio::test]
-async fn it_exits_at_the_end_of_standard_input_if_asked_to() {
+async fn the_command_exits_at_the_end_of_standard_input_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("world.json");
     let mut child = Command::new(cargo_bin("mock-capi"))
@@ -133,7 +133,7 @@ async fn it_exits_at_the_end_of_standard_input_if_asked_to() {
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
     let uri = line.strip_prefix("mock-capi listening on ").unwrap();
-    // It serves as long as its standard input is open.
+    // The command serves as long as its standard input is open.
     let health = format!("{}/_mock/health", uri.trim_end());
     assert_eq!(reqwest::get(health).await.unwrap().status(), 200);
     drop(child.stdin.take());
@@ -182,7 +182,7 @@ fn usage_errors_name_the_flag() {
 }
 
 #[test]
-fn variables_without_a_flag_are_named() {
+fn environment_variables_without_a_flag_cause_a_warning() {
     let environment = [
         ("MOCK_CAPI_LISTNE", "127.0.0.1:1"),
         ("MOCK_CAPI_PORT", "tcp://10.0.0.1:8181"),
@@ -196,7 +196,7 @@ fn variables_without_a_flag_are_named() {
 }
 
 #[test]
-fn a_port_in_use_is_one_clear_line() {
+fn a_port_in_use_is_reported_in_one_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (code, error) = refused(&["--listen", &address]);
@@ -311,7 +311,7 @@ async fn environment_variables_are_read_as_flags() {
 }
 
 #[tokio::test]
-async fn unimplemented_requests_are_always_logged_others_on_demand() {
+async fn unimplemented_requests_are_always_logged_and_others_on_demand() {
     for (flags, logs_all) in [(&["-v"][..], true), (&[][..], false)] {
         let mut running = Running::start(flags);
         let uri = running.uri();
@@ -352,7 +352,7 @@ async fn unimplemented_requests_are_always_logged_others_on_demand() {
 
 #[tokio::test]
 async fn worlds_listen_on_the_chosen_ports() {
-    // Ports that have just been free.
+    // These ports were free a moment ago.
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free().local_addr().unwrap().port();
     let ports = format!("{port}-{port}");

@@ -90,7 +90,7 @@ async fn a_registered_broker_offers_its_catalog() {
             .headers
             .contains_key("x-broker-api-originating-identity")
     );
-    // Users without a login can see the marketplace too.
+    // The marketplace is visible without a login.
     let url = format!("{}/v3/service_plans", cf.mock.uri());
     let anonymous = cf.http.get(url).send().await.unwrap();
     assert_eq!(anonymous.status(), 200);
@@ -270,7 +270,7 @@ async fn an_asynchronous_operation_on_an_instance_is_polled() {
     );
     let going = json!({"state": "in progress", "description": "10 %"});
     broker.answer("GET", "last_operation", 200, going);
-    // A poll that fails once is repeated.
+    // A poll that fails once is retried.
     broker.answer("GET", "last_operation", 500, json!({}));
     let path = create(&cf, &space, "small", "db").await;
     assert_eq!(
@@ -430,7 +430,7 @@ async fn apps_and_keys_get_credentials_of_the_broker() {
         "The app is already bound to the service instance"
     );
 
-    // A key that is created asynchronously.
+    // A key is created asynchronously.
     broker.answer("PUT", "/service_bindings/", 202, json!({"operation": "op"}));
     let key = cf
         .post(bindings, binding(None, &service, Some("key")))
@@ -668,7 +668,7 @@ async fn a_broker_inside_the_mock_creates_instances_and_bindings() {
         job["errors"][0]["detail"],
         "provision could not be completed: Service broker error: no"
     );
-    // It exists again after a reset.
+    // The broker exists again after a reset.
     cf.mock.reset();
     assert_eq!(cf.names("/v3/service_plans").await, ["small", "large"]);
 }

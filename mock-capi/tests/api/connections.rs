@@ -44,7 +44,7 @@ async fn a_connection_breaks_before_or_after_a_request_is_processed() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_has_headers_and_half_a_body() {
+async fn a_truncated_response_has_headers_and_half_a_body() {
     let cf = Session::start(MockCapi::builder().front()).await;
     cf.mock
         .set_faults(vec![Fault::truncate("*", "/v3/organizations").nth(1)])
@@ -66,7 +66,7 @@ async fn a_truncated_answer_has_headers_and_half_a_body() {
 }
 
 #[tokio::test]
-async fn a_dripping_answer_arrives_whole_in_pieces() {
+async fn a_dripped_response_arrives_completely_in_pieces() {
     let cf = Session::start(MockCapi::builder().front()).await;
     let time = Duration::from_millis(200);
     let fault = Fault::drip("GET", "/v3/organizations", time).times(1);
@@ -100,7 +100,7 @@ async fn a_token_expires_at_a_request() {
 }
 
 #[tokio::test]
-async fn an_answer_is_delayed() {
+async fn a_response_is_delayed() {
     let cf = Session::v3().await;
     let delay = Duration::from_millis(40);
     cf.mock
@@ -112,7 +112,7 @@ async fn an_answer_is_delayed() {
 }
 
 #[tokio::test]
-async fn a_fault_fails_what_a_selected_request_starts() {
+async fn a_fault_fails_the_operation_that_a_selected_request_starts() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let [a, b] = [
@@ -241,7 +241,7 @@ async fn seeded_run(seed: u64) -> Value {
 }
 
 #[tokio::test]
-async fn a_seed_repeats_a_run() {
+async fn a_run_is_reproducible_with_its_seed() {
     assert_eq!(seeded_run(7).await, seeded_run(7).await);
     assert_ne!(seeded_run(7).await, seeded_run(8).await);
 }
@@ -290,7 +290,7 @@ async fn request_numbers_of_an_earlier_mock_hide_no_requests() {
         (refused.status.as_u16(), refused.error().1),
         (
             400,
-            "The query parameter is invalid: after 'the-first' is no number".into()
+            "The query parameter is invalid: after 'the-first' is not a number".into()
         )
     );
 }

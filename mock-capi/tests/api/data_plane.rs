@@ -23,7 +23,7 @@ async fn a_tick_reports_its_instance() {
         assert_eq!(identity["application_name"], "tick-0");
         indexes.push(identity["instance_index"].as_u64().unwrap());
     }
-    // The instances answer in turn.
+    // The instances answer alternately.
     assert_eq!(indexes, [0, 1, 0, 1]);
     assert_eq!(scale.cf.mock.app_requests(), 4);
 }
@@ -240,7 +240,7 @@ async fn behaviours_are_set_listed_validated_and_reset() {
     );
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("x-own"), "1");
-    // It is in another space.
+    // This app is in another space.
     let identity = scale.get("tick-1", "/").await.json();
     assert_eq!(identity["application_name"], "tick-1");
     let shown = send(scale.cf.http.get(&url)).await.json();
@@ -257,7 +257,7 @@ async fn behaviours_are_set_listed_validated_and_reset() {
             .contains("apps: app 0: 'behaviour' must be one of"),
         "{refused:?}"
     );
-    // Nothing has changed.
+    // The behaviours have not changed.
     assert_eq!(scale.get("tick-0", "/").await.status, 201);
     scale.cf.mock.reset();
     assert_eq!(send(scale.cf.http.get(&url)).await.json(), json!([]));

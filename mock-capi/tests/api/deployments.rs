@@ -86,7 +86,7 @@ async fn a_rolling_deployment_replaces_instances_one_by_one() {
     assert_eq!(first[0].0, app);
     let new = created["new_processes"].clone();
     assert_eq!(new, json!([{"guid": first[1].0, "type": "web"}]));
-    // Requests for the web process get the new one.
+    // Requests for the web process return the new one.
     assert_eq!(cf.instance_states(&app).await, ["STARTING"]);
 
     let mut seen = Vec::new();
@@ -105,7 +105,7 @@ async fn a_rolling_deployment_replaces_instances_one_by_one() {
 }
 
 #[tokio::test]
-async fn more_instances_in_flight_are_faster_and_the_clock_can_jump() {
+async fn a_higher_max_in_flight_deploys_faster_even_if_the_clock_jumps() {
     let (cf, app, _) = running_app(4).await;
     let options = json!({"options": {"max_in_flight": 2, "memory_in_mb": 64, "web_instances": 5}});
     let guid = deploy(&cf, &app, options).await.guid();

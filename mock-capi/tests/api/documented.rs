@@ -19,9 +19,9 @@ macro_rules! fixture {
 /// Whether a response may have additional keys.
 #[derive(Clone, Copy, PartialEq)]
 enum KeyMatch {
-    /// The document says that the response "returns" or "responds with" this.
+    /// The documentation says that the response "returns" or "responds with" this.
     Exact,
-    /// The document says that the response is "json including" or "like" this.
+    /// The documentation says that the response is "json including" or "like" this.
     Subset,
 }
 
@@ -63,7 +63,7 @@ fn check(answer: &HttpResponse, status: StatusCode, documented: &Value, keys: Ke
     answer.json()
 }
 
-/// Replaces a text in a documented request by the actual one.
+/// Replaces a value in a documented request with the actual one.
 fn with(mut request: Value, pointer: &str, text: &str) -> Value {
     *request.pointer_mut(pointer).unwrap() = json!(text);
     request

@@ -133,7 +133,7 @@ async fn organizations_share_their_own_domains() {
         cf.delete(&revoke).await.error().1,
         "Unable to unshare domain from organization with name 'guest'. Ensure the domain is shared to this organization."
     );
-    // A domain that was shared with a deleted organization is kept.
+    // A domain is kept when an organization that it is shared with is deleted.
     cf.post(&shared, organizations(&[&guest])).await;
     cf.delete(&format!("/v3/organizations/{guest}")).await;
     let domain = cf.get(&path).await.json();

@@ -27,7 +27,7 @@ async fn requests_without_a_valid_token_are_refused() {
             "{token}"
         );
     }
-    // Endpoints that need no token.
+    // These endpoints need no token.
     for path in ["/", "/v3", "/v3/info", "/uaa/login"] {
         assert_eq!(
             send(cf.http.get(format!("{}{path}", cf.mock.uri())))
@@ -44,7 +44,7 @@ async fn unknown_resources_are_not_found() {
     let cf = Session::v3().await;
     let nowhere = cf.get("/v3/nothing").await;
     assert_eq!(nowhere.error(), (10000, "Unknown request".into()));
-    // A path of no API is refused as in v2.
+    // A path outside of all APIs is refused as in v2.
     assert_eq!(
         cf.get("/v4").await.json(),
         json!({
@@ -504,7 +504,7 @@ async fn a_package_accepts_bits_once() {
 }
 
 #[tokio::test]
-async fn unimplemented_operations_say_so() {
+async fn unimplemented_operations_are_reported() {
     const PATH: &str = "/v2/blobstores/buildpack_cache";
     let cf = Session::v3().await;
     let answer = cf.delete(PATH).await;

@@ -1,4 +1,4 @@
-//! Audit events: changes of apps, and their authors.
+//! Audit events: changes of apps, and the users who made them.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ async fn changes_of_an_app_are_recorded() {
     assert_eq!(cf.get(&one).await.json(), scaled[0]);
 
     for (query, count) in [
-        // The space, the route and the organization have an event each.
+        // The space, the route and the organization each have one event.
         (format!("space_guids={space}"), of_app.len() + 2),
         (format!("organization_guids={org}"), of_app.len() + 3),
         (format!("target_guids[not]={app}"), 3),
@@ -125,7 +125,7 @@ async fn crashes_and_stagings_are_recorded_at_their_time() {
     let crashes = "types=app.crash,audit.app.process.crash";
     cf.act(&app, "start").await;
     assert_eq!(events(&cf, crashes).await.len(), 0);
-    // A stopped app does not crash any more.
+    // A stopped app no longer crashes.
     cf.act(&app, "stop").await;
     cf.mock.advance(TIME);
     assert_eq!(events(&cf, crashes).await.len(), 0);
@@ -144,8 +144,8 @@ async fn crashes_and_stagings_are_recorded_at_their_time() {
     );
 }
 
-/// The end of staging is recorded when it begins. Clients that read on from the last
-/// event nevertheless get every event, once it has happened.
+/// The end of staging is recorded when staging begins. Clients that continue from the
+/// last event still receive every event, once it has happened.
 #[tokio::test]
 async fn usage_events_are_listed_when_they_happen() {
     let cf = Session::start(MockCapi::builder().staging_time(TIME)).await;
@@ -185,7 +185,7 @@ async fn usage_events_are_listed_when_they_happen() {
 }
 
 #[tokio::test]
-async fn events_of_a_manifest_say_so() {
+async fn events_caused_by_a_manifest_are_marked() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let manifest = "applications:\n- name: app\n  memory: 64M\n  command: run\n  timeout: 5\n  \

@@ -1,4 +1,4 @@
-//! The apps of the scaling test give the same responses, whether mock-capi simulates them
+//! The apps of the scaling test give the same responses whether mock-capi simulates them
 //! or the programs in `fixtures/apps` run.
 
 use std::net::TcpListener;
@@ -13,9 +13,9 @@ use serde_json::json;
 
 use crate::common::{HttpResponse, Session, plain, send};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A registration by a client, and the ID that follows from it.
+/// A registration by a client, and the resulting ID.
 const WEB: &str = r#"{"service_name": "web", "endpoint": {"type": "tcp", "value": "10.0.0.1:80"},
     "metadata": {"a": [1]}, "tags": ["b"], "status": "STARTING"}"#;
 const WEB_ID: &str = "09523d4fe8a621d9";
@@ -26,14 +26,14 @@ const NOT_FOUND: &str = "404 page not found\n";
 const IDENTITY: &str = "{\"application_name\":\"tick-0\",\"instance_index\":0}\n";
 
 /// A request to an app: its method, path and body.
-type Asked = (&'static str, &'static str, &'static str, &'static str);
+type AppCall = (&'static str, &'static str, &'static str, &'static str);
 
 /// The response of an app: status, content type and body.
 type Expected = (u16, &'static str, &'static str);
 
 /// The requests in order, and their responses. TICK and REGISTRY are the addresses of
 /// apps, and nothing listens on CLOSED. ID, TIME, IP and NUMBER stand for any such value.
-const CASES: &[(Asked, Expected)] = &[
+const CASES: &[(AppCall, Expected)] = &[
     // tick
     (("tick-0", "GET", "/", ""), (200, JSON, IDENTITY)),
     (
@@ -268,7 +268,7 @@ struct AppUrls {
 }
 
 impl AppUrls {
-    async fn ask(&self, (app, method, path, body): Asked) -> HttpResponse {
+    async fn ask(&self, (app, method, path, body): AppCall) -> HttpResponse {
         let (_, url) = self.urls.iter().find(|(name, _)| *name == app).unwrap();
         let path = path
             .replace("TICK", &self.tick)
@@ -385,13 +385,13 @@ struct Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have exited already.
+        // The program may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A port that has just been free.
+/// A port that was free a moment ago.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
@@ -422,7 +422,7 @@ impl Program {
 
     /// Starts a program on a free port, and waits until it listens.
     fn start(program: &Path, environment: &[(&str, &str)]) -> Self {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let port = free_port();
             let child = Command::new(program)
@@ -451,14 +451,14 @@ impl Program {
 }
 
 #[tokio::test]
-async fn the_simulated_apps_answer_like_the_programs() {
+async fn the_simulated_apps_respond_like_the_programs() {
     let (_cf, apps) = simulated().await;
     apps.check().await;
 }
 
 #[tokio::test]
 #[cfg_attr(not(has_go), ignore = "needs Go on the PATH when the tests are built")]
-async fn the_programs_answer_like_the_simulated_apps() {
+async fn the_programs_respond_like_the_simulated_apps() {
     let folder = tempfile::tempdir().unwrap();
     let build = |app: &str| Program::build(app, folder.path());
     let registry = Program::start(&build("registry"), &[]);
@@ -488,7 +488,7 @@ async fn the_programs_answer_like_the_simulated_apps() {
         registry: registry.address(),
         closed: format!("127.0.0.1:{}", free_port()),
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !apps
         .ask(("registry", "GET", "/", ""))
         .await

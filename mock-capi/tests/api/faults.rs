@@ -1,4 +1,5 @@
-//! Faults, tokens, and everything that a test can see and change in a running mock.
+//! Faults, tokens, and the functions with which a test inspects and changes a running
+//! mock.
 
 use std::net::SocketAddr;
 use std::time::Duration;

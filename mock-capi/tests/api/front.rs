@@ -1,4 +1,4 @@
-//! The mock's own server: bodies, hosts, TLS, and clients that misbehave.
+//! The mock's own server: bodies, hosts, TLS, and misbehaving clients.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::common::{Session, archive_of, new_package, new_route, send, sha256};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn front() -> Session<Front> {
     Session::start(MockCapi::builder().front()).await
@@ -37,7 +37,7 @@ async fn read_to(stream: &mut TcpStream, end: &str) -> String {
             }
         }
     };
-    timeout(PATIENCE, read).await.unwrap();
+    timeout(TIMEOUT, read).await.unwrap();
     String::from_utf8(said).unwrap()
 }
 
@@ -67,7 +67,7 @@ async fn a_request_without_a_token_is_refused_before_its_body_is_sent() {
         let answer = read_to(&mut connect(&cf, head(more)).await, "CF-").await;
         assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     }
-    // With a token, the client is asked for the body.
+    // With a token, the server requests the body.
     let more = format!(
         "Expect: 100-continue\r\nAuthorization: bearer {}\r\n",
         cf.token
@@ -122,7 +122,7 @@ async fn only_the_beginning_of_a_large_upload_is_logged() {
     let logged = cf.get(&format!("/_mock/requests?path={path}")).await.json();
     assert!(logged[0]["body_size"].as_u64().unwrap() > 12 * 1024 * 1024);
     let body = logged[0]["body"].as_str().unwrap();
-    // Bytes that are no text are replaced, some of them together.
+    // Bytes that are not valid UTF-8 are replaced, some of them together.
     let length = body.chars().count();
     assert!((63 * 1024..=64 * 1024).contains(&length), "{length}");
 }
@@ -337,7 +337,7 @@ async fn a_client_that_trusts_the_certificate_can_use_tls() {
     let root: Value = send(http.get(mock.uri())).await.json();
     let self_link = root["links"]["self"]["href"].as_str().unwrap();
     assert_eq!(self_link, mock.uri());
-    // It also works by name, and for additional worlds.
+    // TLS also works with the host name, and for additional worlds.
     let by_name = mock.uri().replace("127.0.0.1", "localhost");
     assert_eq!(send(http.get(by_name)).await.status, 200);
     let world = send(http.post(format!("{}/_mock/worlds", mock.uri()))).await;

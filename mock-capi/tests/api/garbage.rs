@@ -9,7 +9,7 @@ use mock_capi::{Dialect, MockCapi};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Bodies that are not a JSON object, or not an expected one.
+/// Bodies that are not a JSON object, or not the expected object.
 fn bodies() -> Vec<Vec<u8>> {
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let huge = format!("{{\"name\":\"{}\"}}", "x".repeat(100_000));
@@ -42,7 +42,7 @@ fn bodies() -> Vec<Vec<u8>> {
     .into_iter()
     .map(|text| text.as_bytes().to_vec())
     .collect();
-    // Bytes of a fixed generator: random, but the same in each run.
+    // Pseudorandom bytes, which are the same in each run.
     let mut state = 1_u32;
     for length in [1, 7, 100, 5000] {
         bodies.push(
@@ -77,7 +77,7 @@ async fn send_everything(cf: &Session, targets: &[(Method, String)], types: &[&s
 }
 
 #[tokio::test]
-async fn any_body_is_answered_today() {
+async fn any_body_gets_a_response_in_v3() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let app = cf.staged_app(&space, "app").await;
@@ -150,7 +150,7 @@ async fn any_body_is_answered_today() {
 }
 
 #[tokio::test]
-async fn any_body_is_answered_in_2017() {
+async fn any_body_gets_a_response_in_2017() {
     let cf = Session::of_2017().await;
     let org = cf
         .post("/v2/organizations", json!({"name": "org"}))
@@ -248,7 +248,7 @@ async fn broken_uploads_are_explained() {
     );
 }
 
-/// Invalid HTTP requests are refused, and others still work.
+/// Invalid HTTP requests are refused, and valid ones still work.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_requests_are_refused() {
     let mock = MockCapi::builder().front().start().await.unwrap();
@@ -285,7 +285,7 @@ fn raw(address: SocketAddr, request: &[u8]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_path_and_header_is_answered() {
+async fn any_path_and_header_gets_a_response() {
     for dialect in [Dialect::V3, Dialect::Documented2017] {
         let mock = MockCapi::builder()
             .dialect(dialect)
@@ -327,7 +327,7 @@ async fn any_path_and_header_is_answered() {
 }
 
 #[tokio::test]
-async fn any_query_is_answered() {
+async fn any_query_gets_a_response() {
     let cf = Session::v3().await;
     for query in [
         "page=-1",

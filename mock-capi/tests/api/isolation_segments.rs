@@ -11,7 +11,7 @@ fn entitle(org: &str) -> Value {
 }
 
 #[tokio::test]
-async fn organizations_are_entitled_and_spaces_choose() {
+async fn organizations_are_entitled_to_segments_and_spaces_choose_one() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let segment = cf
@@ -124,7 +124,7 @@ async fn the_shared_segment_always_exists() {
             .await;
         assert_eq!(refused.error(), (10008, expected.into()));
     }
-    // It becomes the default of entitled organizations.
+    // The shared segment can become the default of entitled organizations.
     let org = cf.create_org("org").await;
     cf.post(
         &format!("{SHARED}/relationships/organizations"),
@@ -144,7 +144,7 @@ async fn the_shared_segment_always_exists() {
             .status,
         403
     );
-    // Users without permission do not learn whether it exists.
+    // Responses to users without permission do not reveal whether it exists.
     for path in ["/v3/isolation_segments/x", "/v3/organization_quotas/x"] {
         assert_eq!(cf.patch(path, json!({})).await.status, 403, "{path}");
         assert_eq!(cf.delete(path).await.status, 403, "{path}");

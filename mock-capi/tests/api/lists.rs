@@ -128,7 +128,7 @@ async fn invalid_queries_of_lists_are_refused() {
         assert_eq!(refused.status, 400, "{query}: {refused:?}");
         assert_eq!(refused.error(), (10005, format!("The query parameter is invalid: {reason}")), "{query}");
     }
-    // A list without `include` has no other error for it.
+    // In a list without `include`, the parameter is unknown.
     let valid = "'page', 'per_page', 'order_by', 'created_ats', 'updated_ats', 'guids', 'names', 'default', 'label_selector'";
     assert_eq!(
         cf.get("/v3/stacks?include=org").await.error().1,
@@ -142,7 +142,7 @@ async fn invalid_queries_of_lists_are_refused() {
         (far.status.as_u16(), &far.json()["resources"]),
         (200, &json!([]))
     );
-    // A list in the notation of Rails counts as a text, which matches no name.
+    // A list in Rails notation is treated as one string, which matches no name.
     assert!(cf.names("/v3/apps?names[]=a&names[]=b").await.is_empty());
     assert_eq!(
         cf.get("/v3/audit_events?target_guids[is]=x")
@@ -173,7 +173,7 @@ async fn included_resources_are_shown_once() {
     cf.create_space(&later, "later").await;
     let spaces = cf.get("/v3/spaces?include=organization&order_by=-created_at");
     let orgs = spaces.await.json()["included"]["organizations"].clone();
-    // Oldest first, regardless of the order of the spaces.
+    // The resources are sorted by age, regardless of the order of the spaces.
     assert_eq!(
         (&orgs[0]["guid"], &orgs[1]["guid"]),
         (&json!(org), &json!(later))
@@ -285,7 +285,7 @@ async fn lists_contain_no_secrets() {
 }
 
 #[tokio::test]
-async fn some_parameters_are_valid_for_some_lists_only() {
+async fn some_parameters_are_valid_only_for_some_lists() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

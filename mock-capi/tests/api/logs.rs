@@ -145,13 +145,13 @@ async fn logs_are_read_by_time() {
     assert_eq!(all[0]["source_id"], json!(app));
     assert_eq!(all[0]["instance_id"], "0");
 
-    // Newest first, and within a period.
+    // Lines can be read newest first, and within a period.
     let newest = batch(&cf, &app, "limit=1&descending=true").await;
     assert_eq!(newest, all[all.len() - 1..]);
     let range = format!("start_time={}&end_time={}", times[1], times[3]);
     assert_eq!(batch(&cf, &app, &range).await, all[1..3]);
 
-    // There are only log lines: no metrics, and lines have no name.
+    // There are no metrics, and log lines have no name.
     assert!(batch(&cf, &app, "envelope_types=GAUGE").await.is_empty());
     assert!(batch(&cf, &app, "name_filter=cpu").await.is_empty());
     assert!(batch(&cf, "unknown", "").await.is_empty());
@@ -199,7 +199,7 @@ async fn log_cache_has_its_own_error_messages() {
         );
     }
 
-    // Requests without a token do not learn whether an app exists.
+    // Responses to requests without a token do not reveal whether an app exists.
     let url = format!("{}/api/v1/read/app", cf.mock.uri());
     assert_eq!(send(cf.http.request(Method::GET, &url)).await.status, 404);
     cf.mock.expire_tokens();

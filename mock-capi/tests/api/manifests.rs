@@ -141,8 +141,8 @@ applications:
     let read = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
     assert_eq!(read(&shown), read(expected), "{shown}");
 
-    // Properties that a manifest does not contain are kept, and repeated ones do not
-    // change.
+    // Properties that a manifest does not contain are kept, and so are those with the
+    // same value.
     let again = "applications: [{name: proxy, instances: 1, command: null, env: {MORE: x}}]";
     assert_eq!(cf.applied(&space, again).await["state"], "COMPLETE");
     let web = cf.get(&format!("/v3/processes/{app}")).await.json();
@@ -452,7 +452,7 @@ async fn quotas_limit_scaling_by_manifests() {
             "For application 'app': memory quota_exceeded"
         )
     );
-    // The job ends there. The apps that the request created are kept.
+    // The job ends at the first error. The apps that the request created are kept.
     assert_eq!(cf.instance_states(&app).await.len(), 1);
     let next = cf.find_app("next").await;
     let web = cf.get(&format!("/v3/processes/{next}")).await.json();
@@ -592,7 +592,7 @@ async fn sidecars_are_created_and_deleted_with_their_app() {
 }
 
 #[tokio::test]
-async fn features_are_switched_on_and_off() {
+async fn features_are_enabled_and_disabled() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -774,7 +774,7 @@ async fn a_manifest_cannot_scale_an_app_during_a_deployment() {
         .applied(&space, "applications: [{name: app, env: {A: 1}}]")
         .await;
     assert_eq!(job["state"], "COMPLETE", "{job}");
-    // Each of them is recorded, without the variables.
+    // Each manifest is recorded, without the variables.
     let path = format!("/v3/audit_events?target_guids={app}&types=audit.app.apply_manifest");
     let events = cf.get(&path).await.json();
     assert_eq!(events["pagination"]["total_results"], 3);
@@ -785,7 +785,7 @@ async fn a_manifest_cannot_scale_an_app_during_a_deployment() {
 }
 
 #[tokio::test]
-async fn a_job_fails_at_types_that_are_no_text_and_at_long_hosts() {
+async fn a_job_fails_if_a_type_is_not_a_string_or_a_host_is_too_long() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let job = cf

@@ -1,5 +1,5 @@
-//! `/_mock/`, for tests in any language, and the corresponding functions for tests in
-//! Rust.
+//! The endpoints below `/_mock/`, for tests in any language, and the corresponding
+//! functions for tests in Rust.
 
 use mock_capi::{Dialect, MockCapi, StartError};
 use reqwest::Method;
@@ -279,7 +279,7 @@ async fn links_keep_the_address_of_a_proxy() {
 }
 
 #[tokio::test]
-async fn the_v2_api_can_be_disabled_except_for_its_info() {
+async fn the_v2_api_can_be_disabled_except_for_v2_info() {
     let cf = Session::start(MockCapi::builder().disable_v2()).await;
     let root = send(cf.http.get(cf.mock.uri())).await.json();
     assert_eq!(root["links"]["cloud_controller_v2"], Value::Null);
@@ -329,14 +329,14 @@ async fn worlds_of_one_process_are_independent() {
     }
     assert_eq!(send(cf.http.delete(&url)).await.status, 204);
     assert!(cf.http.get(&apis[0]).send().await.is_err());
-    // There can be at most a hundred.
+    // There can be at most a hundred worlds.
     for _ in 0..100 {
         assert_eq!(send(cf.http.post(&url)).await.status, 201);
     }
     let refused = send(cf.http.post(&url)).await;
     assert_eq!(refused.status, 409);
     assert!(refused.error().1.contains("100 worlds"), "{refused:?}");
-    // Other mocks have none.
+    // Other mocks have no additional worlds.
     let plain = Session::v3().await;
     assert_eq!(
         own(&plain, Method::POST, "worlds", Value::Null)
@@ -377,8 +377,8 @@ users:
   password: secret
 ";
 
-/// Every key that a world can show.
-const WHOLE_WORLD: &str = "
+/// A seed with all keys whose values the API can show.
+const SEED_WITH_ALL_KEYS: &str = "
 version: 1
 name: team-a
 apps_domain: apps.mock.test
@@ -443,7 +443,7 @@ orgs:
 async fn a_seed_file_has_the_keys_of_a_spec() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seed.yml");
-    std::fs::write(&file, WHOLE_WORLD).unwrap();
+    std::fs::write(&file, SEED_WITH_ALL_KEYS).unwrap();
     let cf = Session::start(MockCapi::builder().seed_file(&file)).await;
     let web = cf.mock.app("web").unwrap();
     assert_eq!((web.started, web.instances, web.running), (true, 2, 2));
@@ -544,7 +544,7 @@ async fn a_world_starts_from_a_seed_file_and_a_reset_restores_it() {
 }
 
 #[tokio::test]
-async fn an_impossible_seed_file_is_refused_with_the_reason() {
+async fn an_invalid_seed_file_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("seed.yml");
     for (seed, reason) in [
@@ -626,7 +626,7 @@ async fn a_seeded_app_is_like_a_pushed_one() {
 }
 
 #[tokio::test]
-async fn tests_seed_yaml_and_read_typed_state() {
+async fn tests_can_seed_yaml_and_read_typed_state() {
     let seed = "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, state: stopped}]}]}]";
     let builder = MockCapi::builder().seed_yaml(seed).record_requests();
     let cf = Session::start(builder).await;
@@ -657,7 +657,7 @@ async fn tests_seed_yaml_and_read_typed_state() {
 }
 
 #[tokio::test]
-async fn tests_get_a_logged_in_client() {
+async fn tests_can_get_a_logged_in_client() {
     let cf = Session::v3().await;
     let http = cf.mock.client().unwrap();
     let list = send(http.get(format!("{}/v3/apps", cf.mock.uri()))).await;
@@ -665,7 +665,7 @@ async fn tests_get_a_logged_in_client() {
 }
 
 #[tokio::test]
-async fn mistakes_in_requests_to_the_mock_are_named() {
+async fn invalid_requests_to_the_mock_are_reported() {
     let cf = Session::v3().await;
     for (request, body, complaint) in [
         ("PUT stubs", "{}", "stubs: expected a list, not an object"),
@@ -822,7 +822,7 @@ async fn mistakes_in_requests_to_the_mock_are_named() {
 }
 
 #[tokio::test]
-async fn unknown_endpoints_and_methods_are_named() {
+async fn unknown_endpoints_and_methods_are_reported() {
     let cf = Session::v3().await;
     for (request, status, allowed, part) in [
         ("GET reset", 405, "POST", "/_mock/reset takes POST, not GET"),

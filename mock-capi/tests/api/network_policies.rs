@@ -55,7 +55,7 @@ async fn policies_are_created_and_deleted() {
     let to_c = policy(&b, &c, 53, 53);
     let answer = add(&cf, json!([to_b, to_c])).await;
     assert_eq!((answer.status.as_u16(), answer.text.as_str()), (200, "{}"));
-    add(&cf, json!([to_b])).await; // which is there already
+    add(&cf, json!([to_b])).await; // already exists
 
     assert_eq!(list(&cf, "").await.as_array().unwrap().len(), 2);
     assert_eq!(list(&cf, &format!("?id={a}")).await, json!([to_b]));
@@ -89,7 +89,7 @@ async fn version_0_has_single_ports() {
         list(&cf, "").await[0]["destination"]["ports"],
         json!({"start": 53, "end": 53})
     );
-    // It has no ranges of ports.
+    // Version 0 has no ranges of ports.
     add(&cf, json!([policy(&a, &c, 1, 9)])).await;
     let listed = cf.get(POLICIES_V0).await.json();
     assert_eq!(listed, json!({"total_policies": 1, "policies": [of_v0]}));
@@ -101,7 +101,7 @@ async fn version_0_has_single_ports() {
 }
 
 #[tokio::test]
-async fn in_2017_there_is_version_0_only_and_no_link_to_it() {
+async fn the_2017_api_has_only_version_0_and_no_link_to_it() {
     let cf = Session::of_2017().await;
     let links = cf.get("/").await.json()["links"].clone();
     assert!(
@@ -202,7 +202,7 @@ async fn policies_of_deleted_apps_are_kept_until_the_cleanup() {
     );
     assert_eq!(list(&cf, "").await, json!([stays]));
 
-    // The cleanup also happens by itself.
+    // The cleanup also runs periodically.
     cf.delete(&format!("/v3/apps/{b}")).await;
     assert_eq!(list(&cf, "").await, json!([stays]));
     cf.mock.advance(Duration::from_secs(3600));

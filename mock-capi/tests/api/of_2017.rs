@@ -6,7 +6,7 @@ use crate::common::{HttpResponse, Session, names, new_app, new_package};
 use mock_capi::{Dialect, Fault, MockCapi};
 use serde_json::{Value, json};
 
-/// Code and description of a v2 error.
+/// The code and the description of a v2 error.
 fn v2_error(answer: &HttpResponse) -> (u64, String) {
     let json = answer.json();
     assert!(
@@ -81,7 +81,7 @@ async fn discovery_has_both_versions() {
 }
 
 #[tokio::test]
-async fn each_dialect_knows_its_own_operations_only() {
+async fn each_dialect_has_only_its_own_operations() {
     let then = Session::of_2017().await;
     for path in [
         "/v3/organizations",
@@ -177,7 +177,7 @@ async fn failed_jobs_have_a_reason() {
 }
 
 #[tokio::test]
-async fn quotas_and_security_groups() {
+async fn quotas_and_security_groups_are_managed_and_applied() {
     let cf = Session::of_2017().await;
     let (org, space) = org_and_space(&cf).await;
     let quota = json!({

@@ -6,8 +6,8 @@ use crate::common::{Session, new_route};
 use mock_capi::MockCapi;
 use serde_json::{Value, json};
 
-/// The listed rows: the names of organizations, and those of spaces with the number of
-/// their apps.
+/// The listed rows: the names of organizations, and the names of spaces with the number
+/// of their apps.
 async fn rows(cf: &Session, query: &str) -> Vec<String> {
     let overview = cf.get(&format!("/_mock/overview{query}")).await.json();
     let rows = overview["rows"].as_array().unwrap().iter();
@@ -132,7 +132,7 @@ async fn apps_of_a_space_are_found_by_name_up_to_a_limit() {
     let missing = cf.get("/_mock/overview/apps?space=x").await;
     assert_eq!(missing.error(), (10010, "Space not found".into()));
     let refused = cf.get("/_mock/overview?limit=many").await;
-    let complaint = "The query parameter is invalid: limit 'many' is no number";
+    let complaint = "The query parameter is invalid: limit 'many' is not a number";
     assert_eq!(
         (refused.status.as_u16(), refused.error().1),
         (400, complaint.into())

@@ -378,7 +378,7 @@ async fn tokens_expire_and_a_reset_is_confirmed() {
 
 #[tokio::test]
 #[ignore = "needs chromium and chromedriver on the PATH"]
-async fn it_works_in_dark_mode_on_narrow_screens_and_by_keyboard() {
+async fn the_page_works_in_dark_mode_on_narrow_screens_and_by_keyboard() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     cf.create_app(&space, &"long-".repeat(50)).await;

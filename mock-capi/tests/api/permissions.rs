@@ -293,7 +293,7 @@ async fn creation_needs_write_permission() {
     let post = Method::POST;
     let statuses = async |path: &str, body: Value| {
         let mut statuses = f.statuses(&post, path, &body).await;
-        // Later requests find the name taken.
+        // For later requests, the name is already in use.
         statuses.iter_mut().for_each(|status| {
             if *status == 422 {
                 *status = 0
@@ -354,7 +354,7 @@ async fn lists_contain_only_visible_resources() {
         ["org"]
     );
     assert!(f.names("organization_user", "/v3/spaces").await.is_empty());
-    // Everyone sees shared resources.
+    // Shared resources are visible to everyone.
     assert_eq!(f.names("stranger", "/v3/domains").await, ["apps.mock.test"]);
     assert!(!f.names("stranger", "/v3/buildpacks").await.is_empty());
 
@@ -372,7 +372,7 @@ async fn lists_contain_only_visible_resources() {
 }
 
 #[tokio::test]
-async fn only_developers_see_secrets() {
+async fn only_developers_can_see_secrets() {
     let f = Foundation::start().await;
     let app = f.cf.staged_app(&f.space, "app").await;
     let path = format!("/v3/apps/{app}/processes/web");
@@ -433,7 +433,7 @@ async fn only_administrators_can_change_suspended_organizations() {
             (10017, "The organization is suspended".into())
         );
     }
-    // A request that only reads is not a change.
+    // Reading requests are allowed.
     let env = format!("{app}/env");
     for method in [Method::GET, Method::HEAD] {
         let shown = f.ask("space_developer", &method, &env, &Value::Null).await;
@@ -442,10 +442,10 @@ async fn only_administrators_can_change_suspended_organizations() {
     assert_eq!(f.cf.patch(&app, change.clone()).await.status, 200);
 }
 
-/// Pages of lists without filters are read from indexes; a filter that every resource
-/// passes makes the mock look at all rows. Both show a user the same.
+/// Pages of lists without filters are read from indexes. A filter that every resource
+/// passes makes the mock check all rows. Both must contain the same resources.
 #[tokio::test]
-async fn unfiltered_lists_show_users_what_filtered_ones_do() {
+async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
     const PASSED: &str = "created_ats[gt]=2000-01-01T00:00:00Z";
     let mut users = USERS.to_vec();
     users.push("member");
@@ -467,7 +467,8 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
     for user in &USERS[..7] {
         assign(&cf, user, &spaces[0].0, &spaces[0].1).await;
     }
-    // Roles in several places, one of which contains another.
+    // Roles in several organizations and spaces, including a space of the same
+    // organization.
     for (role, (org, space)) in [
         ("organization_auditor", &spaces[0]),
         ("organization_manager", &spaces[3]),
@@ -589,7 +590,7 @@ async fn unfiltered_lists_show_users_what_filtered_ones_do() {
     assert!(before > 1000 && after > before, "{before} {after}");
     cf.log_in_as("member", "secret").await;
     let apps = cf.get("/v3/apps?per_page=1").await.json();
-    // Of the second organization all, of the first one space.
+    // All spaces of the second organization are visible, and one of the first.
     assert_eq!(apps["pagination"]["total_results"], 4 * 5);
 }
 
@@ -602,7 +603,7 @@ async fn assign_role(cf: &Session, user: &str, role: &str, org: &str, space: &st
     relationships[place] = json!({"data": {"guid": guid}});
     let member = json!({"type": "organization_user", "relationships": {
         "user": {"data": {"username": user}}, "organization": {"data": {"guid": org}}}});
-    // They may be a member already.
+    // The user may already be a member.
     cf.post("/v3/roles", member).await;
     let role = json!({"type": role, "relationships": relationships});
     let given = cf.post("/v3/roles", role).await;

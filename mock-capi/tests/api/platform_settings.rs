@@ -19,7 +19,7 @@ async fn feature_flags_apply_to_users_other_than_administrators() {
             .await,
         ["user_org_creation"]
     );
-    // Flags have no GUIDs, and were never created or updated.
+    // Flags have neither GUIDs nor times of creation and update.
     let list = "/v3/feature_flags";
     let all = cf.names(&format!("{list}?guids=x")).await;
     assert_eq!(all.len(), 19);
@@ -97,7 +97,7 @@ async fn feature_flags_apply_to_users_other_than_administrators() {
 }
 
 #[tokio::test]
-async fn environment_variable_groups_reach_every_app() {
+async fn environment_variable_groups_apply_to_every_app() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

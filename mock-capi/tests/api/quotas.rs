@@ -78,7 +78,7 @@ async fn invalid_quotas_are_refused() {
         assert_eq!(cf.post(of_org, body).await.error(), (10008, detail.into()));
     }
     let path = format!("{of_org}/{quota}");
-    // The reader of the request accepts an empty list instead of a boolean.
+    // The validation of the request accepts an empty list instead of a boolean.
     let paid = json!({"name": "x", "services": {"paid_services_allowed": []}});
     let refused = (10008, "non_basic_services_allowed presence".to_owned());
     assert_eq!(cf.post(of_org, paid.clone()).await.error(), refused);
@@ -127,7 +127,7 @@ async fn instances_and_process_memory_have_limits() {
 }
 
 #[tokio::test]
-async fn routes_have_a_limit() {
+async fn the_number_of_routes_is_limited() {
     let (cf, org, space, _) = limited(json!({"routes": {"total_routes": 1}})).await;
     let domain = cf.default_domain(&org).await;
     let first = cf.post("/v3/routes", new_route(&space, &domain, "a")).await;
@@ -205,7 +205,7 @@ async fn staging_needs_a_minimum_of_memory_within_the_quota() {
 }
 
 #[tokio::test]
-async fn tasks_count_in_the_quotas_of_their_space() {
+async fn tasks_count_against_the_quotas_of_their_space() {
     let slow = Duration::from_secs(60);
     let cf = Session::start(MockCapi::builder().task_time(slow)).await;
     let (org, space) = cf.space().await;

@@ -11,7 +11,7 @@ async fn limited() -> Session {
 }
 
 #[tokio::test]
-async fn a_user_has_a_number_of_requests_per_window() {
+async fn a_user_is_limited_to_a_number_of_requests_per_window() {
     let cf = limited().await;
     let first = cf.get("/v3/apps").await;
     assert_eq!(

@@ -172,7 +172,7 @@ async fn security_groups_are_bound_to_spaces() {
         cf.patch(&path, json!({"rules": []})).await.json()["rules"],
         json!([])
     );
-    // A deleted space is unbound.
+    // A deleted space is no longer bound.
     cf.delete(&format!("/v3/spaces/{space}")).await;
     let unbound = cf.get(&path).await.json();
     assert_eq!(
@@ -214,7 +214,7 @@ async fn apps_can_be_changed() {
     let environment = format!("{path}/environment_variables");
     let never_set = cf.get(&format!("{path}/env")).await.json();
     assert_eq!(never_set["environment_variables"], Value::Null);
-    // Nor does a manifest without variables set it.
+    // A manifest without variables does not set the environment either.
     cf.applied(&space, "applications: [{name: new, memory: 64M}]")
         .await;
     let never_set = cf.get(&format!("{path}/env")).await.json();
@@ -258,7 +258,7 @@ async fn apps_can_be_changed() {
         let refused = cf.patch(&other, body).await.error();
         assert_eq!(refused, (error.0, error.1.into()));
     }
-    // Users without permission do not see the buildpack's address.
+    // Users without permission cannot see the buildpack's URL.
     let addresses = ["https://u:p@example.com/bp.git", "git@example.com:bp.git"];
     let changed = cf.patch(&other, lifecycle(json!({"buildpacks": addresses})));
     assert_eq!(
@@ -514,7 +514,7 @@ async fn manifests_and_diffs_show_apps() {
         (unchanged.status.as_u16(), unchanged.json()),
         (
             201,
-            // Only the rate differs in type from the app.
+            // Only the log rate has a different type than the app's.
             json!({"diff": [{
                 "op": "replace",
                 "path": "/applications/0/processes/0/log-rate-limit-per-second",
@@ -783,7 +783,7 @@ async fn a_build_that_fails_later_keeps_its_droplet() {
 }
 
 #[tokio::test]
-async fn some_refusals_precede_the_look_at_permissions() {
+async fn some_errors_precede_the_permission_check() {
     let mut cf = Session::start(MockCapi::builder().add_user("ann", "secret")).await;
     let (org, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

@@ -37,7 +37,7 @@ async fn starting_a_changed_app_creates_a_revision() {
     let initial = (1, "Initial revision.".to_owned());
     assert_eq!(revisions(&cf, &path).await, std::slice::from_ref(&initial));
 
-    // A start changes what runs, and nothing before does.
+    // Only a start creates a revision.
     let web = format!("/v3/apps/{app}/processes/web");
     cf.patch(&web, json!({"command": "./mine"})).await;
     let environment = format!("/v3/apps/{app}/environment_variables");

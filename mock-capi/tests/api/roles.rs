@@ -25,7 +25,7 @@ fn types(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn roles_are_assigned_like_the_cf_cli_does() {
+async fn roles_are_assigned_with_the_requests_of_the_cf_cli() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let admin = json!({"username": "admin", "origin": "uaa"});
@@ -77,7 +77,7 @@ async fn roles_are_assigned_like_the_cf_cli_does() {
 }
 
 #[tokio::test]
-async fn roles_need_a_user_a_place_and_a_matching_type() {
+async fn roles_need_a_user_and_a_place_that_matches_their_type() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let user =
@@ -155,10 +155,10 @@ async fn roles_need_a_user_a_place_and_a_matching_type() {
 }
 
 #[tokio::test]
-async fn roles_are_deleted_by_themselves_and_with_their_place() {
+async fn roles_are_deleted_individually_and_with_their_place() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
-    // A client is a user too. Its GUID is its name.
+    // A client is also a user. Its GUID is its name.
     let member = cf.post(
         "/v3/roles",
         role("organization_user", "robot", "organization", &org),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Session, new_route};
 
-/// A route in a domain that enforces policies of that scope.
+/// A route in a domain that enforces policies with this scope.
 async fn route(cf: &Session, scope: &str) -> String {
     let (org, space) = cf.space().await;
     let domain = json!({

@@ -100,7 +100,7 @@ async fn routes_are_shared_with_other_spaces() {
             format!("Unable to unshare route '{url}' from space '{space}'. {expected}")
         );
     }
-    // Apps stay mapped.
+    // The route stays mapped to the apps of the other space.
     assert_eq!(cf.delete(&format!("{shared}/{other}")).await.status, 204);
     assert_eq!(cf.get(&shared).await.json()["data"], json!([]));
     let mapped = cf.get(&destinations).await.json();
@@ -112,7 +112,7 @@ async fn routes_are_shared_with_other_spaces() {
 }
 
 #[tokio::test]
-async fn routes_move_to_other_spaces() {
+async fn routes_are_transferred_to_other_spaces() {
     let cf = Session::v3().await;
     let (route, space, other) = route(&cf).await;
     cf.patch(FLAG, json!({"enabled": true})).await;
@@ -206,7 +206,7 @@ async fn sharing_needs_a_role_in_both_spaces() {
 }
 
 #[tokio::test]
-async fn hosts_of_shared_domains_belong_to_one_space() {
+async fn a_host_in_a_shared_domain_belongs_to_one_space() {
     let cf = Session::v3().await;
     let (_, space, other) = route(&cf).await;
     let domain = cf.get("/v3/domains").await.json();

@@ -93,7 +93,7 @@ async fn router_groups_exist_only_if_configured() {
 }
 
 #[tokio::test]
-async fn the_default_domain_is_not_of_a_router_group() {
+async fn the_default_domain_belongs_to_no_router_group() {
     let tcp = Tcp::new().await;
     let unknown = json!({"name": "third.mock.test", "router_group": {"guid": "nope"}});
     let refused = tcp.cf.post("/v3/domains", unknown).await;

@@ -118,7 +118,7 @@ async fn a_space_is_limited_by_its_quota() {
         cf.post("/v3/routes", route).await.error().1,
         "Routes quota exceeded for space 'space'."
     );
-    // The quota applies to one space only.
+    // The quota applies to only one space.
     let free = cf.create_space(&org, "free").await;
     let other = cf.staged_app(&free, "other").await;
     cf.act(&other, "start").await;

@@ -130,7 +130,7 @@ async fn only_the_owner_can_read_the_file_and_a_missing_one_is_created() {
     let file = folder.path().join("world.json");
     let mock = MockCapi::builder().state_file(&file).start().await.unwrap();
     assert_eq!(mock.state()["organizations"], json!([]));
-    // The file exists from the start, so that a killed mock leaves a state.
+    // The file exists from the start, so that a mock that is killed leaves a state file.
     let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);

@@ -40,7 +40,7 @@ async fn a_task_runs_for_a_while() {
         "Task state is SUCCEEDED and therefore cannot be canceled"
     );
 
-    // Only the app's own list shows the command.
+    // Only the list of an app's tasks contains the command.
     let of_app = cf
         .get(&format!("{path}?states=SUCCEEDED&sequence_ids=1"))
         .await;

@@ -4,7 +4,7 @@ use mock_capi::wiremock::matchers::{method, path};
 use mock_capi::wiremock::{Mock, ResponseTemplate};
 use mock_capi::{Fault, MockCapi};
 
-/// A mock with an app, and the status of a request of the client.
+/// Starts a mock with an app.
 async fn mock_with_app() -> MockCapi {
     let mock = MockCapi::start().await.unwrap();
     let space = mock.org("my-org").space("my-space");
@@ -19,7 +19,7 @@ async fn get(mock: &MockCapi, path: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn the_app_of_the_seed_runs() {
+async fn the_seeded_app_runs() {
     let mock = mock_with_app().await;
     let app = mock.app("web").unwrap();
     assert_eq!((app.instances, app.running), (2, 2));
@@ -42,7 +42,7 @@ async fn a_stub_answers_once() {
 #[tokio::test]
 async fn a_fault_refuses_one_request() {
     let mock = mock_with_app().await;
-    // Verified when the mock is dropped.
+    // The expectation is verified when the mock is dropped.
     let fault = Fault::answer("GET", "/v3/apps", 503).times(1).expect(1);
     mock.set_faults(vec![fault]).unwrap();
     assert_eq!(get(&mock, "/v3/apps").await, 503);

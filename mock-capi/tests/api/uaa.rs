@@ -130,7 +130,7 @@ async fn additional_users_are_not_administrators_and_survive_a_reset() {
     assert_eq!((refused.status.as_u16(), refused.error().0), (403, 10003));
 }
 
-/// Sends a change for a certain version of the resource.
+/// Sends a change with an `If-Match` header.
 async fn change(
     cf: &Session,
     method: Method,
@@ -233,7 +233,7 @@ async fn members_get_the_scopes_of_their_groups() {
     let twice = cf.post(&members, member).await;
     assert_eq!(error(&twice), (409, "member_already_exists".into()));
 
-    // Members of a member have the scope too.
+    // Members of a member have the scope as well.
     cf.log_in_as("dev", "secret").await;
     let org = json!({"name": "org"});
     assert_eq!(cf.post("/v3/organizations", org).await.status, 201);

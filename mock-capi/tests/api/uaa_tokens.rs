@@ -1,4 +1,4 @@
-//! Tokens of UAA: verification, and clients that can get them.
+//! UAA's tokens: how they are verified, and which clients can get them.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -87,7 +87,7 @@ async fn ask_token(cf: &Session, client: (&str, &str), form: &[(&str, &str)]) ->
     send(request.form(form)).await
 }
 
-/// A session of a client that manages clients.
+/// A session of a client that may manage clients.
 async fn operator() -> Session {
     let mut cf = Session::start(MockCapi::builder().client("operator", "oil")).await;
     let form = [("grant_type", "client_credentials")];
@@ -382,7 +382,7 @@ async fn revoked_tokens_cannot_be_refreshed() {
         let info = cf.http.get(format!("{}/uaa/userinfo", cf.mock.uri()));
         let token = before["access_token"].as_str().unwrap();
         assert_eq!(send(info.bearer_auth(token)).await.status, 401, "{path}");
-        // The Cloud Controller does not ask UAA.
+        // The Cloud Controller does not check tokens with UAA.
         let apps = cf.http.get(format!("{}/v3/apps", cf.mock.uri()));
         assert_eq!(send(apps.bearer_auth(token)).await.status, 200, "{path}");
         assert_eq!(refresh(&log_in().await).await, 200, "{path}");

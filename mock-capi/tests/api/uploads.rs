@@ -1,4 +1,4 @@
-//! Uploads, and files that need not be uploaded again.
+//! Uploads, and known files that clients need not upload.
 
 use std::io::{Cursor, Write};
 
@@ -9,9 +9,9 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
-/// A file size that the Cloud Controller remembers.
+/// The size of a file that the Cloud Controller remembers.
 const LARGE: usize = 70_000;
-/// A checksum of no file.
+/// The checksum of an unknown file.
 const UNKNOWN: &str = "1ed1a47b1c5d2af0bcb7ae7c3bd4bd4a9f8b7a4c";
 
 fn archive(files: &[(&str, &[u8], u32)]) -> Vec<u8> {
@@ -98,7 +98,7 @@ async fn uploaded_files_are_matched_and_can_be_omitted() {
         json!({"resources": []})
     );
 
-    // With the names of v2, and together with bits.
+    // Resources can have the names of v2, and be sent together with bits.
     let second = cf.post("/v3/packages", new_package(&app)).await.guid();
     let bits = archive(&[("new", b"yz", 0o600)]);
     let of_v2 = json!([{"fn": "big", "sha1": big, "size": LARGE, "mode": "755"}]);
@@ -111,7 +111,7 @@ async fn uploaded_files_are_matched_and_can_be_omitted() {
         ]
     );
 
-    // Without any bits.
+    // A package can also be uploaded without any bits.
     let third = cf.post("/v3/packages", new_package(&app)).await.guid();
     upload(&cf, &third, None, json!([known])).await;
     assert_eq!(

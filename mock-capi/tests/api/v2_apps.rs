@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const TIME: Duration = Duration::from_secs(60);
 
-/// Code and title of an error.
+/// The code and the title of an error.
 fn error(answer: &HttpResponse) -> (u64, String) {
     let json = answer.json();
     let title = json["error_code"].as_str().unwrap_or_default();
@@ -256,7 +256,7 @@ async fn a_start_stages_new_bits_first() {
     cf.mock.advance(TIME);
     assert_eq!(instances(&cf, &app).await.json()["0"]["state"], "RUNNING");
 
-    // The same bits are not staged again, new ones are.
+    // The same bits are not staged again, but new ones are.
     set(&cf, &app, json!({"state": "STOPPED"})).await;
     let stopped = instances(&cf, &app).await;
     assert_eq!(error(&stopped), (220_001, "CF-InstancesError".into()));
@@ -275,7 +275,7 @@ async fn a_start_stages_new_bits_first() {
 }
 
 #[tokio::test]
-async fn a_failed_staging_can_be_repeated() {
+async fn a_failed_staging_can_be_retried() {
     let failed = Fault::failed_staging().of("app").times(1);
     let cf = Session::start(MockCapi::builder().faults(vec![failed])).await;
     let (_, space) = cf.space().await;
@@ -324,7 +324,7 @@ async fn bits_are_uploaded_in_a_job() {
 }
 
 #[tokio::test]
-async fn bits_that_are_not_an_archive_fail() {
+async fn an_upload_that_is_not_an_archive_fails() {
     const REASON: &str = "The app upload is invalid: Invalid zip archive.";
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;

@@ -114,7 +114,7 @@ async fn a_broker_with_an_invalid_catalog_is_not_registered() {
 }
 
 #[tokio::test]
-async fn only_some_organizations_see_a_plan() {
+async fn a_plan_is_visible_only_to_some_organizations() {
     let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
     let broker = Broker::start().await;
     cf.post("/v2/service_brokers", registration(&broker)).await;
@@ -152,8 +152,8 @@ async fn only_some_organizations_see_a_plan() {
     assert_eq!(create(&cf, &space, "db", "").await.status, 201);
 }
 
-/// The life of an instance, with one adapter.
-async fn live<A: Adapter>(builder: MockCapiBuilder<A>) {
+/// Creates, binds, updates and deletes an instance, with one adapter.
+async fn manage_instance<A: Adapter>(builder: MockCapiBuilder<A>) {
     let (cf, broker) = start(builder).await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -220,16 +220,16 @@ async fn live<A: Adapter>(builder: MockCapiBuilder<A>) {
 
 #[tokio::test]
 async fn responses_wait_for_the_broker_with_wiremock() {
-    live(MockCapi::builder()).await;
+    manage_instance(MockCapi::builder()).await;
 }
 
 #[tokio::test]
-async fn responses_wait_for_the_broker_with_the_own_server() {
-    live(MockCapi::builder().front()).await;
+async fn responses_wait_for_the_broker_with_front() {
+    manage_instance(MockCapi::builder().front()).await;
 }
 
 #[tokio::test]
-async fn a_broker_that_accepts_continues_without_the_client() {
+async fn a_broker_that_responds_with_202_continues_without_the_client() {
     const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
     let (cf, broker) = start(MockCapi::builder().broker_poll_interval(NEVER)).await;
     let (_, space) = cf.space().await;
@@ -250,7 +250,7 @@ async fn a_broker_that_accepts_continues_without_the_client() {
 }
 
 #[tokio::test]
-async fn what_a_broker_refuses_is_not_kept() {
+async fn resources_that_a_broker_refuses_are_not_kept() {
     let (cf, broker) = start(MockCapi::builder()).await;
     let (_, space) = cf.space().await;
     broker.answer(

@@ -6,7 +6,7 @@ use mock_capi::MockCapi;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-/// Code and description of a v2 error.
+/// The code and the description of a v2 error.
 fn v2_error(answer: &HttpResponse) -> (u64, String) {
     let json = answer.json();
     (
@@ -24,7 +24,7 @@ async fn app_in_space(cf: &Session) -> (String, String, String) {
 }
 
 #[tokio::test]
-async fn relations_are_links_unless_the_client_asks_for_more() {
+async fn relations_are_links_unless_the_client_requests_inlining() {
     let cf = Session::v3().await;
     let (org, space, app) = app_in_space(&cf).await;
     let entity = cf.get(&format!("/v2/apps/{app}")).await.json()["entity"].clone();
@@ -232,7 +232,7 @@ async fn created_resources_have_a_location() {
 }
 
 #[tokio::test]
-async fn unimplemented_v2_operations_say_so() {
+async fn unimplemented_v2_operations_are_reported() {
     let cf = Session::v3().await;
     let cache = cf.delete("/v2/blobstores/buildpack_cache").await;
     assert_eq!(cache.status, StatusCode::NOT_IMPLEMENTED);

@@ -1,4 +1,4 @@
-//! Validation of requests, as in a Rails application.
+//! Validation of requests, as by Rails.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ async fn a_body_that_is_not_an_object_is_one_unknown_field() {
 }
 
 #[tokio::test]
-async fn lists_lose_their_nulls() {
+async fn nulls_are_removed_from_lists() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let mut app = new_app(&space, "app");
@@ -222,7 +222,7 @@ async fn route_options_for_hashing_need_their_feature_flag() {
     }
     let route = cf.post("/v3/routes", with(hash)).await;
     assert_eq!(route.json()["options"]["hash_balance"], "1.3");
-    // They belong to another algorithm.
+    // These options belong to another algorithm.
     let path = format!("/v3/routes/{}", route.guid());
     let other = json!({"options": {"loadbalancing": "round-robin"}});
     assert_eq!(
@@ -265,7 +265,7 @@ async fn bindings_have_names_of_letters_digits_and_dashes() {
         )
         .await;
     assert_eq!(bound.status, 201, "{bound:?}");
-    // A service without credentials shows none.
+    // A service without credentials has empty details.
     let path = format!("/v3/service_credential_bindings/{}/details", bound.guid());
     assert_eq!(cf.get(&path).await.json(), json!({}));
 }
@@ -302,7 +302,7 @@ async fn services_have_the_limits_of_their_model() {
 }
 
 #[tokio::test]
-async fn errors_of_metadata_precede_all_others() {
+async fn metadata_errors_precede_all_others() {
     let cf = Session::v3().await;
     let body = json!({"name": 5, "zz": 1, "metadata": 3});
     assert_eq!(
@@ -312,7 +312,7 @@ async fn errors_of_metadata_precede_all_others() {
 }
 
 #[tokio::test]
-async fn a_list_of_known_types_passes_the_request_and_not_the_model() {
+async fn a_list_of_known_types_is_refused_only_by_the_model() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
@@ -359,7 +359,7 @@ async fn a_response_shows_the_requested_value() {
 }
 
 #[tokio::test]
-async fn the_case_matters_only_for_some_names() {
+async fn only_some_names_are_case_sensitive() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let of_org = json!({"organization": {"data": {"guid": org}}});
@@ -398,7 +398,7 @@ async fn the_case_matters_only_for_some_names() {
 }
 
 #[tokio::test]
-async fn only_bodies_that_say_that_they_are_json_or_a_form_are_read() {
+async fn only_json_and_form_bodies_are_read() {
     let cf = Session::v3().await;
     let create = async |content_type: &'static str, body: &'static str| {
         let request = cf.request(reqwest::Method::POST, "/v3/organizations");
@@ -510,7 +510,7 @@ async fn quotas_report_all_errors_of_the_model() {
 }
 
 #[tokio::test]
-async fn names_and_what_orders_buildpacks_cannot_be_removed() {
+async fn names_and_positions_cannot_be_removed() {
     let cf = Session::v3().await;
     let segment = cf
         .post("/v3/isolation_segments", json!({"name": "s"}))

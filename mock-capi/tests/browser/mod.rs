@@ -17,28 +17,28 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// The timeout for an expected element.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ELEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The timeout for all actions on a page.
-const DEADLINE: Duration = Duration::from_secs(240);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(240);
 /// The number of attempts to start chromedriver.
 const ATTEMPTS: usize = 10;
 /// The number of browsers that run at once.
-static TURNS: Semaphore = Semaphore::const_new(3);
+static BROWSERS: Semaphore = Semaphore::const_new(3);
 
 /// A running chromedriver, which is killed when it is dropped.
 struct Driver {
     url: String,
     _process: Child,
-    /// A folder for the files of the browser, which leaves some behind.
+    /// A folder for the browser's files, some of which it does not delete.
     _folder: TempDir,
     /// Kept open, because chromedriver continues to write to it.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Driver {
-    /// Starts chromedriver until it listens. It chooses a port in IPv4 that may be in use
-    /// in IPv6 by a connection of another test. Then it exits, and another one is
-    /// started.
+    /// Starts chromedriver, and retries if it exits. chromedriver chooses a port that is
+    /// free in IPv4, and exits if a connection of another test uses the same port in
+    /// IPv6.
     async fn start(program: PathBuf) -> Self {
         for _ in 0..ATTEMPTS {
             if let Some(driver) = Self::try_start(&program).await {
@@ -58,7 +58,7 @@ impl Driver {
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let port = timeout(PATIENCE, port(&mut output)).await.unwrap()?;
+        let port = timeout(ELEMENT_TIMEOUT, port(&mut output)).await.unwrap()?;
         Some(Self {
             url: format!("http://127.0.0.1:{port}"),
             _process: process,
@@ -68,7 +68,7 @@ impl Driver {
     }
 }
 
-/// The port that chromedriver prints. `None` if it exits before.
+/// The port that chromedriver prints. `None` if it exits first.
 async fn port(output: &mut Lines<BufReader<ChildStdout>>) -> Option<u16> {
     while let Some(line) = output.next_line().await.unwrap() {
         if let Some((_, port)) = line.split_once("started successfully on port ") {
@@ -95,10 +95,10 @@ pub(crate) async fn on_page(mock: &MockCapi, act: impl AsyncFnOnce(&Page) -> Web
 /// console.
 pub(crate) async fn on_url(url: &str, act: impl AsyncFnOnce(&Page) -> WebDriverResult<()>) {
     let (driver, browser) = (program("chromedriver"), program("chromium"));
-    let _turn = TURNS.acquire().await.unwrap();
+    let _turn = BROWSERS.acquire().await.unwrap();
     let driver = Driver::start(driver).await;
     let session = WebDriver::new(&driver.url, capabilities(browser).unwrap());
-    let session = timeout(PATIENCE, session).await.unwrap().unwrap();
+    let session = timeout(ELEMENT_TIMEOUT, session).await.unwrap().unwrap();
     let run = session.run_and_quit(async |driver| {
         let act = async {
             let page = Page { driver };
@@ -106,7 +106,7 @@ pub(crate) async fn on_url(url: &str, act: impl AsyncFnOnce(&Page) -> WebDriverR
             act(&page).await?;
             page.check_console().await
         };
-        timeout(DEADLINE, act).await.unwrap()
+        timeout(PAGE_TIMEOUT, act).await.unwrap()
     });
     run.await.unwrap();
 }
@@ -114,7 +114,7 @@ pub(crate) async fn on_url(url: &str, act: impl AsyncFnOnce(&Page) -> WebDriverR
 fn capabilities(browser: PathBuf) -> WebDriverResult<ChromeCapabilities> {
     let mut capabilities = DesiredCapabilities::chrome();
     capabilities.set_binary(browser.to_str().unwrap())?;
-    // Without a sandbox, because that does not work for root.
+    // The sandbox is disabled, because it does not work for root.
     for argument in [
         "--headless=new",
         "--no-sandbox",
@@ -133,7 +133,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// The innermost element of a kind below `#id` with a text, when it is visible.
+    /// Waits until an element of a kind below `#id` with a text is visible, and returns
+    /// the innermost.
     pub(crate) async fn wait_for_text(
         &self,
         id: &str,
@@ -145,14 +146,14 @@ impl Page {
         self.wait_for(By::XPath(path)).await
     }
 
-    /// The element `#id` when it has a text.
+    /// Waits until the element `#id` has a text, and returns it.
     pub(crate) async fn read(&self, id: &str, text: &str) -> WebDriverResult<WebElement> {
         let path = format!("//*[@id='{id}'][contains(., {text:?})]");
         self.wait_for(By::XPath(path)).await
     }
 
     async fn wait_for(&self, by: By) -> WebDriverResult<WebElement> {
-        let poller = ElementPollerWithTimeout::new(PATIENCE, Duration::from_millis(50));
+        let poller = ElementPollerWithTimeout::new(ELEMENT_TIMEOUT, Duration::from_millis(50));
         let query = self.driver.query(by).with_poller(Arc::new(poller));
         query.and_displayed().first().await
     }
@@ -176,7 +177,7 @@ impl Page {
             }
             Ok(())
         };
-        timeout(PATIENCE, lost).await.unwrap()
+        timeout(ELEMENT_TIMEOUT, lost).await.unwrap()
     }
 
     /// Replaces the content of a field.

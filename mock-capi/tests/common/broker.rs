@@ -1,4 +1,4 @@
-//! A service broker for tests. It carries out requests at once, unless the test sets
+//! A service broker for tests. It carries out requests at once unless the test sets
 //! another response.
 
 // Each test file uses a part of this. Helpers fail like tests.
@@ -143,7 +143,7 @@ impl Broker {
         self.desk.0.lock().unwrap().catalog = catalog;
     }
 
-    /// Sets the response to the next request with that method and part of the path.
+    /// Sets the response to the next request with this method and this part of the path.
     pub(crate) fn answer(
         &self,
         method: &'static str,
@@ -209,7 +209,7 @@ fn guids(list: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The job of a response after it has ended.
+/// Waits until the job of a response has ended, and returns it.
 pub(crate) async fn finish<A: Adapter>(cf: &Session<A>, answer: &HttpResponse) -> Value {
     assert_eq!(answer.status, 202, "{answer:?}");
     let location = answer.header("location").to_owned();

@@ -1,4 +1,4 @@
-//! A small client, and prepared worlds.
+//! A small client for the mock, and functions that create resources.
 
 // Each test file uses a part of this. Helpers fail like tests.
 #![allow(dead_code, clippy::panic, clippy::unwrap_used)]
@@ -19,13 +19,13 @@ pub(crate) struct Session<A: Adapter = Wiremock> {
     pub(crate) token: String,
 }
 
-/// A client for requests to this machine. It reads none of the system's certificates,
-/// which takes longer than most tests.
+/// A client for requests to this machine. It does not read the system's certificates,
+/// because that takes longer than most tests.
 pub(crate) fn http() -> reqwest::Client {
     plain().build().unwrap()
 }
 
-/// The same, with settings to come.
+/// A builder for the client that [`http`] returns.
 pub(crate) fn plain() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_certs_only([])
 }
@@ -59,7 +59,7 @@ impl HttpResponse {
             .to_owned()
     }
 
-    /// Code and detail of the only error.
+    /// The code and the detail of the only error.
     pub(crate) fn error(&self) -> (u64, String) {
         let json = self.json();
         let error = &json["errors"][0];
@@ -168,7 +168,7 @@ impl<A: Adapter> Session<A> {
         self.post("/v3/spaces", body).await.guid()
     }
 
-    /// An org with a space.
+    /// Creates an org with a space.
     pub(crate) async fn space(&self) -> (String, String) {
         let org = self.create_org("org").await;
         let space = self.create_space(&org, "space").await;
@@ -179,7 +179,7 @@ impl<A: Adapter> Session<A> {
         self.post("/v3/apps", new_app(space, name)).await.guid()
     }
 
-    /// A package of one file with that content.
+    /// Creates a package of one file with this content.
     pub(crate) async fn package(&self, app: &str, content: &[u8]) -> String {
         let package = self.post("/v3/packages", new_package(app)).await.guid();
         let answer = self.upload(&package, content).await;
@@ -187,7 +187,7 @@ impl<A: Adapter> Session<A> {
         package
     }
 
-    /// Uploads an archive of one file with that content.
+    /// Uploads an archive of one file with this content.
     pub(crate) async fn upload(&self, package: &str, content: &[u8]) -> HttpResponse {
         let part = reqwest::multipart::Part::bytes(archive_of(content)).file_name("bits.zip");
         let form = reqwest::multipart::Form::new()
@@ -197,7 +197,7 @@ impl<A: Adapter> Session<A> {
         send(self.request(Method::POST, &path).multipart(form)).await
     }
 
-    /// The staged droplet of a new package of an app.
+    /// Stages a new package of an app, and returns the droplet.
     pub(crate) async fn stage(&self, app: &str) -> String {
         let package = self.package(app, b"file").await;
         let build = self
@@ -211,7 +211,7 @@ impl<A: Adapter> Session<A> {
             .to_owned()
     }
 
-    /// An app with a droplet, ready to start.
+    /// Creates an app with a droplet, which can be started.
     pub(crate) async fn staged_app(&self, space: &str, name: &str) -> String {
         let app = self.create_app(space, name).await;
         let droplet = self.stage(&app).await;
@@ -261,7 +261,7 @@ impl<A: Adapter> Session<A> {
         self.post_yaml(&path, manifest).await
     }
 
-    /// The job that applies a manifest, after it has ended.
+    /// Applies a manifest, waits until the job has ended, and returns it.
     pub(crate) async fn applied(&self, space: &str, manifest: impl ToString) -> Value {
         let answer = self.apply(space, manifest).await;
         assert_eq!(answer.status, 202, "{answer:?}");
@@ -312,7 +312,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A zip archive of one file with that content, not compressed.
+/// An uncompressed zip archive of one file with this content.
 pub(crate) fn archive_of(content: &[u8]) -> Vec<u8> {
     let stored =
         zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);

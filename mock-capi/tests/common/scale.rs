@@ -101,7 +101,7 @@ impl Scale {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// The result that a proxy reports for a connection to an address.
+    /// Lets a proxy connect to an address, and returns its response.
     pub(crate) async fn connect(&self, address: &str) -> (u16, String) {
         let answer = self.get("proxy-0", &format!("/proxy/{address}")).await;
         (answer.status.as_u16(), answer.text)

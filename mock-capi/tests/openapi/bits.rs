@@ -4,20 +4,20 @@ use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
 
 use crate::common::archive_of;
-use crate::tour::{Tour, guid, metadata, related};
+use crate::recording_client::{RecordingClient, guid, metadata, related};
 
-pub(crate) async fn visit(tour: &Tour) {
-    let org = tour.cf.create_org("bits").await;
-    let space = tour.cf.create_space(&org, "bits").await;
-    let app = tour.cf.create_app(&space, "bits").await;
-    let other = tour.cf.create_app(&space, "other").await;
-    let package = packages(tour, &app, &other).await;
-    let droplet = builds(tour, &package).await;
-    droplets(tour, &app, &droplet).await;
-    tour.cf.assign(&app, &droplet).await;
-    tour.cf.act(&app, "start").await;
-    deployments(tour, &app).await;
-    tour.delete(&format!("/v3/packages/{package}")).await;
+pub(crate) async fn call_all(client: &RecordingClient) {
+    let org = client.cf.create_org("bits").await;
+    let space = client.cf.create_space(&org, "bits").await;
+    let app = client.cf.create_app(&space, "bits").await;
+    let other = client.cf.create_app(&space, "other").await;
+    let package = packages(client, &app, &other).await;
+    let droplet = builds(client, &package).await;
+    droplets(client, &app, &droplet).await;
+    client.cf.assign(&app, &droplet).await;
+    client.cf.act(&app, "start").await;
+    deployments(client, &app).await;
+    client.delete(&format!("/v3/packages/{package}")).await;
 }
 
 fn form(name: &str) -> Form {
@@ -29,58 +29,64 @@ fn new_package(app: &str) -> Value {
     json!({"type": "bits", "relationships": related(&[("app", app)]), "metadata": metadata()})
 }
 
-async fn packages(tour: &Tour, app: &str, other: &str) -> String {
-    let package = guid(&tour.post("/v3/packages", new_package(app)).await);
+async fn packages(client: &RecordingClient, app: &str, other: &str) -> String {
+    let package = guid(&client.post("/v3/packages", new_package(app)).await);
     let path = format!("/v3/packages/{package}");
-    tour.upload(&format!("{path}/upload"), form("bits.zip"))
+    client
+        .upload(&format!("{path}/upload"), form("bits.zip"))
         .await;
-    tour.get_all("/v3/packages", &["", "states=READY&types=bits"])
+    client
+        .get_all("/v3/packages", &["", "states=READY&types=bits"])
         .await;
-    tour.get(&path).await;
-    tour.patch(&path, json!({"metadata": metadata()})).await;
-    tour.get(&format!("{path}/droplets")).await;
-    tour.get(&format!("{path}/download")).await;
+    client.get(&path).await;
+    client.patch(&path, json!({"metadata": metadata()})).await;
+    client.get(&format!("{path}/droplets")).await;
+    client.get(&format!("{path}/download")).await;
     let copy = format!("/v3/packages?source_guid={package}");
-    tour.post(&copy, json!({"relationships": related(&[("app", other)])}))
+    client
+        .post(&copy, json!({"relationships": related(&[("app", other)])}))
         .await;
     package
 }
 
 /// The GUID of the droplet that a package is staged to.
-async fn builds(tour: &Tour, package: &str) -> String {
+async fn builds(client: &RecordingClient, package: &str) -> String {
     let body = json!({"package": {"guid": package}, "metadata": metadata()});
-    let build = guid(&tour.post("/v3/builds", body).await);
-    tour.patch(
-        &format!("/v3/builds/{build}"),
-        json!({"metadata": metadata()}),
-    )
-    .await;
-    tour.get_all("/v3/builds", &["", "states=STAGED"]).await;
-    let build = tour.get(&format!("/v3/builds/{build}")).await;
+    let build = guid(&client.post("/v3/builds", body).await);
+    client
+        .patch(
+            &format!("/v3/builds/{build}"),
+            json!({"metadata": metadata()}),
+        )
+        .await;
+    client.get_all("/v3/builds", &["", "states=STAGED"]).await;
+    let build = client.get(&format!("/v3/builds/{build}")).await;
     guid(&build["droplet"])
 }
 
-async fn droplets(tour: &Tour, app: &str, droplet: &str) {
+async fn droplets(client: &RecordingClient, app: &str, droplet: &str) {
     let path = format!("/v3/droplets/{droplet}");
-    tour.get_all("/v3/droplets", &["", "states=STAGED"]).await;
-    tour.get(&path).await;
-    tour.patch(&path, json!({"metadata": metadata()})).await;
+    client.get_all("/v3/droplets", &["", "states=STAGED"]).await;
+    client.get(&path).await;
+    client.patch(&path, json!({"metadata": metadata()})).await;
     let copy = format!("/v3/droplets?source_guid={droplet}");
-    tour.post(&copy, json!({"relationships": related(&[("app", app)])}))
+    client
+        .post(&copy, json!({"relationships": related(&[("app", app)])}))
         .await;
     let body = json!({
         "relationships": related(&[("app", app)]),
         "process_types": {"web": "./run"},
     });
-    let uploaded = tour.create("/v3/droplets", body).await;
-    tour.upload(&format!("{uploaded}/upload"), form("droplet.tgz"))
+    let uploaded = client.create("/v3/droplets", body).await;
+    client
+        .upload(&format!("{uploaded}/upload"), form("droplet.tgz"))
         .await;
-    tour.get(&uploaded).await;
-    tour.get(&format!("{uploaded}/download")).await;
-    tour.delete(&uploaded).await;
+    client.get(&uploaded).await;
+    client.get(&format!("{uploaded}/download")).await;
+    client.delete(&uploaded).await;
 }
 
-async fn deployments(tour: &Tour, app: &str) {
+async fn deployments(client: &RecordingClient, app: &str) {
     let deploy = |strategy: &str| {
         json!({
             "strategy": strategy,
@@ -88,14 +94,17 @@ async fn deployments(tour: &Tour, app: &str) {
             "metadata": metadata(),
         })
     };
-    let rolling = tour.create("/v3/deployments", deploy("rolling")).await;
-    tour.get(&rolling).await;
-    tour.patch(&rolling, json!({"metadata": metadata()})).await;
-    let canary = tour.create("/v3/deployments", deploy("canary")).await;
-    tour.get(&canary).await;
-    tour.act(&format!("{canary}/actions/continue")).await;
-    let canceled = tour.create("/v3/deployments", deploy("canary")).await;
-    tour.act(&format!("{canceled}/actions/cancel")).await;
-    tour.get_all("/v3/deployments", &["", "states=DEPLOYED"])
+    let rolling = client.create("/v3/deployments", deploy("rolling")).await;
+    client.get(&rolling).await;
+    client
+        .patch(&rolling, json!({"metadata": metadata()}))
+        .await;
+    let canary = client.create("/v3/deployments", deploy("canary")).await;
+    client.get(&canary).await;
+    client.act(&format!("{canary}/actions/continue")).await;
+    let canceled = client.create("/v3/deployments", deploy("canary")).await;
+    client.act(&format!("{canceled}/actions/cancel")).await;
+    client
+        .get_all("/v3/deployments", &["", "states=DEPLOYED"])
         .await;
 }

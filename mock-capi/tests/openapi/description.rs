@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
-use crate::tour::Exchange;
+use crate::recording_client::Exchange;
 
 /// The environment variable with the path of the file.
 const VARIABLE: &str = "CAPI_OPENAPI";
@@ -14,7 +14,7 @@ const VARIABLE: &str = "CAPI_OPENAPI";
 const URI: &str = "https://capi.test/openapi";
 /// The schema of every error, described or not.
 const ERRORS: &str = "/components/schemas/Errors/";
-/// Objects with keys that the user chooses.
+/// Objects with arbitrary keys.
 const FREE: &[&str] = &[
     "annotations",
     "application_env_json",
@@ -65,56 +65,56 @@ impl Description {
     }
 
     /// The differences of a response from the description.
-    pub(crate) fn faults(&self, exchange: &Exchange) -> Vec<String> {
+    pub(crate) fn differences(&self, exchange: &Exchange) -> Vec<String> {
         let Some(response) = self.response(exchange) else {
-            return self.undescribed_faults(exchange);
+            return self.undescribed_differences(exchange);
         };
         let described = self.at(&response);
-        let mut faults = Vec::new();
+        let mut differences = Vec::new();
         let headers = &described["headers"];
         if headers.get("Location").is_some() && !exchange.has_location {
-            faults.push("has no Location".to_owned());
+            differences.push("has no Location".to_owned());
         }
         let media_type = exchange.content_type.split(';').next().unwrap_or_default();
         match described["content"].as_object() {
             None if exchange.text.is_empty() => {}
-            None => faults.push("has a body".to_owned()),
+            None => differences.push("has a body".to_owned()),
             Some(content) => match content.get(media_type) {
-                None => faults.push(format!("is {media_type}")),
+                None => differences.push(format!("is {media_type}")),
                 Some(content) => {
                     let media_type = escape(media_type);
                     let pointer = format!("{response}/content/{media_type}/schema");
-                    faults.extend(self.body_faults(exchange, content, &pointer));
+                    differences.extend(self.body_differences(exchange, content, &pointer));
                 }
             },
         }
-        faults
+        differences
     }
 
-    /// Any operation may return an error. Everything else must be described.
-    fn undescribed_faults(&self, exchange: &Exchange) -> Vec<String> {
+    /// Any operation may return an error. All other responses must be described.
+    fn undescribed_differences(&self, exchange: &Exchange) -> Vec<String> {
         match exchange.json() {
-            Some(body) if exchange.status >= 400 => self.schema_faults(ERRORS, &body),
+            Some(body) if exchange.status >= 400 => self.schema_differences(ERRORS, &body),
             _ => vec!["is not described".to_owned()],
         }
     }
 
-    fn body_faults(&self, exchange: &Exchange, content: &Value, schema: &str) -> Vec<String> {
+    fn body_differences(&self, exchange: &Exchange, content: &Value, schema: &str) -> Vec<String> {
         let Some(body) = exchange.json() else {
             let is_json = exchange.content_type.starts_with("application/json");
             return is_json
-                .then(|| "is no JSON".to_owned())
+                .then(|| "is not JSON".to_owned())
                 .into_iter()
                 .collect();
         };
-        let mut faults = self.schema_faults(schema, &body);
+        let mut differences = self.schema_differences(schema, &body);
         if exchange.status < 300 {
-            faults.extend(example_faults(content, &body));
+            differences.extend(example_differences(content, &body));
         }
-        faults
+        differences
     }
 
-    fn schema_faults(&self, pointer: &str, body: &Value) -> Vec<String> {
+    fn schema_differences(&self, pointer: &str, body: &Value) -> Vec<String> {
         let mut validators = self.validators.borrow_mut();
         let validator = validators.entry(pointer.to_owned()).or_insert_with(|| {
             let fragment = pointer.trim_end_matches('/');
@@ -166,15 +166,15 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// The keys that a response lacks compared with the most similar example.
-fn example_faults(content: &Value, body: &Value) -> Vec<String> {
+/// The keys that are missing in a response, compared with the most similar example.
+fn example_differences(content: &Value, body: &Value) -> Vec<String> {
     let examples = content["examples"].as_object();
     let examples = examples.into_iter().flat_map(|examples| examples.values());
     let missing = examples.filter_map(|one| Some(missing_keys(one.get("value")?, body)));
     missing.min_by_key(Vec::len).unwrap_or_default()
 }
 
-/// The keys of an example that a response lacks, at all depths.
+/// The keys of an example that are missing in a response, at all depths.
 fn missing_keys(example: &Value, answer: &Value) -> Vec<String> {
     let mut missing = Vec::new();
     match (example, answer) {

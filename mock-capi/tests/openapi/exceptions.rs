@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-/// An operation (or any, if empty), the beginning of a difference (or after `*`, a part
-/// of it), and the explanation.
+/// An operation (any operation if empty), the beginning of a difference (or any part of
+/// it, after `*`), and the explanation.
 type Exception = (&'static str, &'static str, &'static str);
 
 const EXCEPTIONS: &[Exception] = &[
@@ -111,7 +111,7 @@ const EXCEPTIONS: &[Exception] = &[
     (
         "DELETE /v3/droplets/:guid",
         "is ",
-        "the answer has no body, as those of all jobs",
+        "the response has no body, as for all jobs",
     ),
     (
         "GET /v3/apps/:guid/features",
@@ -141,17 +141,17 @@ const EXCEPTIONS: &[Exception] = &[
     (
         "GET /v3/droplets/:guid",
         "/links/package",
-        "an uploaded droplet is of no package",
+        "an uploaded droplet has no package",
     ),
     (
         "POST /v3/droplets",
         "/links/upload",
-        "a copy is not to be uploaded",
+        "a copy is not uploaded",
     ),
     (
         "GET /v3/jobs/:guid",
         "/links/",
-        "what has been deleted has no link",
+        "a deleted resource has no link",
     ),
     (
         "GET /v3/service_instances/:guid/credentials",
@@ -161,13 +161,9 @@ const EXCEPTIONS: &[Exception] = &[
     (
         "GET /v3/space_quotas",
         "/resources/*/relationships/organizations",
-        "it is called organization",
+        "the relationship is named organization",
     ),
-    (
-        "",
-        "*/data/request",
-        "each kind of event has data of its own",
-    ),
+    ("", "*/data/request", "each kind of event has its own data"),
     (
         "",
         "*/lifecycle/data/",
@@ -216,17 +212,17 @@ const EXCEPTIONS: &[Exception] = &[
     (
         "GET /v3/packages/:guid/download",
         "is ",
-        "without a remote blobstore, the answer has the bits",
+        "without a remote blobstore, the response contains the bits",
     ),
     (
         "PATCH /v3/routes/:guid/relationships/space",
         "is ",
-        "the answer has a body, which says ok",
+        "the response has a body with the text ok",
     ),
     (
         "POST /v3/spaces/:guid/manifest_diff",
         "has ",
-        "the answer is the difference, and there is no job",
+        "the response is the difference, without a job",
     ),
 ];
 

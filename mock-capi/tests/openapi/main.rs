@@ -1,9 +1,9 @@
-//! The shape of the API: every operation that the mock implements is called, and every
-//! response is compared with the API's description.
+//! Calls every operation that the mock implements, and compares every response with the
+//! API's description.
 //!
-//! The description is the OpenAPI document that the Cloud Controller publishes.
-//! It is not part of the project: `CAPI_OPENAPI` names the file. The tests that
-//! need it are ignored by default:
+//! The description is the OpenAPI document that the Cloud Controller publishes. It is not
+//! part of the project. `CAPI_OPENAPI` is the path of the file. The tests that need it
+//! are ignored by default:
 //!
 //! ```text
 //! CAPI_OPENAPI=openapi.yaml cargo test --test openapi -- --include-ignored
@@ -23,28 +23,28 @@ mod exceptions;
 mod foundation;
 mod marketplace;
 mod platform_settings;
+mod recording_client;
 mod table;
-mod tour;
 mod users;
 
 use std::collections::BTreeSet;
 
 use description::Description;
 use mock_capi::Operation;
-use tour::{Exchange, Tour};
+use recording_client::{Exchange, RecordingClient};
 
 /// Calls every implemented operation, successfully and unsuccessfully.
-async fn drive() -> Vec<Exchange> {
-    let tour = Tour::start().await;
-    foundation::visit(&tour).await;
-    apps::visit(&tour).await;
-    bits::visit(&tour).await;
-    connections::visit(&tour).await;
-    marketplace::visit(&tour).await;
-    users::visit(&tour).await;
-    platform_settings::visit(&tour).await;
-    tour.send_invalid_requests().await;
-    tour.into_exchanges()
+async fn call_all_operations() -> Vec<Exchange> {
+    let client = RecordingClient::start().await;
+    foundation::call_all(&client).await;
+    apps::call_all(&client).await;
+    bits::call_all(&client).await;
+    connections::call_all(&client).await;
+    marketplace::call_all(&client).await;
+    users::call_all(&client).await;
+    platform_settings::call_all(&client).await;
+    client.send_invalid_requests().await;
+    client.into_exchanges()
 }
 
 /// The operations with a successful response.
@@ -68,7 +68,7 @@ impl Named for Operation {
 
 #[tokio::test]
 async fn every_implemented_operation_succeeds() {
-    let driven = successful(&drive().await);
+    let driven = successful(&call_all_operations().await);
     let missed: Vec<String> = Operation::all()
         .iter()
         .filter(|operation| operation.implemented)
@@ -77,25 +77,27 @@ async fn every_implemented_operation_succeeds() {
         .collect();
     assert!(
         missed.is_empty(),
-        "implemented, but not driven by one of tests/openapi/*.rs: {missed:#?}"
+        "implemented, but not called by any of tests/openapi/*.rs: {missed:#?}"
     );
 }
 
 #[tokio::test]
 #[ignore = "needs the API's OpenAPI description: CAPI_OPENAPI names the file"]
-async fn answers_match_the_description() {
+async fn responses_match_the_description() {
     let description = Description::of_environment().expect("CAPI_OPENAPI names the description");
-    let (mut faults, mut explained) = (BTreeSet::new(), BTreeSet::new());
-    for exchange in &drive().await {
+    let (mut differences, mut explained) = (BTreeSet::new(), BTreeSet::new());
+    for exchange in &call_all_operations().await {
         let (key, asked) = (exchange.operation.key(), &exchange.asked);
-        for fault in description.faults(exchange) {
-            match exceptions::explain(&key, &fault) {
+        for difference in description.differences(exchange) {
+            match exceptions::explain(&key, &difference) {
                 Some(exception) => explained.insert(exception),
-                None => faults.insert(format!("{key} {} {fault} ({asked})", exchange.status)),
+                None => {
+                    differences.insert(format!("{key} {} {difference} ({asked})", exchange.status))
+                }
             };
         }
     }
-    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(differences.is_empty(), "{differences:#?}");
     let unused = exceptions::unused(&explained);
     assert!(unused.is_empty(), "explain nothing: {unused:#?}");
 }
@@ -110,14 +112,14 @@ fn the_mock_knows_every_operation_of_the_description() {
 
 #[tokio::test]
 async fn the_documentation_lists_every_operation() {
-    let exchanges = drive().await;
+    let exchanges = call_all_operations().await;
     let mut validated = successful(&exchanges);
     let description = Description::of_environment();
     if let Some(description) = &description {
         for exchange in &exchanges {
             let key = exchange.operation.key();
-            let faults = description.faults(exchange);
-            if faults
+            let differences = description.differences(exchange);
+            if differences
                 .iter()
                 .any(|it| exceptions::explain(&key, it).is_none())
             {

@@ -1,5 +1,5 @@
-//! The table of operations in the documentation, made from the operations that the mock
-//! knows and the tests have called.
+//! The table of operations in the documentation, generated from the operations that the
+//! mock knows and the tests have called.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ const VARIABLE: &str = "UPDATE_DOCS";
 const BEGIN: &str = "<!-- operations: begin -->\n";
 const END: &str = "<!-- operations: end -->";
 
-/// Compares the documented table with the expected one. It is only written with results
-/// that were compared with the description.
+/// Compares the documented table with the expected one. The table is only written with
+/// results that were compared with the description.
 pub(crate) fn check(validated: &BTreeSet<String>, by_description: bool) {
     let path = root().join("docs/mock-capi.md");
     let text = read(&path);
@@ -84,7 +84,7 @@ fn client_operations() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// An operation with unified names of its captures.
+/// An operation with uniform names of its path parameters.
 fn unnamed(operation: &str) -> String {
     let segments = operation
         .split('/')

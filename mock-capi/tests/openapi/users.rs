@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::tour::{Tour, guid, metadata, related};
+use crate::recording_client::{RecordingClient, guid, metadata, related};
 
-pub(crate) async fn visit(tour: &Tour) {
-    let org = tour.cf.create_org("peopled").await;
-    let space = tour.cf.create_space(&org, "peopled").await;
-    let user = users(tour).await;
+pub(crate) async fn call_all(client: &RecordingClient) {
+    let org = client.cf.create_org("peopled").await;
+    let space = client.cf.create_space(&org, "peopled").await;
+    let user = users(client).await;
     let name = user.rsplit('/').next().unwrap_or_default();
     let in_org = json!({
         "type": "organization_user",
@@ -17,26 +17,28 @@ pub(crate) async fn visit(tour: &Tour) {
         "type": "space_developer",
         "relationships": related(&[("user", name), ("space", &space)]),
     });
-    let in_org = tour.create("/v3/roles", in_org).await;
-    let in_space = tour.create("/v3/roles", in_space).await;
-    tour.get_all("/v3/roles", &["", "include=user,organization,space"])
+    let in_org = client.create("/v3/roles", in_org).await;
+    let in_space = client.create("/v3/roles", in_space).await;
+    client
+        .get_all("/v3/roles", &["", "include=user,organization,space"])
         .await;
-    tour.get_all(&in_org, &["", "include=user,organization"])
+    client
+        .get_all(&in_org, &["", "include=user,organization"])
         .await;
-    tour.get(&in_space).await;
-    tour.get(&format!("/v3/organizations/{org}/users")).await;
-    tour.get(&format!("/v3/spaces/{space}/users")).await;
-    tour.delete(&in_space).await;
-    tour.delete(&in_org).await;
-    tour.delete(&user).await;
+    client.get(&in_space).await;
+    client.get(&format!("/v3/organizations/{org}/users")).await;
+    client.get(&format!("/v3/spaces/{space}/users")).await;
+    client.delete(&in_space).await;
+    client.delete(&in_org).await;
+    client.delete(&user).await;
 }
 
-/// The path of a user that other systems know by this GUID.
-async fn users(tour: &Tour) -> String {
+/// The path of a user whose GUID is known to other systems.
+async fn users(client: &RecordingClient) -> String {
     let body = json!({"guid": "3a5d3d89-3f89-4f05-8188-8a2b298c79d5", "metadata": metadata()});
-    let user = format!("/v3/users/{}", guid(&tour.post("/v3/users", body).await));
-    tour.get("/v3/users").await;
-    tour.get(&user).await;
-    tour.patch(&user, json!({"metadata": metadata()})).await;
+    let user = format!("/v3/users/{}", guid(&client.post("/v3/users", body).await));
+    client.get("/v3/users").await;
+    client.get(&user).await;
+    client.patch(&user, json!({"metadata": metadata()})).await;
     user
 }

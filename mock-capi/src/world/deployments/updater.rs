@@ -65,8 +65,8 @@ impl World {
         });
     }
 
-    /// Moves instances from the old processes to the new one, with `total` instances at a
-    /// time. Returns whether the new process has all `wanted` instances.
+    /// Moves instances from the old processes to the new one, so that there are `total`
+    /// in all. Returns whether the new process has all `wanted` instances.
     pub(super) fn scale_deployment(&mut self, guid: Guid, total: u32, wanted: u32) -> bool {
         let Some((deployment, new)) = self.deployments.get(guid).and_then(|deployment| {
             let process = self.processes.get(deployment.process?)?;

@@ -1,4 +1,4 @@
-//! A client that keeps every response together with its operation.
+//! A client that records every response together with its operation.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::common::{HttpResponse, Session, send};
 
 /// Operations whose requests may have unknown fields, because the Cloud Controller
 /// ignores them.
-const CARELESS: &[&str] = &[
+const IGNORING_UNKNOWN_FIELDS: &[&str] = &[
     "POST /v3/domains/:guid/relationships/shared_organizations",
     "PATCH /v3/apps/:guid/relationships/current_droplet",
     "POST /v3/packages?source_guid=",
@@ -48,8 +48,8 @@ impl Exchange {
     }
 }
 
-/// A session whose responses are kept.
-pub(crate) struct Tour {
+/// A session that records the responses.
+pub(crate) struct RecordingClient {
     pub(crate) cf: Session,
     /// The token of a user without any role.
     outsider: String,
@@ -57,10 +57,10 @@ pub(crate) struct Tour {
     exchanges: RefCell<Vec<Exchange>>,
 }
 
-impl Tour {
+impl RecordingClient {
     pub(crate) async fn start() -> Self {
         let mut operations = Operation::all();
-        // Literal segments precede captures.
+        // Paths with literal segments must precede those with parameters.
         operations.sort_by_key(|operation| operation.path.matches(':').count());
         // Tasks that have ended cannot be canceled.
         let builder = MockCapi::builder().task_time(Duration::from_secs(60));
@@ -82,7 +82,7 @@ impl Tour {
         self.succeed(Method::GET, path, None).await.json()
     }
 
-    /// Gets a response with many forms, with several queries.
+    /// Gets a response in several forms, with several queries.
     pub(crate) async fn get_all(&self, path: &str, queries: &[&str]) {
         for query in queries {
             self.get(&format!("{path}?{query}")).await;
@@ -101,12 +101,12 @@ impl Tour {
         self.succeed(Method::PUT, path, None).await.json()
     }
 
-    /// An action without a body.
+    /// Calls an action without a body.
     pub(crate) async fn act(&self, path: &str) -> Value {
         self.succeed(Method::POST, path, None).await.json()
     }
 
-    /// An action that a job carries out.
+    /// Calls an action that a job carries out, and gets the job.
     pub(crate) async fn follow_action(&self, path: &str) {
         let answer = self.succeed(Method::POST, path, None).await;
         self.follow(&answer).await;
@@ -118,7 +118,7 @@ impl Tour {
         self.follow(&answer).await;
     }
 
-    /// Creates a resource; returns its path.
+    /// Creates a resource, and returns its path.
     pub(crate) async fn create(&self, path: &str, body: Value) -> String {
         let created = self.post(path, body).await;
         format!("{path}/{}", guid(&created))
@@ -157,7 +157,7 @@ impl Tour {
         }
     }
 
-    /// The job with that path, after it has ended.
+    /// Waits until the job with this path has ended, and returns it.
     async fn wait(&self, path: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -171,7 +171,7 @@ impl Tour {
         }
     }
 
-    /// Creates a resource in a job; returns its path.
+    /// Creates a resource in a job, and returns its path.
     pub(crate) async fn create_in_job(&self, path: &str, body: Value) -> String {
         let answer = self.succeed(Method::POST, path, Some(body)).await;
         let location = answer.header("location");
@@ -196,7 +196,7 @@ impl Tour {
             self.operation(method, path).key(),
             format!("{method} {path}"),
         );
-        if CARELESS
+        if IGNORING_UNKNOWN_FIELDS
             .iter()
             .any(|one| key == *one || asked.starts_with(one))
         {
@@ -273,7 +273,7 @@ impl Tour {
         let mut operations = self.operations.iter();
         *operations
             .find(|operation| operation.method == method.as_str() && fits(operation.path, path))
-            .unwrap_or_else(|| panic!("{method} {path} is no operation of the API"))
+            .unwrap_or_else(|| panic!("{method} {path} is not an operation of the API"))
     }
 }
 
