@@ -15,7 +15,7 @@ use mock_capi::{Fault, MockCapi};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-/// One tick app instead of the three of [`SMALL`].
+/// [`SMALL`] with one tick app instead of three.
 fn fewer() -> String {
     let fewer = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 1");
     assert_ne!(fewer, SMALL);
@@ -69,7 +69,7 @@ async fn a_run_that_deletes_more_than_approved_sends_no_write(#[case] workflow: 
 }
 
 #[tokio::test]
-async fn a_question_is_asked_once_and_only_if_something_is_deleted() {
+async fn approval_is_asked_for_once_and_only_if_something_is_deleted() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let question = || {
@@ -183,7 +183,7 @@ async fn recreating_and_destroying_an_org_need_approval(#[case] workflow: Workfl
     assert_eq!(
         again.targets,
         [],
-        "without anything to delete, nobody is asked"
+        "approval is not asked for if nothing is deleted"
     );
 }
 

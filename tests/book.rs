@@ -1,6 +1,6 @@
 //! Runs the commands in the documentation. A block of shell commands is run unchanged,
-//! unless its first line is `# needs: foundation` (or another need). For such blocks, the
-//! test checks that the flags of the commands exist in `--help`.
+//! unless its first line is `# needs: foundation` (or names another need). For such
+//! blocks, the test only checks that the flags of the commands exist in `--help`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -166,7 +166,7 @@ async fn commands_for_a_running_mock_capi_work() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/mock-capi.md");
     let text = std::fs::read_to_string(&document).unwrap();
     let mock = MockCapi::builder().front().start().await.unwrap();
-    // Requests that the examples verify.
+    // Send the requests that the examples verify.
     let create = http().post(format!("{}/v3/apps", mock.uri()));
     let create = create.bearer_auth(mock.token("admin").unwrap());
     let created = create.json(&json!({"name": "web"})).send().await;

@@ -379,7 +379,7 @@ async fn an_exceeded_quota_is_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_foundation_that_refuses_is_quoted() {
+async fn the_error_of_the_foundation_is_quoted() {
     let forbidden = Fault::answer("POST", "/v3/organizations", 403);
     let mock = MockCapi::builder()
         .faults(vec![forbidden])

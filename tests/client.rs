@@ -24,7 +24,7 @@ async fn connect_as(mock: &MockCapi, credentials: Credentials) -> Result<Client,
 }
 
 #[tokio::test]
-async fn a_wrong_password_has_an_error_of_its_own() {
+async fn a_wrong_password_has_its_own_error() {
     let mock = MockCapi::builder().start().await.unwrap();
     let credentials = admin("wrong");
     let error = connect_as(&mock, credentials).await.unwrap_err();
@@ -113,7 +113,7 @@ async fn a_token_is_renewed_before_it_expires() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_waited_out() {
+async fn a_run_waits_until_a_rate_limit_is_reset() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let limit = Fault::answer("*", "/v3/*", 429)
         .retry_after(Duration::from_secs(1))
@@ -159,7 +159,7 @@ async fn a_rate_limit_with_plenty_left_delays_nothing() {
 #[case::at_once(Duration::ZERO)]
 #[case::never(Duration::from_secs(u64::MAX))]
 #[tokio::test]
-async fn a_nonsensical_rate_limit_does_no_harm(#[case] asked: Duration) {
+async fn an_implausible_rate_limit_does_no_harm(#[case] asked: Duration) {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let limit = Fault::answer("GET", "/v3/organizations", 429).retry_after(asked);
     fixture.mock.set_faults(vec![limit]).unwrap();
@@ -171,7 +171,7 @@ async fn a_nonsensical_rate_limit_does_no_harm(#[case] asked: Duration) {
     assert!(refused.contains("429"), "{refused}");
     assert!(
         fixture.mock.stats().total < 30,
-        "not again and again at once"
+        "the client waits between attempts"
     );
 }
 
@@ -214,7 +214,7 @@ async fn a_failed_read_is_retried(#[case] status: u16) {
 }
 
 #[tokio::test]
-async fn a_write_without_a_response_is_settled_by_observing() {
+async fn a_write_without_a_response_is_checked_by_observing() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture
         .mock
@@ -226,7 +226,7 @@ async fn a_write_without_a_response_is_settled_by_observing() {
     assert_eq!(
         fixture.counts.get().retries,
         0,
-        "it was not repeated blindly"
+        "the write was not retried blindly"
     );
     assert_eq!(fixture.mock.state()["apps"].as_array().unwrap().len(), 7);
 }
@@ -252,7 +252,7 @@ async fn a_failed_copy_fails_one_app_and_the_next_run_repairs_it() {
 }
 
 #[tokio::test]
-async fn temporary_failures_are_retried_beside_permanent_ones() {
+async fn temporary_failures_are_retried_despite_permanent_ones() {
     let fixture = Fixture::with(
         Workflow::Manifest,
         MockCapi::builder().faults(vec![
@@ -365,7 +365,7 @@ async fn an_unsupported_api_version_is_reported() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_up_or_never_answers_is_reported() {
+async fn a_server_that_hangs_up_or_never_responds_is_reported() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api = format!("http://{}", listener.local_addr().unwrap());
     let credentials = admin("admin");

@@ -116,7 +116,7 @@ fn run_clone(mock: &CloudController, flags: &[&str]) -> CommandOutput {
     place.run(command, mock)
 }
 
-/// The manifest of an app that the Cloud Controller shows.
+/// The manifest of an app, as the Cloud Controller returns it.
 async fn manifest_of(mock: &CloudController, name: &str) -> String {
     let app = mock
         .apps()
@@ -207,7 +207,7 @@ async fn clones_go_to_other_spaces_and_orgs() {
     assert!(same_name.is_success(), "{same_name:?}");
 }
 
-/// A manifest maps routes to the web process on its default port only.
+/// A manifest maps routes only to the default port of the web process.
 #[tokio::test]
 async fn routes_of_clones_lead_to_the_ports_and_processes_of_their_source() {
     let mock = foundation(MockCapi::builder()).await;
@@ -259,8 +259,8 @@ async fn routes_of_clones_lead_to_the_ports_and_processes_of_their_source() {
     }
 }
 
-/// A foundation with the TCP domain `tcp.mock.test`, and an app `web` with two TCP routes,
-/// one of which leads to another port.
+/// A foundation with the TCP domain `tcp.mock.test`, and an app `web` with two TCP
+/// routes, one of which leads to a port other than the default.
 async fn tcp_foundation() -> MockCapi {
     let builder = MockCapi::builder().router_group("default-tcp", 1024..=1123);
     let mock = builder.record_requests().start().await.unwrap();
@@ -283,7 +283,7 @@ async fn tcp_foundation() -> MockCapi {
     mock
 }
 
-/// The ports of an app's TCP routes and the ports that they lead to, in the order of the
+/// The ports of an app's TCP routes and the ports that they lead to, sorted by the
 /// latter.
 async fn tcp_routes(mock: &CloudController, app: &str) -> Vec<(u64, u64)> {
     let path = format!("/v3/apps/{}/routes", mock.app(app).unwrap().guid);
@@ -302,7 +302,7 @@ async fn tcp_routes(mock: &CloudController, app: &str) -> Vec<(u64, u64)> {
 }
 
 #[tokio::test]
-async fn clones_get_tcp_routes_with_ports_of_their_own() {
+async fn clones_get_tcp_routes_with_their_own_ports() {
     let mock = tcp_foundation().await;
     assert_eq!(tcp_routes(&mock, "web").await, [(1024, 8080), (1025, 9000)]);
     let outcome = clone(&mock, "copy", 3).await;
@@ -320,12 +320,12 @@ async fn clones_get_tcp_routes_with_ports_of_their_own() {
     assert!(tcp_routes(&mock, "none").await.is_empty());
 }
 
-/// A route that was created and not mapped is used by the next run.
+/// The next run uses a route that was created but not mapped.
 #[rstest]
 #[case::lost_response(Fault::drop_after("POST", "/v3/routes"))]
 #[case::refused_destination(Fault::answer("PATCH", "/v3/routes/:guid/destinations", 422))]
 #[tokio::test]
-async fn no_ports_of_failed_runs_are_left(#[case] fault: Fault) {
+async fn failed_runs_leave_no_ports_reserved(#[case] fault: Fault) {
     for nth in 1..=4 {
         let mock = tcp_foundation().await;
         mock.set_faults(vec![fault.clone().nth(nth)]).unwrap();
@@ -341,7 +341,7 @@ async fn no_ports_of_failed_runs_are_left(#[case] fault: Fault) {
 }
 
 #[tokio::test]
-async fn flags_leave_parts_of_the_source_out() {
+async fn flags_exclude_parts_of_the_source() {
     let mock = foundation(MockCapi::builder()).await;
     let flags = ["--no-start", "--no-routes", "--no-services", "-i", "5"];
     let output = run_clone(
@@ -358,7 +358,7 @@ async fn flags_leave_parts_of_the_source_out() {
 }
 
 /// Two requests for each clone, and a fixed number for all clones together, including the
-/// polls of starting instances.
+/// polling of starting instances.
 #[tokio::test]
 async fn a_clone_costs_two_requests_and_a_share_of_the_batches() {
     let mock = foundation(MockCapi::builder()).await;
@@ -399,7 +399,7 @@ async fn an_app_of_the_same_name_is_never_changed() {
     assert_eq!(
         names,
         ["copy-0", "copy-1"],
-        "finished clones are apps like others"
+        "finished clones are kept like any app"
     );
     assert_ne!(before, ResourceCounts::of(&mock));
     assert!(mock.app("copy-2").is_none());
@@ -426,7 +426,7 @@ async fn a_taken_route_is_found_before_anything_is_created() {
 }
 
 #[tokio::test]
-async fn mistakes_are_explained() {
+async fn invalid_arguments_are_explained() {
     let mock = foundation(MockCapi::builder()).await;
     let space = mock.org("o").space("s").guid();
     let bare = json!({"name": "bare", "relationships": {"space": {"data": {"guid": space}}}});
@@ -444,7 +444,7 @@ async fn mistakes_are_explained() {
         format!("{}\n{}", flags.join(" "), stable(&output.stderr))
     });
     insta::assert_snapshot!("clone_mistakes", lines.collect::<Vec<_>>().join("\n"));
-    assert_eq!(mock.apps().len(), 2, "nothing is left behind");
+    assert_eq!(mock.apps().len(), 2, "no clone is left");
 }
 
 /// The org's quota has room for the source and one running clone.
@@ -531,9 +531,9 @@ async fn docker_apps_are_cloned_with_their_image() {
     assert_eq!(mock.app("again").unwrap().running, 1);
 }
 
-/// Droplets of images have no checksum, which would tell them apart.
+/// Droplets of images cannot be distinguished by a checksum.
 #[tokio::test]
-async fn a_droplet_of_another_image_is_not_taken_for_a_copy() {
+async fn a_droplet_of_another_image_is_not_mistaken_for_a_copy() {
     let push = Push::new().await;
     let enabled = json!({"enabled": true});
     push.curl("PATCH", "/v3/feature_flags/diego_docker", enabled)
@@ -639,8 +639,8 @@ async fn a_run_killed_at_any_request_is_finished_by_the_next() {
     assert!(kills >= 20, "only {kills}");
 }
 
-/// Drops a run when its nth request arrives, and runs again. Returns whether the run
-/// had that many requests.
+/// Drops a run when its nth request arrives, and runs again. Returns whether the run had
+/// so many requests.
 async fn kill_at(nth: u64, expected: &ResourceCounts) -> bool {
     let mock = foundation(MockCapi::builder()).await;
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(nth);

@@ -246,7 +246,7 @@ fn the_version_is_printed() {
 }
 
 #[test]
-fn the_commit_is_found_in_a_package_and_in_a_repository_and_nowhere_else() {
+fn the_commit_is_found_only_in_a_package_or_a_repository() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(commit::of(dir.path()), None);
     let package =
@@ -299,7 +299,7 @@ async fn pipes_get_colors_only_if_asked_to() {
 #[case::of_another_crate("hyper=error")]
 #[case::invalid("cf_pusher=loud")]
 #[tokio::test(flavor = "multi_thread")]
-async fn the_environment_does_not_silence_v(#[case] filter: &str) {
+async fn environment_variables_do_not_silence_v(#[case] filter: &str) {
     let mock = MockCapi::builder().start().await.unwrap();
     let place = Place::new();
     let mut command = place.process_on(&mock, SMALL, &["plan", "-v"]);
@@ -346,7 +346,7 @@ fn closed_and_full_streams_cause_no_panic(#[case] redirection: &str) {
 /// The limit of processes does not apply to root, so the command runs as another user.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_limit_of_threads_is_an_error_and_no_panic() {
+fn a_thread_limit_causes_an_error_instead_of_a_panic() {
     let place = Place::new();
     let is_root = Path::new("/root").metadata().is_ok_and(|_| {
         Command::new("id")

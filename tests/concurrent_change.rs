@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// A page has 100 routes. A route of the first page is deleted before the second page is
-/// requested, so the route that moves from the second page to the first is on neither.
+/// requested, so the route that moves from the second page to the first is on neither
+/// page.
 #[tokio::test]
 async fn a_resource_that_slips_between_two_pages_is_not_created_twice() {
     let many = SMALL.replace("\"test_applications\": 3", "\"test_applications\": 104");
@@ -100,7 +101,7 @@ async fn an_org_that_is_being_deleted_is_created_again_by_this_run_or_the_next(
     assert_eq!(ResourceCounts::of(&mock), expected, "first run: {first:?}");
 }
 
-/// All kinds of drift that accumulate in an org over a long time, at once.
+/// Many kinds of drift at once, as they accumulate over time.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]
@@ -118,14 +119,14 @@ async fn stopped_apps_are_started_and_missing_ones_created(#[case] workflow: Wor
         let path = format!("/v3/apps/{}/{}", fixture.app(app).await, stop.1);
         fixture.curl(stop.0, &path, Value::Null).await;
     }
-    // A prototype, and the droplet from which the clones were copied.
+    // This is a prototype, and the droplet that the clones' droplets were copied from.
     let path = format!("/v3/apps/{}", fixture.app("scale-proxy-0").await);
     fixture.curl("DELETE", &path, Value::Null).await;
     assert_eq!(fixture.converge_up_to_date(SMALL).await, 5);
     assert_eq!(ResourceCounts::of(&fixture.mock), expected);
 }
 
-/// The run waits for the instances until its timeout, and names them.
+/// The run waits for the instances until its timeout, and reports them.
 #[rstest]
 #[case::manifest(Workflow::Manifest)]
 #[case::per_app(Workflow::PerApp)]

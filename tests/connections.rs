@@ -1,5 +1,5 @@
-//! Connections: certificates, ports without TLS, proxies, and servers that repeat secrets
-//! in responses.
+//! Connections: certificates, ports without TLS, proxies, and responses that contain
+//! secrets.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn a_file_without_a_certificate_is_an_error() {
 }
 
 #[tokio::test]
-async fn https_to_a_port_without_tls_is_named() {
+async fn https_to_a_port_without_tls_is_reported() {
     let mock = MockCapi::start().await.unwrap();
     let url = mock.uri().replace("http://", "https://");
     let error = connect(ConnectOptions::new(url, admin("admin")))
@@ -71,7 +71,7 @@ async fn https_to_a_port_without_tls_is_named() {
 }
 
 #[test]
-fn a_proxy_that_fails_is_named_with_its_variable() {
+fn a_failing_proxy_is_reported_with_its_variable() {
     let place = Place::new();
     let config = place.file("config.json", SMALL);
     let output = cf_pusher(place.dir.path())
@@ -92,7 +92,7 @@ fn a_proxy_that_fails_is_named_with_its_variable() {
 }
 
 #[test]
-fn a_variable_that_names_no_proxy_is_an_error() {
+fn a_variable_without_a_proxy_url_is_an_error() {
     let place = Place::new();
     let config = place.file("config.json", SMALL);
     let plan = |no_proxy: &str| {
@@ -131,7 +131,7 @@ fn an_untrusted_certificate_is_explained() {
 }
 
 #[test]
-fn a_file_of_certificates_that_cannot_be_read_is_named() {
+fn an_unreadable_certificate_file_is_reported() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mock = runtime.block_on(tls_mock());
     let place = Place::new();
@@ -159,7 +159,7 @@ fn a_file_of_certificates_that_cannot_be_read_is_named() {
     assert_eq!(plan("CF_PUSHER_CA_CERT", "").code, 3);
 }
 
-/// A password that servers repeat.
+/// A password that servers repeat in responses.
 const SECRET: &str = "hunter2-secret";
 
 fn repeated_in_json() -> String {
@@ -168,7 +168,7 @@ fn repeated_in_json() -> String {
     json!({ "errors": [error] }).to_string()
 }
 
-/// A text of which only the beginning is shown, up to the middle of the password.
+/// A text that is cut in the middle of the password.
 fn repeated_in_text() -> String {
     format!("no, {}{SECRET}", "x".repeat(190))
 }

@@ -35,7 +35,7 @@ async fn the_scale_test_converges_and_a_second_run_changes_nothing(#[case] workf
     assert_eq!((outcome.changed(), outcome.unchanged()), (0, 201));
     assert_eq!(fixture.writes().len(), 0);
     if workflow != Workflow::Documented2017 {
-        // Including discovery and login, which this client has already done.
+        // This includes discovery and login, which this client has already done.
         assert!(fixture.counts.get().requests - before + 2 <= 15);
     }
     assert_eq!(fixture.verify(SCALE_TEST).await, []);
@@ -141,7 +141,7 @@ async fn changed_bits_are_pushed_once_and_copied_to_every_app_of_the_group(
 #[case::per_app(Workflow::PerApp)]
 #[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn a_manifest_sizes_its_group(#[case] workflow: Workflow) {
+async fn a_manifest_sets_the_sizes_of_its_group(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
     let apps = apps_dir();
     let manifest = "applications:\n- name: tick\n  memory: 64M\n  disk_quota: 256M\n  command: ./bin/tick -v\n  env: {EXTRA: 1}\n";
@@ -373,7 +373,7 @@ async fn destroy_deletes_everything_a_run_created(#[case] workflow: Workflow) {
 }
 
 #[tokio::test]
-async fn in_2017_an_org_whose_run_was_killed_early_is_ours_by_its_quota() {
+async fn in_2017_the_org_of_a_run_killed_early_is_recognized_by_its_quota() {
     let fixture = Fixture::new(Workflow::Documented2017).await;
     let none = Fault::answer("POST", "/v2/spaces", 500);
     fixture.mock.set_faults(vec![none]).unwrap();
@@ -504,7 +504,7 @@ async fn a_refused_app_fails_alone_with_the_cloud_controllers_message() {
 async fn without_deployments_droplets_are_set_and_apps_started() {
     let builder = MockCapi::builder().disable_deployments();
     let fixture = Fixture::with(Workflow::Manifest, builder).await;
-    // More apps than are started at once.
+    // There are more apps than are started at once.
     let apps = r#"{"test_applications": 60}"#;
     assert_eq!(fixture.converge_up_to_date(apps).await, 61);
     let routes = fixture.mock.stats().by_route;
@@ -539,7 +539,7 @@ async fn a_manifest_has_at_most_the_requested_number_of_apps() {
     assert_eq!(sizes.iter().max(), Some(&3));
 }
 
-/// Records the events of one app.
+/// A sink that records the events of one app.
 #[derive(Default)]
 struct AppEvents {
     app: &'static str,
@@ -614,7 +614,7 @@ async fn a_refused_deployment_that_was_committed_starts_the_app() {
     assert_eq!(fixture.verify(SMALL).await, []);
 }
 
-/// Signals when a sink has seen this number of finished deletions.
+/// A sink that signals when this number of deletions has finished.
 struct DeletionSignal {
     done: usize,
     reached: tokio::sync::Notify,

@@ -315,7 +315,7 @@ async fn the_api_of_2017_gets_no_unsupported_requests() {
 }
 
 #[tokio::test]
-async fn protected_names_are_not_touched() {
+async fn protected_resources_are_not_changed() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let desired = |pattern: &str| {
         let org = Org::new("shop").space(Space::new("prod"));
@@ -425,7 +425,7 @@ async fn droplets_are_copied_across_spaces_and_uploaded_once() {
 async fn pruning_deletes_only_what_was_declared_before() {
     let fixture = fixture().await;
     converge(&fixture, &declared()).await;
-    // Owned by another spec, unmanaged, and owned by this spec.
+    // These resources are owned by another spec, unmanaged, and owned by this spec.
     let other = Desired::builder("other-").org(Org::new("theirs").space(Space::new("prod")));
     converge(&fixture, &other.build().unwrap()).await;
     let org = fixture
@@ -496,7 +496,7 @@ async fn pruning_deletes_only_what_was_declared_before() {
     let policies = policies["policies"].as_array().unwrap().iter();
     let mut protocols = policies.map(|policy| &policy["destination"]["protocol"]);
     assert!(protocols.all(|protocol| protocol == "udp"));
-    // One that applies to all spaces may be anybody's.
+    // A group that applies to all spaces may belong to anyone.
     assert!(names("security_groups").contains("me-all"));
     assert!(!names("security_groups").contains("me-dns"));
     let second = Box::pin(pruning.converge(Approval::None)).await.unwrap();
@@ -582,7 +582,7 @@ async fn pruning_deletes_unlabelled_resources_that_belong_only_to_managed_ones()
             .unwrap()
     };
     converge(&fixture, &before()).await;
-    // A route of nobody, and a group that a space of somebody else has too.
+    // An unmanaged route, and a group that an unmanaged space also uses.
     let space = guid(&fixture, "/v3/spaces?names=one").await;
     let domain = guid(&fixture, "/v3/domains").await;
     let related = |guid: &str| json!({"data": {"guid": guid}});
@@ -703,7 +703,8 @@ async fn a_thousand_apps_in_a_hundred_spaces_take_few_requests() {
             .count()
     };
     assert!(requests.len() <= 2900, "{} requests", requests.len());
-    // One request creates each of the two groups, and one lists them in each observation.
+    // One request creates each of the two groups, and each observation lists them with
+    // one request.
     assert!(
         count("/v3/security_groups") <= 8,
         "{}",

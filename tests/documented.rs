@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const ONE_CLONE: &str = r#"{"proxy_applications": 2, "proxy_instances": 3}"#;
 
-/// The document's example of a request.
+/// The documented example of a request.
 fn documented(name: &str) -> Value {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/mock-capi/fixtures/capi-2017");
     let text = std::fs::read_to_string(format!("{folder}/{name}.request.json")).unwrap();

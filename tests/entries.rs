@@ -72,7 +72,7 @@ fn desired(groups: Vec<Group>) -> Desired {
 
 async fn converge(fixture: &Fixture, desired: &Desired) -> Outcome {
     let converger = Converger::new(fixture.client.clone(), desired.clone());
-    // The services of a test need an org and a space before the first run.
+    // Tests with services create the org and the space before the first run.
     let converger = converger.adopt(true);
     converger.converge(Approval::All).await.unwrap()
 }
@@ -129,7 +129,7 @@ async fn forty_entries_are_up_to_date_after_one_run(#[case] builder: mock_capi::
 /// Some foundations return an empty diff. cf-pusher detects them, because the diff does
 /// not mention an app that does not exist.
 #[tokio::test]
-async fn drift_is_found_although_the_diff_is_always_empty() {
+async fn drift_is_found_even_if_the_diff_is_always_empty() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let empty = ResponseTemplate::new(202).set_body_json(json!({"diff": []}));
     Mock::given(path_regex("/manifest_diff$"))
@@ -169,7 +169,7 @@ fn changed(outcome: &Outcome) -> Vec<&str> {
 
 const WATCHED: &str = "{instances: 2, memory: 64M, env: {A: x}, command: run, stack: cflinuxfs4, health-check-type: http, health-check-http-endpoint: /up, timeout: 90, log-rate-limit-per-second: 16K, processes: [{type: worker, instances: 1, memory: 64M}], sidecars: [{name: s, command: side, process_types: [web]}], metadata: {labels: {team: a}}, services: [zdb], features: {ssh: true}, routes: [{route: 'watched.{apps_domain}', protocol: http1, options: {loadbalancing: round-robin}}]}";
 
-/// Each kind of drift, and its report.
+/// Each kind of drift and its description.
 #[rstest]
 #[case::variable("PATCH", "/v3/apps/APP/environment_variables", json!({"var": {"A": "y"}}), "env A")]
 #[case::variable_more("PATCH", "/v3/apps/APP/environment_variables", json!({"var": {"B": "y"}}), "env B")]
@@ -382,7 +382,7 @@ async fn in_2017_other_properties_are_refused_before_anything_is_sent(
 }
 
 #[tokio::test]
-async fn in_2017_the_properties_that_it_knows_converge() {
+async fn in_2017_supported_properties_converge() {
     let fixture = Fixture::new(Workflow::Documented2017).await;
     let entry = "{memory: 64M, disk_quota: 128M, instances: 2, env: {A: x}, command: run, buildpacks: [go_buildpack], health-check-type: process, routes: [{route: 'a-{i}.{apps_domain}'}]}";
     let desired = desired(vec![group(0, entry).count(2)]);

@@ -87,7 +87,7 @@ fn run(mock: &CloudController, place: &Place, args: &[&str]) -> CommandOutput {
 }
 
 /// Runs a command that must succeed.
-fn well(mock: &CloudController, place: &Place, args: &[&str]) -> CommandOutput {
+fn run_successfully(mock: &CloudController, place: &Place, args: &[&str]) -> CommandOutput {
     let output = run(mock, place, args);
     assert_eq!(
         output.code, 0,
@@ -100,11 +100,11 @@ fn well(mock: &CloudController, place: &Place, args: &[&str]) -> CommandOutput {
 #[tokio::test]
 async fn an_export_contains_everything_in_an_org() {
     let (mock, place) = (world(WHOLE).await, Place::new());
-    let output = well(&mock, &place, &["export", "--org", "o"]);
+    let output = run_successfully(&mock, &place, &["export", "--org", "o"]);
     insta::assert_snapshot!("whole_org", output.stdout);
     insta::assert_snapshot!("whole_org_err", stable(&output.stderr));
     assert!(!output.stdout.contains("hunter2"), "{}", output.stdout);
-    let again = well(&mock, &place, &["export", "--org", "o"]);
+    let again = run_successfully(&mock, &place, &["export", "--org", "o"]);
     assert_eq!(
         again.stdout, output.stdout,
         "the same world gives the same text"
@@ -124,13 +124,14 @@ async fn one_space_can_be_exported_without_any_value() {
         "-o",
         "t.yml",
     ];
-    let output = well(&mock, &place, &flags);
+    let output = run_successfully(&mock, &place, &flags);
     assert_eq!(output.stdout, "wrote t.yml\n");
     let text = std::fs::read_to_string(place.dir.path().join("t.yml")).unwrap();
     insta::assert_snapshot!("one_space", text);
 }
 
-/// The requests of an export of an org with so many spaces and apps in each.
+/// The number of requests of an export, for an org with this number of spaces and of apps
+/// in each.
 async fn export_requests(spaces: usize, apps: usize) -> usize {
     let apps: String = (0..apps).map(|i| format!("{{name: app-{i}}}, ")).collect();
     let space = |i| format!("{{name: s-{i}, isolation_segment: cells, apps: [{apps}]}}, ");
@@ -146,8 +147,8 @@ async fn export_requests(spaces: usize, apps: usize) -> usize {
     requests.len()
 }
 
-/// Each app takes a request for its manifest, and each space one for its features. The
-/// number of lists does not depend on them.
+/// An export takes one request for the manifest of each app, and one for the features of
+/// each space. The number of other requests is fixed.
 #[tokio::test]
 async fn an_export_costs_a_request_for_each_app_and_space_and_few_others() {
     let few = export_requests(1, 1).await;
@@ -160,11 +161,11 @@ async fn an_export_costs_a_request_for_each_app_and_space_and_few_others() {
 async fn a_seed_is_a_copy_of_the_world() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let flags = ["export", "--org", "o", "--as-seed", "-o", "seed.yml"];
-    well(&mock, &place, &flags);
+    run_successfully(&mock, &place, &flags);
     let text = std::fs::read_to_string(place.dir.path().join("seed.yml")).unwrap();
     insta::assert_snapshot!("seed", text);
     let copy = seeded(&place.dir.path().join("seed.yml")).await;
-    let again = well(&copy, &place, &["export", "--org", "o", "--as-seed"]);
+    let again = run_successfully(&copy, &place, &["export", "--org", "o", "--as-seed"]);
     assert_eq!(again.stdout, text);
     let running = |mock: &CloudController| -> Vec<(String, u32)> {
         let apps = mock.apps().into_iter().filter(|app| app.org == "o");
@@ -177,7 +178,7 @@ async fn a_seed_is_a_copy_of_the_world() {
 async fn droplets_are_downloaded_once_and_named_relative_to_the_spec() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let flags = ["export", "--org", "o", "--bits", "bits", "-o", "o.yml"];
-    well(&mock, &place, &flags);
+    run_successfully(&mock, &place, &flags);
     let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
     assert!(text.contains("droplet: bits/s-web.tgz"), "{text}");
     assert!(
@@ -194,7 +195,7 @@ async fn droplets_are_downloaded_once_and_named_relative_to_the_spec() {
     );
 }
 
-/// The blobstore of a foundation is another server.
+/// The blobstore of a real foundation is another server.
 #[tokio::test]
 async fn a_redirect_to_a_blobstore_is_followed_without_the_token() {
     use mock_capi::wiremock::matchers::{any, method, path_regex};
@@ -202,7 +203,7 @@ async fn a_redirect_to_a_blobstore_is_followed_without_the_token() {
 
     let (mock, place) = (world(WHOLE).await, Place::new());
     let flags = ["export", "--org", "o", "--space", "s", "--bits", "direct"];
-    well(&mock, &place, &flags);
+    run_successfully(&mock, &place, &flags);
     let droplet = std::fs::read(place.dir.path().join("direct/s-web.tgz")).unwrap();
     let blobstore = MockServer::start().await;
     let blob = ResponseTemplate::new(200).set_body_bytes(droplet.clone());
@@ -218,7 +219,7 @@ async fn a_redirect_to_a_blobstore_is_followed_without_the_token() {
         .mount(mock.server())
         .await;
     let flags = ["export", "--org", "o", "--space", "s", "--bits", "bits"];
-    well(&mock, &place, &flags);
+    run_successfully(&mock, &place, &flags);
     let file = std::fs::read(place.dir.path().join("bits/s-web.tgz"));
     assert_eq!(file.unwrap(), droplet);
     for request in blobstore.received_requests().await.unwrap() {
@@ -240,16 +241,16 @@ fn downloads(mock: &MockCapi) -> usize {
 async fn an_export_downloads_only_what_is_missing_or_differs() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let export = ["export", "--org", "o", "--bits", "bits"];
-    let first = well(&mock, &place, &export);
+    let first = run_successfully(&mock, &place, &export);
     let all = downloads(&mock);
     assert!(all > 0);
-    let again = well(&mock, &place, &export);
+    let again = run_successfully(&mock, &place, &export);
     assert_eq!((again.stdout, downloads(&mock)), (first.stdout, 0));
     let file = place.dir.path().join("bits/s-web.tgz");
     let complete = std::fs::read(&file).unwrap();
     std::fs::write(&file, "half a dro").unwrap();
     std::fs::write(file.with_extension("part"), "left by a killed export").unwrap();
-    well(&mock, &place, &export);
+    run_successfully(&mock, &place, &export);
     assert_eq!(downloads(&mock), 1);
     assert_eq!(std::fs::read(&file).unwrap(), complete);
     assert!(!file.with_extension("part").exists());
@@ -302,7 +303,7 @@ async fn a_full_disk_leaves_no_incomplete_droplet() {
     let left: Vec<_> = left.map(|it| it.unwrap().file_name()).collect();
     let is_complete = |name: &std::ffi::OsString| name.to_string_lossy().ends_with(".tgz");
     assert!(left.iter().all(is_complete), "{left:?}");
-    // The spec itself may not fit either.
+    // There may be no space for the spec either.
     let spec = [&export[..], &["-o", "/dev/full"]].concat();
     let output = run(&mock, &place, &spec);
     assert_eq!(output.code, 1);
@@ -311,13 +312,13 @@ async fn a_full_disk_leaves_no_incomplete_droplet() {
         "{}",
         output.stderr
     );
-    well(&mock, &place, &export);
+    run_successfully(&mock, &place, &export);
     assert!(folder.join("s-web.tgz").exists() && !part.exists());
 }
 
 /// The app may be staged again while it is exported.
 #[tokio::test]
-async fn a_droplet_that_is_gone_is_named() {
+async fn a_missing_droplet_is_reported() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let gone = mock_capi::Fault::answer("GET", "/v3/droplets/:guid/download", 404);
     mock.set_faults(vec![gone]).unwrap();
@@ -327,7 +328,7 @@ async fn a_droplet_that_is_gone_is_named() {
     let expected = "error: downloading the droplet of the app web failed: ";
     assert!(output.stderr.contains(expected), "{}", output.stderr);
     mock.set_faults(Vec::new()).unwrap();
-    well(&mock, &place, &export);
+    run_successfully(&mock, &place, &export);
     assert!(place.dir.path().join("bits/s-web.tgz").exists());
 }
 
@@ -343,14 +344,14 @@ async fn an_existing_file_is_replaced_only_on_demand() {
     ");
     assert_eq!(output.code, 2);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "edited");
-    well(&mock, &place, &[&export[..], &["--force"]].concat());
+    run_successfully(&mock, &place, &[&export[..], &["--force"]].concat());
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("- name: web"), "{text}");
 }
 
-/// Not even the first of many apps may be missing in silence.
+/// The export must not silently omit a single app.
 #[tokio::test]
-async fn a_user_who_sees_too_little_gets_an_explanation() {
+async fn a_user_with_too_few_permissions_gets_an_explanation() {
     let seed = "
 users: [{name: dev, password: pw}, {name: manager, password: pw}, {name: auditor, password: pw}]
 orgs:
@@ -417,7 +418,7 @@ orgs:
     let there = find("/v3/apps?names=there").await;
     let space = find("/v3/spaces?names=s").await;
     let org = find("/v3/organizations?names=o").await;
-    // A port and a process.
+    // A route to another port and to another process.
     let odd = find("/v3/routes?hosts=odd").await;
     let path = format!("/v3/routes/{odd}/destinations");
     let destination = json!([{"app": {"guid": web, "process": {"type": "web"}}, "port": 9000}]);
@@ -428,7 +429,7 @@ orgs:
         json!({ "destinations": destination }),
     )
     .await;
-    // An app elsewhere.
+    // A route to an app in another space.
     let both = find("/v3/routes?hosts=both").await;
     let path = format!("/v3/routes/{both}/destinations");
     let share = format!("/v3/routes/{both}/relationships/shared_spaces");
@@ -449,13 +450,13 @@ orgs:
     .await;
     let destination = json!([{"app": {"guid": there}}]);
     curl(&mock, "POST", &path, json!({ "destinations": destination })).await;
-    // No app.
+    // A route without an app.
     let domain = find("/v3/domains?names=apps.mock.test").await;
     let idle = json!({"host": "idle", "relationships": {
         "space": {"data": {"guid": space}}, "domain": {"data": {"guid": domain}},
     }});
     curl(&mock, "POST", "/v3/routes", idle).await;
-    // A domain of another org.
+    // A route in a domain of another org.
     let other = find("/v3/domains?names=other.test").await;
     let path = format!("/v3/domains/{other}/relationships/shared_organizations");
     curl(&mock, "POST", &path, json!({"data": [{"guid": org}]})).await;
@@ -469,7 +470,7 @@ orgs:
     );
     let destination = json!([{"app": {"guid": only}}]);
     curl(&mock, "POST", &path, json!({ "destinations": destination })).await;
-    // The stagings of a space.
+    // A security group for the staging of a space.
     let group = find("/v3/security_groups?names=stagings").await;
     let path = format!("/v3/security_groups/{group}/relationships/staging_spaces");
     curl(&mock, "POST", &path, json!({"data": [{"guid": space}]})).await;
@@ -513,10 +514,10 @@ orgs:
     }});
     curl(&mock, "POST", "/v3/service_route_bindings", binding).await;
 
-    let output = well(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
+    let output = run_successfully(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
     insta::assert_snapshot!("left_out", stable(&output.stderr));
     let only_s = ["export", "--org", "o", "--space", "s", "-o", "s.yml"];
-    let output = well(&mock, &place, &only_s);
+    let output = run_successfully(&mock, &place, &only_s);
     insta::assert_snapshot!("left_out_of_space", stable(&output.stderr));
     let text = std::fs::read_to_string(place.dir.path().join("s.yml")).unwrap();
     let comments = text
@@ -534,10 +535,10 @@ orgs:
         routes.collect::<std::collections::BTreeSet<_>>()
     };
     let before = routes().await;
-    well(&mock, &place, &["apply", "-f", "s.yml", "--adopt"]);
+    run_successfully(&mock, &place, &["apply", "-f", "s.yml", "--adopt"]);
     assert_eq!(routes().await, before);
     let flags = ["plan", "-f", "s.yml", "--detailed-exitcode"];
-    well(&mock, &place, &flags);
+    run_successfully(&mock, &place, &flags);
 }
 
 #[tokio::test]
@@ -546,7 +547,7 @@ async fn an_export_can_be_piped_into_apply() {
 orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))'}}]}]}]
 ";
     let (mock, place) = (world(seed).await, Place::new());
-    let text = well(&mock, &place, &["export", "--org", "o"]).stdout;
+    let text = run_successfully(&mock, &place, &["export", "--org", "o"]).stdout;
     let mut command = cf_pusher(place.dir.path());
     command
         .args(["apply", "-f", "-", "--adopt"])
@@ -564,7 +565,7 @@ orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))
 async fn the_outcome_is_shown_as_json() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let flags = ["export", "--org", "o", "--bits", "bits", "--format", "json"];
-    let output = well(&mock, &place, &flags);
+    let output = run_successfully(&mock, &place, &flags);
     let json: Value = serde_json::from_str(&output.stdout).unwrap();
     assert!(json["text"].as_str().unwrap().contains("- name: web"));
     assert_eq!(json["file"], Value::Null);
@@ -574,7 +575,7 @@ async fn the_outcome_is_shown_as_json() {
 }
 
 #[tokio::test]
-async fn mistakes_are_explained() {
+async fn invalid_arguments_are_explained() {
     let (mock, place) = (world(WHOLE).await, Place::new());
     let mistakes: &[&[&str]] = &[
         &["export", "--org", "nope"],
@@ -603,11 +604,11 @@ async fn one_file_gives_a_fake_and_a_foundation_the_same_resources() {
     place.file("shop.yml", &spec);
     let seeded = seeded(Path::new(SEED)).await;
     let applied = MockCapi::builder().start().await.unwrap();
-    well(&applied, &place, &["apply", "-f", "shop.yml"]);
+    run_successfully(&applied, &place, &["apply", "-f", "shop.yml"]);
     let export = ["export", "--org", "shop", "--as-seed"];
     let (one, other) = (
-        well(&seeded, &place, &export).stdout,
-        well(&applied, &place, &export).stdout,
+        run_successfully(&seeded, &place, &export).stdout,
+        run_successfully(&applied, &place, &export).stdout,
     );
     assert_eq!(one, other);
 }
@@ -631,13 +632,13 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
     let path = format!("/v3/security_groups/{group}/relationships/running_spaces");
     curl(&mock, "POST", &path, json!({"data": [{"guid": space}]})).await;
     let export = ["export", "--org", "shop", "-o", "shop.yml"];
-    well(&mock, &place, &[&export[..], bits].concat());
+    run_successfully(&mock, &place, &[&export[..], bits].concat());
     let variables = place.file(
         "vars.yml",
         "prod-db-credentials_uri: postgres://shop:secret@db/shop\nprod-web-API_TOKEN: made-up\n",
     );
     let variables = variables.to_str().unwrap();
-    let plan = well(
+    let plan = run_successfully(
         &mock,
         &place,
         &["plan", "-f", "shop.yml", "--vars-file", variables],
@@ -652,7 +653,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
         variables,
         "--adopt",
     ];
-    well(&mock, &place, &apply);
+    run_successfully(&mock, &place, &apply);
     let is_write = |it: &&mock_capi::RecordedRequest| {
         it.method != "GET" && !it.path.ends_with("/token") && !it.path.ends_with("/manifest_diff")
     };
@@ -663,7 +664,7 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
         let is_manifest = write.path.ends_with("/actions/apply_manifest");
         assert!(is_manifest || changed == ["metadata"], "{}", write.path);
     }
-    let again = well(
+    let again = run_successfully(
         &mock,
         &place,
         &[
@@ -676,9 +677,9 @@ async fn an_exported_org_is_adopted_and_then_up_to_date(#[case] name: &str, #[ca
         ],
     );
     insta::assert_snapshot!(format!("adopted_plan_{name}"), stable(&again.stdout));
-    // Resources that others use too are not adopted again.
-    well(&mock, &place, &apply[..apply.len() - 1]);
-    well(
+    // Resources that other orgs use as well are not adopted again.
+    run_successfully(&mock, &place, &apply[..apply.len() - 1]);
+    run_successfully(
         &mock,
         &place,
         &["verify", "-f", "shop.yml", "--vars-file", variables],
@@ -698,15 +699,15 @@ async fn an_app_without_bits_keeps_its_state_and_its_droplet() {
     let export = [
         "export", "--org", "shop", "--space", "test", "-o", "shop.yml",
     ];
-    well(&mock, &place, &export);
+    run_successfully(&mock, &place, &export);
     let apply = ["apply", "-f", "shop.yml"];
-    well(&mock, &place, &[&apply[..], &["--adopt"]].concat());
+    run_successfully(&mock, &place, &[&apply[..], &["--adopt"]].concat());
     let text = std::fs::read_to_string(place.dir.path().join("shop.yml")).unwrap();
     let changed = text.replace("memory: 32M", "env: {COLOR: green}\n      memory: 32M");
     assert_ne!(changed, text);
     place.file("shop.yml", &changed);
     mock.forget_requests();
-    well(&mock, &place, &apply);
+    run_successfully(&mock, &place, &apply);
     let actions = mock.requests();
     let actions = actions
         .iter()
@@ -719,24 +720,24 @@ async fn an_app_without_bits_keeps_its_state_and_its_droplet() {
             .unwrap()
     };
     assert_eq!((app(&mock).started, app(&mock).running), (true, 1));
-    // A stopped app stays so.
+    // A stopped app stays stopped.
     let path = format!("/v3/apps/{}/actions/stop", app(&mock).guid);
     curl(&mock, "POST", &path, Value::Null).await;
     place.file("shop.yml", &text);
-    well(&mock, &place, &apply);
+    run_successfully(&mock, &place, &apply);
     assert!(!app(&mock).started);
-    // An app that does not ignore its state gets it.
+    // Without `ignore_changes`, the app is stopped.
     let path = format!("/v3/apps/{}/actions/start", app(&mock).guid);
     curl(&mock, "POST", &path, Value::Null).await;
     let stopped = text.replace("      ignore_changes:\n      - state\n", "");
     assert_ne!(stopped, text);
     place.file("shop.yml", &stopped);
-    well(&mock, &place, &apply);
+    run_successfully(&mock, &place, &apply);
     assert!(!app(&mock).started);
-    // Elsewhere, it is created stopped.
+    // On another foundation, the app is created stopped.
     let empty = MockCapi::builder().start().await.unwrap();
     place.file("shop.yml", &text);
-    well(&empty, &place, &apply);
+    run_successfully(&empty, &place, &apply);
     let created = app(&empty);
     assert_eq!((created.started, created.droplet), (false, None));
 }
@@ -762,25 +763,25 @@ orgs:
       routes: [{route: 'tcp.mock.test:1024'}, {route: web.apps.mock.test}]
 ";
     place.file("me.yml", spec);
-    well(&mock, &place, &["apply", "-f", "me.yml"]);
+    run_successfully(&mock, &place, &["apply", "-f", "me.yml"]);
     let plan = ["plan", "-f", "me.yml", "--detailed-exitcode"];
-    well(&mock, &place, &plan);
-    well(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
+    run_successfully(&mock, &place, &plan);
+    run_successfully(&mock, &place, &["export", "--org", "o", "-o", "o.yml"]);
     let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
     let tcp = "      - route: tcp.mock.test:1024\n        protocol: tcp\n";
     assert!(text.contains(tcp), "{text}");
-    well(&mock, &place, &["apply", "-f", "o.yml", "--adopt"]);
+    run_successfully(&mock, &place, &["apply", "-f", "o.yml", "--adopt"]);
     let routes = curl(&mock, "GET", "/v3/routes", Value::Null).await;
     assert_eq!(routes["pagination"]["total_results"], 2);
-    // A seed has no such domains.
+    // A seed file cannot declare TCP domains.
     let seed = ["export", "--org", "o", "--as-seed", "-o", "seed.yml"];
-    let output = well(&mock, &place, &seed);
+    let output = run_successfully(&mock, &place, &seed);
     insta::assert_snapshot!(stable(&output.stderr), @"warning: not exported: the route tcp.mock.test:1024 of the app web in the space s: a seed has no domains of TCP routes");
     seeded(&place.dir.path().join("seed.yml")).await;
 }
 
-/// Copies of a Docker image have no package, from which the Cloud Controller could take the
-/// image for a manifest.
+/// Copied droplets of Docker images have no package, so the Cloud Controller's manifest
+/// of such an app has no image.
 #[tokio::test]
 async fn copies_of_images_are_exported_and_adopted() {
     let seed = "
@@ -800,7 +801,7 @@ orgs:
         ("copy", "again"),
     ] {
         let clone = ["clone", app, copy, "--from-org", "o", "--from-space", "s"];
-        well(&mock, &place, &clone);
+        run_successfully(&mock, &place, &clone);
     }
     // An app with an image that is not staged, and one without an image.
     let space = curl(&mock, "GET", "/v3/spaces?names=s", Value::Null).await;
@@ -822,7 +823,7 @@ orgs:
     curl(&mock, "POST", "/v3/packages", package).await;
 
     let export = ["export", "--org", "o", "-o", "o.yml"];
-    let output = well(&mock, &place, &export);
+    let output = run_successfully(&mock, &place, &export);
     insta::assert_snapshot!(stable(&output.stderr), @r"
     warning: not exported: the app unfinished, which has no Docker image yet
     variables to set: private-docker_password, unstaged-docker_password
@@ -872,10 +873,10 @@ orgs:
         let path = format!("/v3/apps/{}", guid.as_str().unwrap());
         curl(&mock, "DELETE", &path, Value::Null).await;
     }
-    well(&mock, &place, &[&export[..], &["--force"]].concat());
+    run_successfully(&mock, &place, &[&export[..], &["--force"]].concat());
     let password = ["-f", "o.yml", "--var", "private-docker_password=made-up"];
     mock.forget_requests();
-    well(
+    run_successfully(
         &mock,
         &place,
         &[&["apply"], &password[..], &["--adopt"]].concat(),
@@ -891,11 +892,11 @@ orgs:
         assert!(is_manifest || changed == ["metadata"], "{}", write.path);
     }
     let plan = [&["plan"], &password[..], &["--detailed-exitcode"]].concat();
-    well(&mock, &place, &plan);
-    // The spec rebuilds the apps elsewhere.
+    run_successfully(&mock, &place, &plan);
+    // The spec rebuilds the apps on another foundation.
     let flag = "feature_flags: {diego_docker: true}";
     let empty = world(flag).await;
-    well(&empty, &place, &[&["apply"], &password[..]].concat());
+    run_successfully(&empty, &place, &[&["apply"], &password[..]].concat());
     let running = empty.apps().into_iter().filter(|app| app.running == 1);
     assert_eq!(running.count(), 5);
 }
@@ -906,21 +907,21 @@ async fn an_export_with_bits_rebuilds_the_apps_on_an_empty_foundation() {
     let flags = [
         "export", "--org", "shop", "--bits", "bits", "-o", "shop.yml",
     ];
-    well(&mock, &place, &flags);
+    run_successfully(&mock, &place, &flags);
     place.file(
         "vars.yml",
         "prod-db-credentials_uri: postgres://shop:secret@db/shop\nprod-web-API_TOKEN: made-up\n",
     );
     let empty = MockCapi::builder().start().await.unwrap();
-    well(
+    run_successfully(
         &empty,
         &place,
         &["apply", "-f", "shop.yml", "--vars-file", "vars.yml"],
     );
     let export = ["export", "--org", "shop", "--as-seed"];
     assert_eq!(
-        well(&empty, &place, &export).stdout,
-        well(&mock, &place, &export).stdout
+        run_successfully(&empty, &place, &export).stdout,
+        run_successfully(&mock, &place, &export).stdout
     );
     let mut apps = empty.apps().into_iter();
     let web = apps.find(|app| app.name == "web" && app.space == "prod");

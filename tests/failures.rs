@@ -148,7 +148,7 @@ async fn a_crash_is_reported_with_its_reason_and_the_end_of_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_names_what_failed_last_and_by_cause() {
+async fn the_command_lists_failures_at_the_end_grouped_by_cause() {
     let crashing = Fault::crashing_instances().of("scale-tick-1");
     let staging = Fault::failed_staging().of("scale-proxy-0");
     let builder = MockCapi::builder().faults(vec![crashing, staging]);
@@ -165,7 +165,7 @@ async fn the_command_names_what_failed_last_and_by_cause() {
 #[case::manifest(Workflow::Manifest)]
 #[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn verify_with_a_wait_lets_instances_start(#[case] workflow: Workflow) {
+async fn verify_with_a_wait_waits_for_starting_instances(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
     fixture.converge_up_to_date(SMALL).await;
     let times = json!({"start": "1h"});
@@ -196,7 +196,7 @@ async fn verify_with_a_wait_lets_instances_start(#[case] workflow: Workflow) {
 
 /// A list that changes while its pages are read may repeat some of its resources.
 #[tokio::test]
-async fn resources_that_a_list_repeats_count_once() {
+async fn resources_that_a_list_repeats_are_counted_once() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture.converge_up_to_date(SMALL).await;
     for list in ["apps", "droplets", "routes"] {

@@ -1,8 +1,8 @@
-//! No fault loses, duplicates or leaves over any resource, whichever request it hits.
+//! After a fault in any request, no resource is lost, duplicated or left over.
 //!
 //! Each test injects a fault into the first request, job or staging that it can affect,
-//! then into the second, and so on; each time in a world of its own. The affected run, or
-//! the next one, must leave the same state as an undisturbed run.
+//! then into the second, and so on, each time in a new world. The affected run, or the
+//! next one, must leave the same state as an undisturbed run.
 
 use std::future::ready;
 use std::time::Duration;

@@ -27,7 +27,8 @@ fn bash(line: &str, variables: &[(&str, &str)]) -> CommandOutput {
     }
 }
 
-/// Runs a script on a foundation as `admin`, whose URL is `http://api` in the output.
+/// Runs a script on a foundation as `admin`. In the output, the URL of the foundation is
+/// `http://api`.
 fn on(mock: &CloudController, line: &str, variables: &[(&str, &str)]) -> CommandOutput {
     let uri = mock.uri();
     let foundation = [("CF_API", uri.as_str()), ("CF_USERNAME", "admin")];
@@ -44,8 +45,8 @@ fn on(mock: &CloudController, line: &str, variables: &[(&str, &str)]) -> Command
     }
 }
 
-/// The error of a script that fails, and makes `eval` fail too.
-fn fault(output: CommandOutput) -> String {
+/// The error of a script that fails, so that `eval` fails as well.
+fn error_of(output: CommandOutput) -> String {
     assert_eq!(
         (output.code, output.stdout.as_str()),
         (1, "false\n"),
@@ -98,7 +99,7 @@ async fn each_check_that_succeeds_is_reported() {
 }
 
 #[tokio::test]
-async fn kind_reads_the_password_that_its_deployment_has_made() {
+async fn kind_reads_the_password_that_its_deployment_generated() {
     let mock = MockCapi::start().await.unwrap();
     let place = Place::new();
     std::fs::create_dir(place.dir.path().join("temp")).unwrap();
@@ -129,18 +130,18 @@ async fn kind_reads_secrets_without_running_them() {
     place.file("temp/secrets.sh", &secrets);
     let folder = place.dir.path().to_str().unwrap();
     let output = on(&mock, "scripts/kind", &[("KIND_DEPLOYMENT", folder)]);
-    assert!(fault(output).contains("refuses the password of admin"));
+    assert!(error_of(output).contains("refuses the password of admin"));
     assert!(!Path::new(ran).exists());
 }
 
 #[tokio::test]
-async fn a_fault_names_its_cause_and_what_to_do() {
+async fn an_error_has_its_cause_and_the_fix() {
     let mock = MockCapi::start().await.unwrap();
     let none = [("KIND_DEPLOYMENT", "nowhere")];
-    insta::assert_snapshot!(fault(on(&mock, "scripts/kind", &none)), @"kind: the password of admin is not known: set KIND_DEPLOYMENT to the checkout of kind-deployment (there is no nowhere/temp/secrets.sh), or set CF_PASSWORD.");
+    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &none)), @"kind: the password of admin is not known: set KIND_DEPLOYMENT to the checkout of kind-deployment (there is no nowhere/temp/secrets.sh), or set CF_PASSWORD.");
     let wrong = [("CF_PASSWORD", "wrong")];
-    insta::assert_snapshot!(fault(on(&mock, "scripts/kind", &wrong)), @"kind: the UAA at http://api/uaa refuses the password of admin (status 401): correct CF_USERNAME and CF_PASSWORD, or unset CF_PASSWORD to have it looked up.");
-    insta::assert_snapshot!(fault(on(&mock, "scripts/bosh-lite", &wrong)), @"bosh-lite: the UAA at http://api/uaa refuses the password of admin (status 401): correct CF_USERNAME and CF_PASSWORD, or unset CF_PASSWORD to have it looked up.");
+    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &wrong)), @"kind: the UAA at http://api/uaa refuses the password of admin (status 401): correct CF_USERNAME and CF_PASSWORD, or unset CF_PASSWORD to have it looked up.");
+    insta::assert_snapshot!(error_of(on(&mock, "scripts/bosh-lite", &wrong)), @"bosh-lite: the UAA at http://api/uaa refuses the password of admin (status 401): correct CF_USERNAME and CF_PASSWORD, or unset CF_PASSWORD to have it looked up.");
 
     let list = ResponseTemplate::new(200).set_body_string(r#"{"resources": []}"#);
     let list = Mock::given(method("GET"))
@@ -148,7 +149,7 @@ async fn a_fault_names_its_cause_and_what_to_do() {
         .respond_with(list);
     list.mount(mock.server()).await;
     let password = [("CF_PASSWORD", "admin")];
-    insta::assert_snapshot!(fault(on(&mock, "scripts/kind", &password)), @"kind: there is no go_buildpack, which stages the apps of the suite: upload it with 'make bootstrap' in the checkout of kind-deployment.");
+    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &password)), @"kind: there is no go_buildpack, which stages the apps of the suite: upload it with 'make bootstrap' in the checkout of kind-deployment.");
 }
 
 #[tokio::test]
@@ -158,12 +159,12 @@ async fn an_invalid_foundation_is_reported() {
     let closed = format!("http://{}", free.local_addr().unwrap());
     drop(free);
     let output = bash("scripts/kind", &[("CF_API", &closed)]);
-    let output = fault(output).replace(&closed, "http://closed");
+    let output = error_of(output).replace(&closed, "http://closed");
     insta::assert_snapshot!(output, @"kind: http://closed cannot be reached, the connection is refused: start it with 'make up' in the checkout of kind-deployment, add its name to /etc/hosts if the resolver refuses names of 127.0.0.1, or set CF_API to the API it has.");
 
     let other = MockServer::start().await;
     let output = bash("scripts/kind", &[("CF_API", &other.uri())]);
-    let output = fault(output).replace(&other.uri(), "http://other");
+    let output = error_of(output).replace(&other.uri(), "http://other");
     insta::assert_snapshot!(output, @"kind: http://other answers (status 404), but not as a Cloud Controller with a v3 API: set CF_API to the API of the foundation, or look with 'kubectl get pods --namespace cf-system' whether its api is running.");
 }
 

@@ -1,5 +1,5 @@
-//! Apps of Docker images and of Cloud Native Buildpacks: staged as the Cloud Controller
-//! allows, with their droplets copied where it copies them.
+//! Apps with Docker images and with Cloud Native Buildpacks. Droplets are copied only if
+//! the Cloud Controller supports it, and otherwise each app is staged.
 
 use crate::support::declared::group;
 use crate::support::{Fixture, Workflow};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const PASSWORD: &str = "s3cret-of-the-registry";
 
-fn of_image(name: &str, image: &str, username: &str) -> Group {
+fn image_group(name: &str, image: &str, username: &str) -> Group {
     let entry = json!({
         "memory": "32M",
         "no-route": true,
@@ -29,12 +29,12 @@ fn builder() -> DesiredBuilder {
     Desired::builder("me-").feature_flag("diego_docker", true)
 }
 
-/// Two orgs with apps of one image, some of which name others.
+/// Two orgs with apps of one image, some of which copy the droplet of another.
 fn images(image: &str, username: &str) -> Desired {
     let copy_of =
         |name: &str, of: &str| Group::copy_of(name, plain("{memory: 32M, no-route: true}"), of);
     let near = Space::new("near")
-        .group(of_image("web-{i}", image, username).count(3))
+        .group(image_group("web-{i}", image, username).count(3))
         .group(copy_of("copy", "web"));
     let far = Space::new("far").group(copy_of("far-{i}", "a/near/web").count(2));
     builder()
@@ -107,7 +107,7 @@ async fn an_image_is_staged_once_and_copied_to_all_other_apps(#[case] workflow: 
     assert_eq!(converge(&converger_of(&desired)).await.changed(), 0);
     assert_eq!(fixture.writes().len(), 0);
 
-    // Another image or another user is staged once more, and reaches all apps.
+    // A change of the image or the user is staged once, and applied to all apps.
     for (image, username) in [
         ("registry.test/web:2", "robot"),
         ("registry.test/web:2", "you"),
@@ -126,7 +126,7 @@ async fn an_image_is_staged_once_and_copied_to_all_other_apps(#[case] workflow: 
 #[tokio::test]
 async fn images_are_refused_where_the_foundation_does_not_allow_them() {
     let fixture = Fixture::new(Workflow::Manifest).await;
-    let app = || Space::new("s").group(of_image("web", "image", "robot"));
+    let app = || Space::new("s").group(image_group("web", "image", "robot"));
     let desired = Desired::builder("me-").org(Org::new("o").space(app()));
     let refused = Converger::new(fixture.client.clone(), desired.build().unwrap());
     insta::assert_snapshot!(refused.plan().await.unwrap_err(), @"the group web cannot have `docker`: the feature flag diego_docker of the foundation is disabled");
@@ -139,7 +139,7 @@ async fn images_are_refused_where_the_foundation_does_not_allow_them() {
     insta::assert_snapshot!(refused.plan().await.unwrap_err(), @"the group web cannot have `lifecycle`: the feature flag diego_cnb of the foundation is disabled");
     assert!(fixture.writes().is_empty());
 
-    // Otherwise the run enables it first.
+    // A run that declares the flag enables it first.
     let desired = builder().org(Org::new("o").space(app())).build().unwrap();
     let desired = Converger::new(fixture.client.clone(), desired);
     assert_eq!(converge(&desired).await.changed(), 1);
@@ -176,14 +176,14 @@ async fn an_app_does_not_become_an_image() {
     };
     converge(&of(group("web", "no-route: true"))).await;
     fixture.writes();
-    let image = of(of_image("web", "image", "robot"));
+    let image = of(image_group("web", "image", "robot"));
     let refused = image.converge(Approval::All).await.unwrap_err();
     insta::assert_snapshot!(refused, @"the app web cannot have `docker`: it exists with another lifecycle, which the Cloud Controller does not change: delete the app first");
     assert!(fixture.writes().is_empty());
 }
 
 #[tokio::test]
-async fn each_app_of_cloud_native_buildpacks_is_staged() {
+async fn each_app_with_cloud_native_buildpacks_is_staged() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let entry = plain("{no-route: true, lifecycle: cnb, buildpacks: ['docker://a/buildpack']}");
     let group = || Group::new("web-{i}", entry.clone(), Bits::files([("a", "b")])).count(3);

@@ -46,13 +46,13 @@ impl Running {
     }
 
     /// Reads the output up to a line with this beginning.
-    fn says(&mut self, beginning: &str) {
+    fn wait_for_line(&mut self, beginning: &str) {
         let output = BufReader::new(self.0.stderr.as_mut().unwrap());
         let mut lines = output.lines().map(Result::unwrap);
         assert!(lines.any(|line| line.starts_with(beginning)));
     }
 
-    /// How it ended, which must be soon.
+    /// Waits for the exit, at most this long.
     fn status_within(mut self, time: Duration) -> ExitStatus {
         let deadline = Instant::now() + time;
         loop {
@@ -64,8 +64,8 @@ impl Running {
         }
     }
 
-    /// Waits for the exit; returns the exit code and the output.
-    fn ended(mut self) -> (i32, String, String) {
+    /// Waits for the exit, and returns the exit code and the output.
+    fn wait_for_exit(mut self) -> (i32, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         let (stdout, stderr) = (self.0.stdout.as_mut(), self.0.stderr.as_mut());
         stdout.unwrap().read_to_string(&mut out).unwrap();
@@ -82,7 +82,7 @@ impl Drop for Running {
 }
 
 /// Waits until the foundation has received a request.
-async fn until(mock: &MockCapi, method: &str, path: &str) {
+async fn wait_for_request(mock: &MockCapi, method: &str, path: &str) {
     let came = || {
         let mut requests = mock.requests().into_iter();
         requests.any(|it| it.method == method && it.path.starts_with(path))
@@ -110,10 +110,10 @@ async fn an_interrupted_run_finishes_its_requests_and_the_next_run_the_rest(#[ca
     let args = "converge --config config.json --concurrency 4 --format json";
     let args: Vec<&str> = args.split(' ').collect();
     let run = Running::start(&place, &mock, &args);
-    until(&mock, "POST", "/v3/packages").await;
+    wait_for_request(&mock, "POST", "/v3/packages").await;
     let before = mock.stats().total;
     run.signal(signal);
-    let (code, out, err) = run.ended();
+    let (code, out, err) = run.wait_for_exit();
     assert_eq!(code, 130, "{err}");
     let printed: Vec<&str> = err
         .lines()
@@ -149,11 +149,11 @@ async fn a_second_interrupt_quits_immediately() {
     place.file("config.json", SMALL);
     let args = ["converge", "--config", "config.json"];
     let mut run = Running::start(&place, &mock, &args);
-    until(&mock, "POST", "/v3/packages").await;
+    wait_for_request(&mock, "POST", "/v3/packages").await;
     run.signal("INT");
-    run.says("interrupted: ");
+    run.wait_for_line("interrupted: ");
     run.signal("INT");
-    let (code, out, err) = run.ended();
+    let (code, out, err) = run.wait_for_exit();
     assert_eq!(code, 130);
     assert_eq!(
         out, "",
@@ -162,7 +162,7 @@ async fn a_second_interrupt_quits_immediately() {
     assert!(err.ends_with("error: interrupted\nhelp: run the same command again to finish\n"));
 }
 
-/// A droplet has its name only once it is complete.
+/// A droplet gets its final name only once it is complete.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_download_is_repeated_by_the_next_export() {
     let slow = Fault::drip("GET", "/v3/droplets/:guid/download", LONG);
@@ -182,13 +182,13 @@ async fn an_interrupted_download_is_repeated_by_the_next_export() {
     let begun = tokio::time::timeout(Duration::from_secs(60), begun).await;
     begun.expect("the download begins");
     run.signal("INT");
-    run.says("interrupted: ");
+    run.wait_for_line("interrupted: ");
     run.signal("INT");
-    let (code, _, err) = run.ended();
+    let (code, _, err) = run.wait_for_exit();
     assert_eq!(code, 130, "{err}");
     assert!(!droplet.exists() && !place.dir.path().join("o.yml").exists());
     mock.set_faults(Vec::new()).unwrap();
-    let (code, _, err) = Running::start(&place, &mock, &args).ended();
+    let (code, _, err) = Running::start(&place, &mock, &args).wait_for_exit();
     assert_eq!(code, 0, "{err}");
     assert!(droplet.exists() && !part.exists());
 }
@@ -201,9 +201,9 @@ async fn an_interrupt_ends_waits() {
     place.file("config.json", SMALL);
     let args = ["converge", "--config", "config.json"];
     let mut run = Running::start(&place, &mock, &args);
-    run.says("instances: ");
+    run.wait_for_line("instances: ");
     run.signal("INT");
-    assert_eq!(run.ended().0, 130);
+    assert_eq!(run.wait_for_exit().0, 130);
     mock.advance(LONG);
     assert_eq!(place.on(&mock, SMALL, &["verify"]).code, 0);
 }
@@ -227,9 +227,9 @@ async fn an_interrupted_push_is_finished_by_the_next() {
     place.file("bits/index.html", "hello");
     let args = ["push", "dora", "-p", "bits", "--org", "o", "--space", "s"];
     let run = Running::start(&place, &mock, &args);
-    until(&mock, "POST", "/v3/builds").await;
+    wait_for_request(&mock, "POST", "/v3/builds").await;
     run.signal("INT");
-    let (code, out, err) = run.ended();
+    let (code, out, err) = run.wait_for_exit();
     assert_eq!(code, 130, "{err}");
     assert!(
         out.ends_with("apps: 0 pushed, 0 failed, 1 not done\n"),
@@ -243,7 +243,7 @@ async fn an_interrupted_push_is_finished_by_the_next() {
     mock.advance(LONG);
     let times = serde_json::json!({"staging": "0s"});
     crate::support::curl(&mock, "PUT", "/_mock/times", times).await;
-    let (code, _, err) = Running::start(&place, &mock, &args).ended();
+    let (code, _, err) = Running::start(&place, &mock, &args).wait_for_exit();
     assert_eq!(code, 0, "{err}");
 }
 
@@ -258,9 +258,9 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
     let args: Vec<&str> = args.split(' ').collect();
     mock.forget_requests();
     let run = Running::start(&place, &mock, &args);
-    until(&mock, "DELETE", "/v3/organizations/").await;
+    wait_for_request(&mock, "DELETE", "/v3/organizations/").await;
     run.signal("INT");
-    let (code, out, err) = run.ended();
+    let (code, out, err) = run.wait_for_exit();
     assert_eq!(code, 130, "{err}");
     let printed: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(printed["interrupted"], true);
@@ -290,11 +290,11 @@ fn a_signal_ends_a_command_that_waits_for_its_input(#[case] args: &[&str], #[cas
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"));
     let command = command.args(args).arg(&pipe).stderr(Stdio::null());
     let running = Running(command.env("CF_HOME", place.dir.path()).spawn().unwrap());
-    // Continues when the command has opened the pipe, which it then waits for.
+    // This returns when the command has opened the pipe and waits for input.
     let writer = File::options().write(true).open(&pipe).unwrap();
     running.signal(signal);
     let status = running.status_within(Duration::from_secs(60));
-    // The signal ends a command that does not handle it.
+    // A command that does not handle the signal is ended by it.
     let is_interrupted = status.code() == Some(130) || matches!(status.signal(), Some(2 | 15));
     assert!(is_interrupted, "{status}");
     drop(writer);

@@ -15,9 +15,9 @@ use rstest::rstest;
 use tokio::process::Command;
 
 /// The endpoints that create resources. A killed run and the next one together call each
-/// as often as a single run. Packages are missing, because nobody knows whether an upload
-/// to an empty package is still in progress. In 2017, packages do not show their bits, so
-/// unrecorded bits are pushed again.
+/// as often as a single run. Packages are not included, because it is unknown whether an
+/// upload to an empty package is still in progress. In 2017, packages do not show their
+/// bits, so unrecorded bits are pushed again.
 fn once(workflow: Workflow) -> &'static [&'static str] {
     match workflow {
         Workflow::Manifest | Workflow::PerApp => &[
@@ -111,7 +111,7 @@ async fn drop_every(step: usize) -> usize {
 }
 
 /// Drops a run when its nth request arrives, and runs again. Returns whether the run had
-/// that many requests.
+/// so many requests.
 async fn drop_at(world: &World, nth: usize, expected: &ResourceCounts) -> bool {
     let held = u64::try_from(nth).unwrap();
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
@@ -141,7 +141,7 @@ async fn drop_at(world: &World, nth: usize, expected: &ResourceCounts) -> bool {
 }
 
 /// Kills a run when its nth request arrives, and runs again. Returns whether the run had
-/// that many requests.
+/// so many requests.
 async fn kill_at(world: &World, nth: usize, expected: &(ResourceCounts, Done)) -> bool {
     let held = u64::try_from(nth).unwrap();
     let hold = Fault::delay("*", "*", Duration::from_secs(600)).nth(held);
@@ -168,7 +168,8 @@ async fn kill_at(world: &World, nth: usize, expected: &(ResourceCounts, Done)) -
     true
 }
 
-/// Runs the command until this number of requests arrived. Returns whether they did.
+/// Kills the command when this number of requests has arrived. Returns whether they
+/// arrived.
 async fn kill(workflow: Workflow, mock: &MockCapi, requests: u64) -> bool {
     let place = Place::new();
     let mut args = vec!["converge"];

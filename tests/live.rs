@@ -1,4 +1,4 @@
-//! The same convergence, and the scaling test, against a real foundation:
+//! Convergence and the scaling test on a real foundation:
 //!
 //! ```text
 //! eval "$(scripts/bosh-lite)" && cargo test --test live -- --ignored
@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Needs `CF_API` and `CF_USERNAME` with `CF_PASSWORD` (or `CF_CLIENT_ID` with
-//! `CF_CLIENT_SECRET`), and honours `CF_SKIP_SSL_VALIDATION`. `CF_ROUTER` is the URL of the
-//! router, if DNS does not resolve the domain of the apps, and `CF_POLICY_WAIT` the seconds
-//! that network policies need to take effect (15). The names of everything that
-//! it creates begin with `cf-pusher-live-`, and it deletes everything at the end.
+//! `CF_CLIENT_SECRET`), and honours `CF_SKIP_SSL_VALIDATION`. `CF_ROUTER` is the URL of
+//! the router, if DNS does not resolve the domain of the apps, and `CF_POLICY_WAIT` the
+//! seconds that network policies need to take effect (15). The names of all resources
+//! that the tests create begin with `cf-pusher-live-`, and the tests delete them at the
+//! end.
 
 #![allow(
     clippy::unwrap_used,
@@ -97,7 +98,7 @@ async fn a_foundation_is_converged_scaled_and_left_as_it_was() {
     assert_eq!(
         (up.changed(), up.unchanged()),
         (3, 3),
-        "two scaled, one made"
+        "two scaled, one created"
     );
     let down = converge(&client, &small).await;
     assert_eq!(
@@ -140,7 +141,7 @@ async fn network_policies_are_tested_after_the_setup_and_before_the_teardown() {
     };
     let tested = tester.run().await;
     let routes = tester.route_latency(2).await;
-    // Even after a failure.
+    // The teardown runs even after a failure.
     teardown.destroy(Approval::All).await.unwrap();
     let tested = tested.unwrap();
     assert!(tested.is_ok(), "{:#?}", tested.failures());

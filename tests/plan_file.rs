@@ -37,7 +37,7 @@ async fn a_saved_plan_is_carried_out_and_then_up_to_date() {
     let following = converger.clone().follow(saved(&converger).await);
     let outcome = following.converge(Approval::None).await.unwrap();
     assert_eq!((outcome.is_converged(), outcome.changed()), (true, 7));
-    // An empty plan is a part of it, too.
+    // An empty plan is a subset of it.
     assert_eq!(
         following.converge(Approval::None).await.unwrap().changed(),
         0
@@ -71,7 +71,7 @@ async fn a_plan_is_refused_if_more_changes_are_needed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_plan_does_not_replace_the_configuration_that_it_is_made_from() {
+async fn a_plan_file_does_not_overwrite_its_configuration() {
     let mock = MockCapi::builder().start().await.unwrap();
     let place = Place::new();
     let config = place.dir.path().join("config.json");
@@ -145,7 +145,7 @@ async fn a_saved_plan_contains_hashes_instead_of_values() {
         converger.save(&plan).await.unwrap().to_json(),
     ];
     assert!(first.contains("SECRET") && !first.contains("hunter2"));
-    assert_ne!(first, second, "each has a salt of its own");
+    assert_ne!(first, second, "each plan has its own salt");
     let newer = first.replace("\"format_version\": 1", "\"format_version\": 2");
     assert!(matches!(
         SavedPlan::parse(&newer),
@@ -189,7 +189,7 @@ async fn the_command_writes_and_follows_plans() {
 #[case::manifest(Workflow::Manifest)]
 #[case::documented_2017(Workflow::Documented2017)]
 #[tokio::test]
-async fn a_run_for_one_group_leaves_the_others_alone(#[case] workflow: Workflow) {
+async fn a_run_for_one_group_does_not_change_the_others(#[case] workflow: Workflow) {
     let fixture = Fixture::new(workflow).await;
     fixture.converge_up_to_date(SMALL).await;
     let less = r#"{"proxy_applications": 1, "proxy_instances": 4, "test_applications": 2, "test_app_instances": 2, "asg_size": 5}"#;

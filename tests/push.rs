@@ -71,7 +71,7 @@ async fn matched_resources_are_not_uploaded() {
     assert_eq!(asked[0]["path"], "large.bin");
 }
 
-/// The limit: 11 requests, and 6 for each app.
+/// At most 11 requests, and 6 more for each app.
 #[rstest]
 #[case(1)]
 #[case(2)]
@@ -309,7 +309,7 @@ async fn a_droplet_is_run_without_staging() {
 #[case(404)]
 #[case(500)]
 #[tokio::test]
-async fn a_foundation_without_diffs_is_compared_here(#[case] status: u16) {
+async fn without_a_diff_of_the_foundation_cf_pusher_compares_apps_itself(#[case] status: u16) {
     let builder = MockCapi::builder();
     let refusal = Fault::answer("POST", "/v3/spaces/:guid/manifest_diff", status);
     let push = Push::with(builder.faults(vec![refusal])).await;

@@ -359,8 +359,8 @@ async fn org_and_space_and_timeouts_can_come_from_the_environment() {
     );
 }
 
-/// No text causes a panic or takes long, and each error names the file and, if possible,
-/// the line.
+/// No manifest causes a panic or takes long, and each error names the file and, if
+/// possible, the line.
 #[rstest]
 #[case::empty("", "`applications` must have at least one application")]
 #[case::only_comments("# nothing\n", "`applications` must have at least one application")]

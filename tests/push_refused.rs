@@ -161,7 +161,7 @@ async fn a_failed_poll_of_the_job_deletes_nothing(#[case] status: u16) {
 #[case(421)]
 #[case(499)]
 #[tokio::test]
-async fn a_refusal_of_a_gateway_deletes_nothing(#[case] status: u16) {
+async fn an_error_of_a_gateway_deletes_nothing(#[case] status: u16) {
     let fault = Fault::answer("GET", "/v3/jobs/:guid", status).error(0, "", "by the gateway");
     let push = Push::with(MockCapi::builder().faults(vec![fault])).await;
     push.manifest(DORA);

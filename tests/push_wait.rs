@@ -8,7 +8,7 @@ use rstest::rstest;
 use crate::support::push::{DORA, Push};
 
 #[tokio::test]
-async fn a_failed_staging_is_explained_and_the_other_apps_go_on() {
+async fn a_failed_staging_is_explained_and_the_other_apps_continue() {
     let push =
         Push::with(MockCapi::builder().faults(vec![Fault::failed_staging().of("bad")])).await;
     push.manifest("applications:\n- {name: bad, path: bits}\n- {name: good, path: bits}\n");
@@ -48,7 +48,7 @@ async fn a_failed_staging_is_explained_and_the_other_apps_go_on() {
     "log-cache did not respond in time"
 )]
 #[tokio::test]
-async fn a_log_cache_that_does_not_work_is_given_up_once_and_never_waited_for(
+async fn a_broken_log_cache_is_reported_once_and_never_waited_for(
     #[case] fault: Fault,
     #[case] reason: &str,
 ) {
@@ -77,7 +77,7 @@ async fn a_log_cache_that_does_not_work_is_given_up_once_and_never_waited_for(
     assert!(reads <= 24, "{reads} reads for 20 apps");
 }
 
-/// Waiting for several apps together takes few requests.
+/// Waiting for several apps takes few requests, because they are polled together.
 #[tokio::test]
 async fn the_logs_of_a_slow_staging_are_streamed() {
     let builder = MockCapi::builder().staging_time(Duration::from_millis(1500));
@@ -103,7 +103,7 @@ async fn the_logs_of_a_slow_staging_are_streamed() {
 
 /// The push ends long before the deadline of the wait, which is 15 minutes.
 #[tokio::test]
-async fn a_foundation_that_goes_away_ends_the_push() {
+async fn a_push_ends_if_the_foundation_becomes_unreachable() {
     let slow = MockCapi::builder().staging_time(Duration::from_secs(60));
     let push = Push::with(slow).await;
     push.manifest(DORA);

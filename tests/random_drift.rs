@@ -11,7 +11,7 @@ use cf_pusher::{Approval, Converger, ManifestEntry};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// The number of cases; each takes about a second.
+/// The number of cases, each of which takes about a second.
 const CASES: u64 = 10;
 
 /// The number of disturbances in each case.
@@ -49,7 +49,7 @@ fn rules(random: &mut Rng) -> Vec<Rule> {
 }
 
 fn space(random: &mut Rng, number: usize) -> Space {
-    // A group that applies to nothing and has other rules is unmanaged.
+    // A security group that applies to no space and has other rules is unmanaged.
     let mut space = Space::new(format!("space-{number}")).security_group("me-a");
     if random.bool() {
         space = space.quota("me-half");

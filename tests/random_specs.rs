@@ -1,7 +1,7 @@
-//! Random specs: an export shows what a run has created and repaired.
+//! Random specs: an export contains the resources that a run created or repaired.
 //!
-//! `PROPTEST_CASES=200 cargo test --test suite random_specs::` tries more of them, and
-//! `PROPTEST_RNG_SEED` others.
+//! `PROPTEST_CASES=200 cargo test --test suite random_specs::` runs more cases, and
+//! `PROPTEST_RNG_SEED` selects other ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,7 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::RngSeed;
 use serde_json::{Map, Value, json};
 
-/// The number of cases; each takes about a second.
+/// The number of cases, each of which takes about a second.
 const CASES: u32 = 5;
 
 /// The number of disturbances of each case.
@@ -90,7 +90,7 @@ fn map(entries: Vec<BoxedStrategy<Entry>>) -> BoxedStrategy<Value> {
     entries.boxed()
 }
 
-/// Some of these.
+/// A random subset.
 fn some_of(all: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
     subsequence(all, 0..=all.len())
 }
@@ -128,7 +128,7 @@ fn size() -> impl Strategy<Value = &'static str> {
     select(vec!["32M", "64M", "1G"])
 }
 
-/// An app; `key` makes its routes its own. A counted one is there up to three times.
+/// An app, whose routes contain `key`. It may have a count of up to three.
 fn app(key: String, own_domain: Option<String>) -> BoxedStrategy<Value> {
     any::<bool>()
         .prop_flat_map(move |is_counted| app_of(&key, own_domain.as_deref(), is_counted))
@@ -203,7 +203,7 @@ fn app_of(key: &str, own_domain: Option<&str>, is_counted: bool) -> BoxedStrateg
         .boxed()
 }
 
-/// [`SECRET`] as a spec has it.
+/// [`SECRET`] as it is escaped in a spec.
 const SECRET_IN_SPEC: &str = "{{i}} ((((x)))) {{{org}}}";
 
 fn merged(maps: impl IntoIterator<Item = Value>) -> Value {
@@ -247,7 +247,7 @@ fn space(org: usize, number: usize) -> BoxedStrategy<Value> {
     ])
 }
 
-/// The credentials of a service have no placeholders.
+/// [`SECRET`] in the credentials of a service, which have no placeholders.
 const SECRET_IN_SPEC_OF_SERVICE: &str = "{i} ((((x)))) {{org}}";
 
 fn org(number: usize) -> BoxedStrategy<Value> {
@@ -307,7 +307,7 @@ fn expanded(desired: &Desired) -> BTreeMap<String, Value> {
 
 fn org_of(desired: &Desired, org: &Org) -> Value {
     let in_spaces = org.spaces.iter().flat_map(|space| &space.roles);
-    // A role in a space brings one in its org along.
+    // A role in a space requires one in its org.
     let users = in_spaces.map(|role| Role::new("organization_user", &role.user));
     let quotas = org.space_quotas.iter();
     let spaces = org.spaces.iter().map(|space| space_of(desired, space));
@@ -465,7 +465,7 @@ fn add_defaults(to: &mut Value, defaults: &Value) {
     }
 }
 
-/// The text as an app gets it, with its placeholders replaced.
+/// The text of an app, with the placeholders replaced.
 fn filled(text: &str, index: u32) -> String {
     let (mut new, mut rest) = (String::new(), text);
     while let Some(first) = rest.chars().next() {
@@ -564,10 +564,10 @@ async fn check(spec: Value, seed: u64) {
         let read = read(&export, folder.path());
         exported.extend(expanded(&read));
         Box::pin(check_adoption(&fixture, &read)).await;
-        // It rebuilds the org on an empty foundation.
+        // The export rebuilds the org on an empty foundation.
         let empty = start().await;
         Box::pin(converge(&empty, &read)).await;
-        // A quota that several orgs have is exported by its name only.
+        // A quota that several orgs use is exported only by its name.
         let again = self::export(&empty, &org.name, folder.path()).await;
         let again = self::read(&again, folder.path());
         let (one, other) = (json!(expanded(&read)), json!(expanded(&again)));
@@ -581,7 +581,7 @@ async fn check(spec: Value, seed: u64) {
     );
 }
 
-/// Where two values differ.
+/// The first difference between two values, with its path.
 fn difference(path: &str, one: &Value, other: &Value) -> String {
     match (one, other) {
         (Value::Object(one), Value::Object(other)) => {
@@ -611,7 +611,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn an_export_is_what_the_spec_asked_for(spec in spec(), seed in any::<u64>()) {
+    fn an_export_contains_what_the_spec_declares(spec in spec(), seed in any::<u64>()) {
         let runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(check(spec, seed));

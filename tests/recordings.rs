@@ -1,4 +1,4 @@
-//! Recordings of a run in formats of other programs.
+//! Recordings of a run in the formats of other programs.
 
 #[allow(dead_code, reason = "this file uses a part of it")]
 #[path = "../mock-capi/tests/browser/mod.rs"]
@@ -275,7 +275,7 @@ async fn the_report_is_readable_in_light_and_dark() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_app_is_a_junit_test_case_and_failed_ones_say_why() {
+async fn every_app_is_a_junit_test_case_and_failures_have_a_cause() {
     let staging = Fault::failed_staging().of("scale-tick-0");
     let (mock, place) = (recorded_mock(vec![staging]).await, Place::new());
     let (output, file) = record(&place, &mock, "--junit", &[]);
@@ -354,7 +354,7 @@ async fn a_pipe_without_a_reader_does_not_block_a_run() {
         place.process_on(&mock, SMALL, &["converge", "--har", pipe.to_str().unwrap()]);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A signal before the handler is set up ends the process, too.
+    // A signal that arrives before the handler is set up ends the process as well.
     let code = loop {
         let kill = Command::new("kill").arg(child.id().to_string()).status();
         assert!(kill.unwrap().success());

@@ -32,7 +32,7 @@ const POLICY_TIME: Duration = Duration::from_secs(5);
 struct Watch {
     connections: Mutex<Vec<Arc<TriedConnection>>>,
     notes: Mutex<Vec<String>>,
-    /// The names of the parts that were carried out when the test ended.
+    /// The names of the completed checks.
     checks: Mutex<Vec<String>>,
     /// Interrupts the run at the first connection of a phase.
     interrupt: OnceLock<(&'static str, CancellationToken)>,
@@ -171,7 +171,7 @@ async fn policies_allow_exactly_their_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_that_is_shorter_than_policies_take_fails() {
+async fn a_test_fails_if_policies_take_longer_than_the_wait() {
     let foundation = Foundation::new().await;
     let tester = foundation.tester().policy_wait(Duration::from_secs(1));
     let outcome = tester.run().await.unwrap();
@@ -196,7 +196,7 @@ async fn a_wait_that_is_shorter_than_policies_take_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_someone_else_deletes_is_named() {
+async fn a_policy_that_someone_else_deletes_is_reported() {
     let foundation = Foundation::new().await;
     let (source, destination) = (
         foundation.app("scale-proxy-0").await,
@@ -229,7 +229,7 @@ async fn a_policy_that_someone_else_deletes_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_cannot_be_reached_is_named() {
+async fn an_unreachable_app_is_reported() {
     let foundation = Foundation::new().await;
     let fault = Fault::unreachable().of("scale-tick-2");
     foundation.mock.set_faults(vec![fault]).unwrap();
@@ -246,7 +246,7 @@ async fn an_app_that_cannot_be_reached_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_is_not_registered_is_named_and_nothing_is_tried() {
+async fn an_unregistered_app_is_reported_before_any_connection() {
     let foundation = Foundation::new().await;
     let fault = Fault::unregistered().of("scale-tick-1");
     foundation.mock.set_faults(vec![fault]).unwrap();
@@ -377,13 +377,13 @@ async fn a_seed_selects_the_same_connections_in_each_context() {
     assert_eq!(again, first);
     let (_, other) = tried(tester.clone().seed(8)).await;
     assert_ne!(other, first);
-    // Each context gives the same result without the other one.
+    // A context selects the same connections without the other one.
     let (_, alone) = tried(tester.seed(7).contexts([Context::OneServer])).await;
     assert!(alone.is_subset(&first) && alone.len() == 18);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_apps_are_named() {
+async fn missing_apps_are_reported() {
     let foundation = Foundation::new().await;
     let config = CONFIG.replace(r#""test_applications": 3"#, r#""test_applications": 5"#);
     let config = ScalingTest::parse(&config, "test").unwrap();

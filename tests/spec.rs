@@ -182,7 +182,7 @@ async fn a_spec_with_fewer_apps_deletes_them_only_with_approval() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spaces_of_others_in_the_same_org_are_left_alone_and_are_no_drift() {
+async fn unmanaged_spaces_in_the_same_org_are_neither_changed_nor_drift() {
     let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
     let spec = |space: &str| {
         format!(
@@ -241,7 +241,7 @@ async fn pruning_deletes_only_what_the_spec_no_longer_declares() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_is_staged_once_for_all_spaces_that_a_count_makes() {
+async fn an_entry_is_staged_once_for_all_spaces_of_a_count() {
     let (mock, place) = (
         MockCapi::builder().record_requests().start().await.unwrap(),
         Place::new(),
@@ -300,7 +300,7 @@ fn the_spec_of_a_configuration_with_many_spaces_declares_the_same() {
     let config = r#"{"total_spaces": 4, "spaces_with_one_asg": 2, "how_many_asgs_is_many": 2,
         "global_asgs": 1, "apps_per_space": 2, "apps_per_org": 4, "asg_size": 3}"#;
     let Configuration::Multispace(test) = Configuration::parse(config, "test").unwrap() else {
-        panic!("it has a key of its own");
+        panic!("`spaces` has its own key");
     };
     let declared = test.desired(&test.sources(None).unwrap()).unwrap();
     let text = SpecFile::render(&declared);
@@ -424,7 +424,7 @@ fn the_cedar_preset_has_the_mix_of_apps() {
 }
 
 #[test]
-fn mistakes_in_a_spec_are_listed_before_anything_is_sent() {
+fn errors_in_a_spec_are_listed_before_anything_is_sent() {
     let place = Place::new();
     place.file(
         "bad.yml",

@@ -29,7 +29,7 @@ fn error_of(output: &CommandOutput) -> String {
 }
 
 /// Runs the command without a foundation.
-fn alone(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
+fn run_alone(place: &Place, line: &str, variables: &[(&str, &str)]) -> String {
     let mut command = cf_pusher(place.dir.path());
     command.args(line.split_whitespace());
     command.current_dir(place.dir.path());
@@ -90,67 +90,73 @@ fn local_errors() -> Vec<(&'static str, String)> {
     vec![
         (
             "misspelt-flag",
-            alone(&place, "plan --confg scale-test.json", &[]),
+            run_alone(&place, "plan --confg scale-test.json", &[]),
         ),
         (
             "misspelt-command",
-            alone(&place, "convrge --config scale-test.json", &[]),
+            run_alone(&place, "convrge --config scale-test.json", &[]),
         ),
         (
             "no-configuration",
-            alone(&place, "plan --config scale-tset.json", &[]),
+            run_alone(&place, "plan --config scale-tset.json", &[]),
         ),
-        ("unknown-key", alone(&place, "plan --config typo.json", &[])),
+        (
+            "unknown-key",
+            run_alone(&place, "plan --config typo.json", &[]),
+        ),
         (
             "value-out-of-range",
-            alone(&place, "plan --config range.json", &[]),
+            run_alone(&place, "plan --config range.json", &[]),
         ),
         (
             "broken-json",
-            alone(&place, "plan --config broken.json", &[]),
+            run_alone(&place, "plan --config broken.json", &[]),
         ),
         (
             "no-bits",
-            alone(&place, &format!("{plan} --apps-dir apps"), &[]),
+            run_alone(&place, &format!("{plan} --apps-dir apps"), &[]),
         ),
-        ("spec", alone(&place, "plan -f shop.yml", &[])),
-        ("spec-variable", alone(&place, "plan -f variable.yml", &[])),
-        ("spec-bits", alone(&place, "plan -f bits.yml", &[])),
+        ("spec", run_alone(&place, "plan -f shop.yml", &[])),
+        (
+            "spec-variable",
+            run_alone(&place, "plan -f variable.yml", &[]),
+        ),
+        ("spec-bits", run_alone(&place, "plan -f bits.yml", &[])),
         (
             "spec-documents",
-            alone(&place, "plan -f documents.yml", &[]),
+            run_alone(&place, "plan -f documents.yml", &[]),
         ),
-        ("spec-folder", alone(&place, "plan -f specs", &[])),
+        ("spec-folder", run_alone(&place, "plan -f specs", &[])),
         (
             "test-without-apps",
-            alone(&place, "test --mock --config scale-test.json", &[]),
+            run_alone(&place, "test --mock --config scale-test.json", &[]),
         ),
         (
             "test-without-proxies",
-            alone(&place, "test --mock --config ticks.json", &[]),
+            run_alone(&place, "test --mock --config ticks.json", &[]),
         ),
         ("test-failed", test_failed(&place)),
-        ("no-foundation", alone(&place, plan, &[])),
+        ("no-foundation", run_alone(&place, plan, &[])),
         (
             "no-credentials",
-            alone(&place, &format!("{plan} --api api.example.com"), &[]),
+            run_alone(&place, &format!("{plan} --api api.example.com"), &[]),
         ),
         (
             "half-a-login",
-            alone(&place, &format!("{plan} --api api.example.com"), &user),
+            run_alone(&place, &format!("{plan} --api api.example.com"), &user),
         ),
         (
             "another-target",
-            alone(&logged_in, &format!("{plan} --api api.example.com"), &[]),
+            run_alone(&logged_in, &format!("{plan} --api api.example.com"), &[]),
         ),
         (
             "unreachable",
-            alone(&place, &format!("{plan} --api http://127.0.0.1:9"), &login),
+            run_alone(&place, &format!("{plan} --api http://127.0.0.1:9"), &login),
         ),
-        ("unset-variable", alone(&place, "push", &[])),
+        ("unset-variable", run_alone(&place, "push", &[])),
         (
             "unwritable-recording",
-            alone(
+            run_alone(
                 &place,
                 "converge --config scale-test.json --har runs/run.har",
                 &login,
@@ -159,14 +165,14 @@ fn local_errors() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A policy that takes longer to have an effect than the test waits.
+/// The error if a policy takes longer to have an effect than the test waits.
 fn test_failed(place: &Place) -> String {
     place.file(
         "one.json",
         "{\"test_applications\": 1, \"proxy_applications\": 1}",
     );
     let test = "test --setup --mock --config one.json --context one-client --policy-wait 1s";
-    let error = alone(place, test, &[]);
+    let error = run_alone(place, test, &[]);
     // The fake foundation chooses the address of the instance.
     let (before, rest) = error.split_once('(').unwrap();
     let (_, after) = rest.split_once(')').unwrap();
@@ -227,7 +233,7 @@ async fn untrusted() -> String {
     error_of(&Place::new().on(&mock, SMALL, &["plan"]))
 }
 
-/// Someone else's org with a name of the configuration.
+/// The error for an unmanaged org with the name in the configuration.
 async fn unmanaged() -> String {
     let mock = mock().start().await.unwrap();
     let org = json!({"name": "scale-org"});
@@ -242,7 +248,7 @@ async fn not_approved() -> String {
     error_of(&place.on(&mock, &fewer, &["converge"]))
 }
 
-/// Someone else's app in a space that is not declared any more.
+/// The error for an unmanaged app in a space that is no longer declared.
 async fn occupied() -> String {
     let (mock, place) = (mock().start().await.unwrap(), Place::new());
     let spec = "version: 1\nname: shop\norgs:\n- name: shop\n  spaces:\n  - name: production\n";
@@ -325,7 +331,7 @@ async fn the_documentation_shows_errors_as_they_are_printed() {
     printed.extend(remote_errors().await);
     let mut text = std::fs::read_to_string(doc()).unwrap();
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        // From the end, so that earlier positions stay valid.
+        // The blocks are replaced from the end, so that earlier positions stay valid.
         let mut places: Vec<_> = blocks(&text).into_iter().collect();
         places.sort_by_key(|(_, place)| std::cmp::Reverse(place.start));
         for (name, place) in places {

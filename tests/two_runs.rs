@@ -33,7 +33,7 @@ async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workf
                     .jitter(1.0);
                 let builder = builder.staging_time(moment).copy_time(moment);
                 let mock = builder.job_time(moment).start().await.unwrap();
-                // The delay of the second run differs in each world.
+                // The second run starts with a different delay in each world.
                 let later = async {
                     tokio::time::sleep(moment * u32::try_from(seed).unwrap()).await;
                     world.run(&mock).await
@@ -42,7 +42,7 @@ async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workf
                 let context = format!("in world {seed}");
                 assert_eq!(outcomes, (Ok(()), Ok(())), "{context}");
                 let mut census = ResourceCounts::of(&mock);
-                // Of two staged packages, that of the last droplet may have expired.
+                // The package of one of the two droplets may have expired.
                 let packages = census.0.remove(PACKAGES).unwrap_or_default();
                 assert!(packages <= 3, "{packages} packages {context}");
                 assert_eq!(census, *expected, "{context}");

@@ -118,14 +118,14 @@ async fn unmanaged_resources_are_refused_by_name_and_adopted_only_on_request(
     let adopting = converger.clone().adopt(true);
     let outcome = adopting.converge(Approval::None).await.unwrap();
     assert!(outcome.is_converged(), "{outcome:#?}");
-    // Resources that can have labels are managed from then on.
+    // Resources that can have labels are managed after this.
     if ["org", "space", "app", "app of another prefix"].contains(&what) {
         assert_eq!(fixture.converge_up_to_date(SMALL).await, 0);
     }
 }
 
 #[tokio::test]
-async fn leftovers_of_a_killed_run_are_ours() {
+async fn leftovers_of_a_killed_run_are_managed() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     fixture.converge_up_to_date(SMALL).await;
     let space = guid(&fixture, "spaces", "scale-space").await;
@@ -163,7 +163,7 @@ async fn an_unlabelled_app_with_a_package_is_not_a_leftover() {
 }
 
 #[tokio::test]
-async fn in_2017_an_app_without_our_variable_is_not_ours() {
+async fn in_2017_an_app_without_our_variable_is_unmanaged() {
     let fixture = Fixture::new(Workflow::Documented2017).await;
     fixture.converge_up_to_date(SMALL).await;
     let app = fixture.app("scale-tick-1").await;
@@ -295,7 +295,7 @@ async fn a_user_who_cannot_see_the_org_gets_an_explanation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_adopts_and_forces_only_by_flags() {
+async fn the_command_adopts_and_forces_only_with_flags() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let place = Place::new();
     let org = create(&fixture, "organizations", json!({"name": "scale-org"})).await;

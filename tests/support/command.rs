@@ -53,7 +53,7 @@ impl Place {
         path
     }
 
-    /// Runs on a foundation, as its admin.
+    /// Runs the command on a foundation, as its admin.
     pub(crate) fn on(&self, mock: &CloudController, config: &str, args: &[&str]) -> CommandOutput {
         self.run(timed(self.process_on(mock, config, args)), mock)
     }

@@ -35,7 +35,7 @@ pub(crate) fn declared() -> Desired {
     declared_on(true)
 }
 
-/// The same, with or without an isolation segment, which must exist.
+/// Like [`declared`], with or without an isolation segment, which must exist.
 pub(crate) fn declared_on(cells: bool) -> Desired {
     let web = group(
         "web-{i}",

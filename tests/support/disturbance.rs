@@ -1,5 +1,5 @@
-//! Changes the foundation at a point of a run that does not depend on time: during a
-//! request.
+//! Changes the foundation during a request of a run, so that the time of the change is
+//! deterministic.
 
 use std::sync::Mutex;
 
@@ -9,7 +9,8 @@ use mock_capi::{CloudController, MockCapi};
 
 type Action = Box<dyn FnOnce(&OtherUser<'_>) + Send>;
 
-/// Acts after the first matching request was processed, and before its response is sent.
+/// Runs an action after the first matching request was processed, and before its response
+/// is sent.
 pub(crate) async fn after_first(
     mock: &MockCapi,
     of_method: &str,
@@ -52,7 +53,7 @@ impl Respond for Disturbance {
 /// Another user of the foundation.
 pub(crate) struct OtherUser<'a> {
     controller: &'a CloudController,
-    /// A request of the run, with the token and host to use.
+    /// A request of the run, whose token and host are used.
     request: &'a Request,
 }
 

@@ -29,7 +29,8 @@ pub(crate) const SMALL: &str = r#"{
     "concurrency": 20, "asg_size": 5
 }"#;
 
-/// Three ticks and the registry: two prototypes and two clones, for what is run often.
+/// Three ticks and the registry, which are two prototypes and two clones, for tests that
+/// run often.
 pub(crate) const FEW: &str = r#"{
     "proxy_applications": 0, "test_applications": 3, "test_app_instances": 2,
     "concurrency": 20, "asg_size": 2
@@ -143,7 +144,7 @@ impl Fixture {
         curl(&self.mock, method, path, body).await
     }
 
-    /// The GUID of the app of that name.
+    /// The GUID of the app with this name.
     pub(crate) async fn app(&self, name: &str) -> String {
         let list = self
             .curl("GET", &format!("/v3/apps?names={name}"), Value::Null)
@@ -152,8 +153,8 @@ impl Fixture {
     }
 }
 
-/// A client for requests to this machine. It reads none of the system's certificates,
-/// which takes longer than most tests.
+/// A client for requests to this machine. It does not read the system's certificates,
+/// because that takes longer than most tests.
 pub(crate) fn http() -> &'static reqwest::Client {
     static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
         // A connection ends with the test that opened it.

@@ -95,7 +95,8 @@ impl Push {
         output
     }
 
-    /// Method and path of each request, with GUIDs as `:guid`, without logins and logs.
+    /// The method and the path of each request, with GUIDs as `:guid`, without logins and
+    /// logs.
     pub(crate) fn requests(&self) -> Vec<String> {
         let requests = self.mock.requests();
         self.mock.forget_requests();

@@ -24,13 +24,13 @@ impl World {
         Self::of(workflow, config, None)
     }
 
-    /// With the bits of a folder.
+    /// A configuration with the bits in a folder.
     pub(crate) fn of(workflow: Workflow, config: &str, apps_dir: Option<&Path>) -> Self {
         let (config, sources) = read(config, apps_dir);
         Self::desired(workflow, desired(&config, &sources))
     }
 
-    /// With any desired state.
+    /// Any desired state.
     pub(crate) fn desired(workflow: Workflow, desired: Desired) -> Self {
         Self {
             desired,
@@ -40,19 +40,19 @@ impl World {
         }
     }
 
-    /// The same, with this timeout.
+    /// Sets the timeout of runs.
     pub(crate) fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// The same, on foundations of another kind.
+    /// Sets the kind of foundations.
     pub(crate) fn on(self, builder: fn() -> MockCapiBuilder) -> Self {
         let builder = Some(builder);
         Self { builder, ..self }
     }
 
-    /// With all kinds of supporting resources, except those that a foundation must
-    /// already have.
+    /// A desired state with all kinds of supporting resources, except for those that a
+    /// foundation must already have.
     pub(crate) fn declared() -> Self {
         Self::desired(Workflow::Manifest, declared_on(false)).on(declared::foundation)
     }
@@ -69,7 +69,7 @@ impl World {
         self.measured().await.0
     }
 
-    /// The same, and the number of requests of the run.
+    /// The census after an undisturbed run, and the number of requests of the run.
     pub(crate) async fn measured(&self) -> (ResourceCounts, usize) {
         let mock = self.foundation().start().await.unwrap();
         self.run(&mock).await.unwrap();
@@ -108,7 +108,7 @@ impl World {
         self.workflow.of(client, self.desired.clone())
     }
 
-    /// The state of the mock.
+    /// Gets a resource of the mock.
     pub(crate) async fn get(&self, mock: &CloudController, path: &str) -> Value {
         let request = http().get(format!("{}{path}", mock.uri()));
         request.send().await.unwrap().json().await.unwrap()
