@@ -1,5 +1,5 @@
-//! The commit of the source, for the build script. It is part of no crate: the build
-//! script and its test include it.
+//! The commit of the source, for the build script. The file belongs to no crate: the
+//! build script and its test include it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +7,8 @@ use std::process::Command;
 /// The length of a commit's short name.
 const LENGTH: usize = 12;
 
-/// The commit of the source in `folder`: the one that `cargo package` has recorded,
-/// or else git's. `None` if neither knows any.
+/// The commit of the source in `folder`: the one that `cargo package` recorded, or else
+/// the one that git reports. `None` if there is neither.
 pub(crate) fn of(folder: &Path) -> Option<String> {
     packaged(folder).or_else(|| checked_out(folder))
 }
@@ -31,8 +31,8 @@ fn packaged(folder: &Path) -> Option<String> {
     is_commit(commit).then(|| commit[..LENGTH].to_owned())
 }
 
-/// The commit that is checked out in a repository whose root is the folder. The
-/// folder may be an unpacked package inside another repository.
+/// The commit that is checked out, if the folder is the root of a repository. It may be
+/// an unpacked package inside another repository.
 fn checked_out(folder: &Path) -> Option<String> {
     if !folder.join(".git").exists() {
         return None;

@@ -1,4 +1,4 @@
-//! Records the version with the commit that the command is built from.
+//! Sets the version of the command, with the commit that it is built from.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn main() {
     let folder = variable("CARGO_MANIFEST_DIR");
     let folder = Path::new(&folder);
     let commit = Some(variable("CF_PUSHER_COMMIT")).filter(|commit| !commit.is_empty());
-    // A debug build would be built anew after each commit.
+    // A debug build would have to be rebuilt after each commit.
     let commit = match variable("PROFILE") == "release" {
         true => commit.or_else(|| {
             for path in commit::watched(folder) {

@@ -44,7 +44,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let space = PushSpace::named("demo-org", "demo-space");
     let push = Push::new(client, space, manifest).overrides(overrides);
 
-    // The changes, before they are made.
+    // The planned changes.
     let plan = push.plan().await?;
     for line in plan.diff().lines(plan.manifest(), true) {
         println!("{line}");

@@ -82,11 +82,11 @@ async fn each_check_that_succeeds_is_reported() {
     assert_eq!((output.code, output.stdout.as_str()), (0, ""));
     insta::assert_snapshot!(output.stderr, @r"
     ok: http://api is a Cloud Controller
-    ok: the UAA at http://api/uaa answers
+    ok: the UAA at http://api/uaa responds
     ok: the password of admin is known, from CF_PASSWORD
     ok: admin can log in
     ok: apps get routes in the shared domain apps.mock.test
-    ok: the Go buildpack is there
+    ok: the Go buildpack is uploaded
     ");
     let output = on(&mock, "scripts/bosh-lite --check", &password);
     assert_eq!((output.code, output.stdout.as_str()), (0, ""));
@@ -138,7 +138,7 @@ async fn kind_reads_secrets_without_running_them() {
 async fn an_error_has_its_cause_and_the_fix() {
     let mock = MockCapi::start().await.unwrap();
     let none = [("KIND_DEPLOYMENT", "nowhere")];
-    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &none)), @"kind: the password of admin is not known: set KIND_DEPLOYMENT to the checkout of kind-deployment (there is no nowhere/temp/secrets.sh), or set CF_PASSWORD.");
+    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &none)), @"kind: the password of admin is unknown: set KIND_DEPLOYMENT to the checkout of kind-deployment (there is no nowhere/temp/secrets.sh), or set CF_PASSWORD.");
     let wrong = [("CF_PASSWORD", "wrong")];
     insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &wrong)), @"kind: the UAA at http://api/uaa refuses the password of admin (status 401): correct CF_USERNAME and CF_PASSWORD, or unset CF_PASSWORD to have it looked up.");
     insta::assert_snapshot!(error_of(on(&mock, "scripts/bosh-lite", &wrong)), @"bosh-lite: the UAA at http://api/uaa refuses the password of admin (status 401): correct CF_USERNAME and CF_PASSWORD, or unset CF_PASSWORD to have it looked up.");
@@ -149,7 +149,7 @@ async fn an_error_has_its_cause_and_the_fix() {
         .respond_with(list);
     list.mount(mock.server()).await;
     let password = [("CF_PASSWORD", "admin")];
-    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &password)), @"kind: there is no go_buildpack, which stages the apps of the suite: upload it with 'make bootstrap' in the checkout of kind-deployment.");
+    insta::assert_snapshot!(error_of(on(&mock, "scripts/kind", &password)), @"kind: the foundation has no go_buildpack, which stages the apps of the suite: upload it with 'make bootstrap' in the checkout of kind-deployment.");
 }
 
 #[tokio::test]
@@ -160,12 +160,12 @@ async fn an_invalid_foundation_is_reported() {
     drop(free);
     let output = bash("scripts/kind", &[("CF_API", &closed)]);
     let output = error_of(output).replace(&closed, "http://closed");
-    insta::assert_snapshot!(output, @"kind: http://closed cannot be reached, the connection is refused: start it with 'make up' in the checkout of kind-deployment, add its name to /etc/hosts if the resolver refuses names of 127.0.0.1, or set CF_API to the API it has.");
+    insta::assert_snapshot!(output, @"kind: http://closed cannot be reached, the connection is refused: start it with 'make up' in the checkout of kind-deployment, add its name to /etc/hosts if the resolver refuses names of 127.0.0.1, or set CF_API to its API.");
 
     let other = MockServer::start().await;
     let output = bash("scripts/kind", &[("CF_API", &other.uri())]);
     let output = error_of(output).replace(&other.uri(), "http://other");
-    insta::assert_snapshot!(output, @"kind: http://other answers (status 404), but not as a Cloud Controller with a v3 API: set CF_API to the API of the foundation, or look with 'kubectl get pods --namespace cf-system' whether its api is running.");
+    insta::assert_snapshot!(output, @"kind: http://other responds (status 404), but is not a Cloud Controller with a v3 API: set CF_API to the API of the foundation, or check with 'kubectl get pods --namespace cf-system' that its api is running.");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Reads any text as a manifest with variables. The written manifest must have the same
-//! meaning. The rule is in `src/manifest/fuzzing.rs`.
+//! meaning. The property is checked in `src/manifest/fuzzing.rs`.
 
 #![no_main]
 

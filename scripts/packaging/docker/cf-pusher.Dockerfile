@@ -4,10 +4,10 @@
 #   docker run --rm --volume "$PWD:/work" --env CF_API --env CF_USERNAME --env CF_PASSWORD \
 #       cf-pusher converge --config scale-test.json
 #
-# No image has been built of this file so far. .ci/full runs its build stage
+# No image has been built from this file yet. .ci/full runs its build stage
 # (scripts/packaging/docker/build) without Docker.
 FROM rust:1.95-slim-bookworm AS build
-# The toolchain of the image, instead of the one in rust-toolchain.toml.
+# Use the toolchain of the image instead of the one in rust-toolchain.toml.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 # For --version, with `--build-arg CF_PUSHER_COMMIT=$(git rev-parse --short=12 HEAD)`.
 ARG CF_PUSHER_COMMIT=
@@ -16,12 +16,12 @@ COPY . .
 RUN scripts/packaging/docker/build cf-pusher /out
 
 FROM debian:bookworm-slim
-# The certificates of the system's authorities, which a foundation's may come from.
+# The certificates of public authorities, one of which may have signed a foundation's.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/ /
-# No user of this number exists in the image: it owns no file.
+# The image has no user with this number, so the user owns no files.
 USER 65532:65532
 WORKDIR /work
 ENTRYPOINT ["cf-pusher"]

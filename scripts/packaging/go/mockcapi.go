@@ -10,9 +10,9 @@
 //		mock.Verify(mockcapi.Request{"method": "POST", "path": "/v3/apps"}, mockcapi.Count(2))
 //	}
 //
-// The binary is the one that MOCK_CAPI_BIN names, or else the one in PATH. Each mock has a
-// free port of 127.0.0.1 and a state of its own, so tests may run in parallel. It ends
-// with the test, and with the test program if that is killed.
+// The binary is MOCK_CAPI_BIN, or else mock-capi in the PATH. Each mock has its own port
+// of 127.0.0.1 and its own state, so tests may run in parallel. It stops at the end of
+// the test, or with the test program if that is killed.
 //
 // The methods fail the test if mock-capi cannot be reached or refuses a request.
 package mockcapi
@@ -36,35 +36,35 @@ import (
 	"time"
 )
 
-// Variable names the environment variable with the path of the binary.
+// Variable is the name of the environment variable with the path of the binary.
 const Variable = "MOCK_CAPI_BIN"
 
-// deadline is the longest time that a mock may take to start, to end, and to answer.
+// deadline is the maximum time that a mock may take to start, to stop, and to respond.
 const deadline = 30 * time.Second
 
-// Fault is something that goes wrong, with the keys that docs/mock-capi.md lists.
+// Fault is a failure to inject, with the keys that docs/mock-capi.md lists.
 type Fault map[string]any
 
-// Stub is an answer that is sent in the place of the fake's: "method", "path", "status",
-// "headers", "body", "times".
+// Stub is a response that replaces the fake's: "method", "path", "status", "headers",
+// "body", "times".
 type Stub map[string]any
 
-// Request says which requests are meant: "method", "path", "user", "status", "body".
+// Request selects requests: "method", "path", "user", "status", "body".
 type Request map[string]any
 
-// Expectation says how often a request is expected.
+// Expectation is the expected number of requests.
 type Expectation struct {
 	key   string
 	times int
 }
 
-// Count expects a request exactly as often as this.
+// Count expects exactly this number of requests.
 func Count(times int) Expectation { return Expectation{"count", times} }
 
-// AtLeast expects a request as often as this, or more often.
+// AtLeast expects this number of requests or more.
 func AtLeast(times int) Expectation { return Expectation{"at_least", times} }
 
-// AtMost expects a request as often as this, or less often.
+// AtMost expects this number of requests or fewer.
 func AtMost(times int) Expectation { return Expectation{"at_most", times} }
 
 // Mock is a running mock-capi.
@@ -79,7 +79,7 @@ type Mock struct {
 	stderr *output
 }
 
-// output collects what a process prints while others read it.
+// output collects the output of a process, which can be read at the same time.
 type output struct {
 	mutex sync.Mutex
 	text  bytes.Buffer
@@ -97,8 +97,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// Start starts mock-capi with these flags (mock-capi --help lists them), but --listen, and
-// ends it when the test ends. Every flag is also an environment variable.
+// Start starts mock-capi with these flags (mock-capi --help lists them, --listen is not
+// allowed), and stops it at the end of the test. Every flag is also an environment
+// variable.
 func Start(t testing.TB, flags ...string) *Mock {
 	t.Helper()
 	mock, end, err := start(flags)
@@ -120,18 +121,19 @@ func binary() (string, error) {
 	}
 	path, err := exec.LookPath("mock-capi")
 	if err != nil {
-		return "", fmt.Errorf("there is no mock-capi in PATH: install it, or set %s (%w)", Variable, err)
+		return "", fmt.Errorf("mock-capi is not in the PATH: install it, or set %s (%w)", Variable, err)
 	}
 	return path, nil
 }
 
-// start returns a mock that listens, and what ends it.
+// start returns a mock that listens, and a function that stops it.
 func start(flags []string) (*Mock, func() error, error) {
 	path, err := binary()
 	if err != nil {
 		return nil, nil, err
 	}
-	// It ends when its standard input does, also if this process is killed.
+	// mock-capi stops at the end of its standard input, which is also closed if this process
+	// is killed.
 	command := exec.Command(path, append(flags[:len(flags):len(flags)], "--until-eof", "--listen", "127.0.0.1:0")...)
 	mock := &Mock{stderr: &output{}}
 	command.Stderr = mock.stderr
@@ -159,9 +161,9 @@ func start(flags []string) (*Mock, func() error, error) {
 	return mock, end, nil
 }
 
-// readAddresses reads the lines that mock-capi prints once it listens.
+// readAddresses reads the lines that mock-capi prints when it listens.
 func (m *Mock) readAddresses(stdout io.Reader, process *os.Process) error {
-	// A mock that prints nothing is ended, which ends its output.
+	// A mock that prints nothing is killed, which ends its output.
 	late := time.AfterFunc(deadline, func() { _ = process.Kill() })
 	defer late.Stop()
 	lines := bufio.NewReader(stdout)
@@ -180,7 +182,7 @@ func (m *Mock) readAddresses(stdout io.Reader, process *os.Process) error {
 	if m.URL, err = line("mock-capi listening on "); err != nil {
 		return err
 	}
-	// A local address: no proxy is asked.
+	// The address is local, so no proxy is used.
 	transport := &http.Transport{}
 	if strings.HasPrefix(m.URL, "https:") {
 		if m.Certificate, err = line("mock-capi certificate in "); err != nil {
@@ -203,7 +205,7 @@ func (m *Mock) readAddresses(stdout io.Reader, process *os.Process) error {
 // Client returns an HTTP client that trusts the certificate of --tls and uses no proxy.
 func (m *Mock) Client() *http.Client { return m.client }
 
-// Log returns what the mock has logged so far: with --verbose, a line for each request.
+// Log returns the log of the mock so far. With --verbose, it has a line for each request.
 func (m *Mock) Log() string { return m.stderr.String() }
 
 // Token logs a user in and returns an access token. The administrator is admin, with the
@@ -221,26 +223,27 @@ func (m *Mock) Token(user, password string) string {
 		Access string `json:"access_token"`
 	}
 	if status, text := m.send(request); status != http.StatusOK {
-		m.t.Fatalf("the login of %s was answered with %d: %s", user, status, text)
+		m.t.Fatalf("logging in as %s failed with status %d: %s", user, status, text)
 	} else if err := json.Unmarshal(text, &token); err != nil {
-		m.t.Fatalf("the login of %s was answered with %s: %v", user, text, err)
+		m.t.Fatalf("logging in as %s failed: unexpected response %s: %v", user, text, err)
 	}
 	return token.Access
 }
 
-// Reset restores what the mock was started with. Tokens stay valid.
+// Reset restores the initial state of the mock. Tokens stay valid.
 func (m *Mock) Reset() {
 	m.t.Helper()
 	m.control("POST", "/_mock/reset", nil, nil)
 }
 
-// SetFaults replaces what goes wrong. Without any, all is well.
+// SetFaults replaces all faults. Without arguments, it removes them.
 func (m *Mock) SetFaults(faults ...Fault) {
 	m.t.Helper()
 	m.control("PUT", "/_mock/faults", append([]Fault{}, faults...), nil)
 }
 
-// Faults returns the faults, with how often each has "met" what it waits for.
+// Faults returns the faults, with the number of events that each applied to ("met") and
+// struck ("struck").
 func (m *Mock) Faults() []Fault {
 	m.t.Helper()
 	var faults []Fault
@@ -248,26 +251,27 @@ func (m *Mock) Faults() []Fault {
 	return faults
 }
 
-// SetStubs replaces the answers that are sent in the place of the fake's.
+// SetStubs replaces all stubs.
 func (m *Mock) SetStubs(stubs ...Stub) {
 	m.t.Helper()
 	m.control("PUT", "/_mock/stubs", append([]Stub{}, stubs...), nil)
 }
 
-// SetTimes sets how long things take, such as {"latency": "20ms", "staging": "3s"}.
+// SetTimes sets the durations of operations, such as {"latency": "20ms", "staging":
+// "3s"}.
 func (m *Mock) SetTimes(times map[string]any) {
 	m.t.Helper()
 	m.control("PUT", "/_mock/times", times, nil)
 }
 
-// Advance lets time pass, without waiting.
+// Advance advances the clock of the mock without waiting.
 func (m *Mock) Advance(by time.Duration) {
 	m.t.Helper()
 	milliseconds := fmt.Sprintf("%dms", by.Milliseconds())
 	m.control("POST", "/_mock/advance", map[string]string{"by": milliseconds}, nil)
 }
 
-// ExpireTokens makes clients refresh their tokens.
+// ExpireTokens expires all access tokens, so that clients must refresh them.
 func (m *Mock) ExpireTokens() {
 	m.t.Helper()
 	m.control("POST", "/_mock/expire_tokens", nil, nil)
@@ -279,8 +283,8 @@ func (m *Mock) State(into any) {
 	m.control("GET", "/_mock/state", nil, into)
 }
 
-// Verify fails the test, with the near misses, unless such a request was sent: once or
-// more, or as often as is expected.
+// Verify fails the test, with the near misses, unless a matching request was sent at
+// least once, or the expected number of times.
 func (m *Mock) Verify(request Request, expected ...Expectation) {
 	m.t.Helper()
 	body := map[string]any{"request": request}
@@ -292,7 +296,7 @@ func (m *Mock) Verify(request Request, expected ...Expectation) {
 	case status == http.StatusConflict:
 		m.t.Errorf("requests were not sent as expected: %s", text)
 	case status >= 400:
-		m.t.Fatalf("POST /_mock/verify was answered with %d: %s", status, text)
+		m.t.Fatalf("POST /_mock/verify failed with status %d: %s", status, text)
 	}
 }
 
@@ -301,13 +305,13 @@ func (m *Mock) control(method, path string, body, into any) {
 	m.t.Helper()
 	status, text := m.exchange(method, path, body)
 	if status >= 400 {
-		m.t.Fatalf("%s %s was answered with %d: %s", method, path, status, text)
+		m.t.Fatalf("%s %s failed with status %d: %s", method, path, status, text)
 	}
 	if into == nil {
 		return
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		m.t.Fatalf("%s %s was answered with what is not expected: %v", method, path, err)
+		m.t.Fatalf("%s %s failed: unexpected response: %v", method, path, err)
 	}
 }
 
@@ -337,7 +341,7 @@ func (m *Mock) send(request *http.Request) (int, []byte) {
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		m.t.Fatalf("the answer of mock-capi cannot be read: %v", err)
+		m.t.Fatalf("the response of mock-capi cannot be read: %v", err)
 	}
 	return answer.StatusCode, text
 }

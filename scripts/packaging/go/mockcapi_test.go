@@ -65,7 +65,7 @@ func TestEachMockHasItsOwnState(t *testing.T) {
 	}
 }
 
-func TestAFaultHappensAsOftenAsItIsSet(t *testing.T) {
+func TestAFaultStrikesTheGivenNumberOfTimes(t *testing.T) {
 	t.Parallel()
 	mock := mockcapi.Start(t)
 	token := mock.Token("admin", "admin")
@@ -86,7 +86,7 @@ func TestAFaultHappensAsOftenAsItIsSet(t *testing.T) {
 	mock.Verify(mockcapi.Request{"path": "/v3/organizations"}, mockcapi.AtLeast(1), mockcapi.AtMost(2))
 }
 
-func TestAStubAnswersInThePlaceOfTheFake(t *testing.T) {
+func TestAStubReplacesTheResponseOfTheFake(t *testing.T) {
 	t.Parallel()
 	mock := mockcapi.Start(t)
 	mock.SetStubs(mockcapi.Stub{"path": "/v3/organizations", "status": 418})
@@ -153,75 +153,75 @@ func TestTLSNeedsNoSetting(t *testing.T) {
 	mock.Token("admin", "admin")
 }
 
-// failing records that a test fails, in the place of failing.
+// failing records that a test fails, instead of failing.
 type failing struct {
 	*testing.T
-	said []string
+	messages []string
 }
 
 func (f *failing) Helper() {}
 
 func (f *failing) Errorf(format string, values ...any) {
-	f.said = append(f.said, fmt.Sprintf(format, values...))
+	f.messages = append(f.messages, fmt.Sprintf(format, values...))
 }
 
 func (f *failing) Fatal(values ...any) {
-	f.said = append(f.said, fmt.Sprint(values...))
+	f.messages = append(f.messages, fmt.Sprint(values...))
 	panic(f)
 }
 
 func (f *failing) Fatalf(format string, values ...any) { f.Fatal(fmt.Sprintf(format, values...)) }
 
-// failures runs a test that fails, and returns what it says.
+// failures runs a test that fails, and returns its messages.
 func failures(t *testing.T, test func(testing.TB)) string {
 	t.Helper()
 	f := &failing{T: t}
 	func() {
 		defer func() {
-			if said := recover(); said != nil && said != any(f) {
-				panic(said)
+			if messages := recover(); messages != nil && messages != any(f) {
+				panic(messages)
 			}
 		}()
 		test(f)
 	}()
-	return strings.Join(f.said, "\n")
+	return strings.Join(f.messages, "\n")
 }
 
 func TestAMissingRequestFailsTheTestWithNearMisses(t *testing.T) {
 	t.Parallel()
-	said := failures(t, func(tb testing.TB) {
+	messages := failures(t, func(tb testing.TB) {
 		mock := mockcapi.Start(tb)
 		createOrg(t, mock, mock.Token("admin", "admin"), "mine")
 		mock.Verify(mockcapi.Request{"path": "/v3/organizations", "body": map[string]string{"name": "yours"}})
 	})
-	if !strings.Contains(said, "near_misses") || !strings.Contains(said, "mine") {
-		t.Error(said)
+	if !strings.Contains(messages, "near_misses") || !strings.Contains(messages, "mine") {
+		t.Error(messages)
 	}
 }
 
 func TestARefusedLoginFailsTheTest(t *testing.T) {
 	t.Parallel()
-	said := failures(t, func(tb testing.TB) { mockcapi.Start(tb).Token("admin", "wrong") })
-	if !strings.Contains(said, "the login of admin was answered with 401") {
-		t.Error(said)
+	messages := failures(t, func(tb testing.TB) { mockcapi.Start(tb).Token("admin", "wrong") })
+	if !strings.Contains(messages, "logging in as admin failed with status 401") {
+		t.Error(messages)
 	}
 }
 
 func TestAMockThatCannotStartFailsTheTest(t *testing.T) {
-	said := failures(t, func(tb testing.TB) { mockcapi.Start(tb, "--frobnicate") })
-	if !strings.Contains(said, "did not start") || !strings.Contains(said, "--frobnicate") {
-		t.Error(said)
+	messages := failures(t, func(tb testing.TB) { mockcapi.Start(tb, "--frobnicate") })
+	if !strings.Contains(messages, "did not start") || !strings.Contains(messages, "--frobnicate") {
+		t.Error(messages)
 	}
 	t.Setenv(mockcapi.Variable, "/nowhere/mock-capi")
-	said = failures(t, func(tb testing.TB) { mockcapi.Start(tb) })
-	if !strings.Contains(said, "/nowhere/mock-capi cannot be run") {
-		t.Error(said)
+	messages = failures(t, func(tb testing.TB) { mockcapi.Start(tb) })
+	if !strings.Contains(messages, "/nowhere/mock-capi cannot be run") {
+		t.Error(messages)
 	}
 	t.Setenv(mockcapi.Variable, "")
 	t.Setenv("PATH", t.TempDir())
-	said = failures(t, func(tb testing.TB) { mockcapi.Start(tb) })
-	if !strings.Contains(said, "there is no mock-capi in PATH") {
-		t.Error(said)
+	messages = failures(t, func(tb testing.TB) { mockcapi.Start(tb) })
+	if !strings.Contains(messages, "mock-capi is not in the PATH") {
+		t.Error(messages)
 	}
 }
 
@@ -247,7 +247,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 			return
 		}
 	}
-	t.Fatal("this did not happen: ", what)
+	t.Fatal("timed out waiting until ", what)
 }
 
 func TestAMockEndsWithAProcessThatIsKilled(t *testing.T) {

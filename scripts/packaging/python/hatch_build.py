@@ -1,4 +1,4 @@
-"""Bundles the mock-capi binary into the wheel, which is then for one platform."""
+"""Bundles the mock-capi binary into the wheel, which makes the wheel platform-specific."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class BundledBinary(BuildHookInterface):  # type: ignore[type-arg]
-    """Takes the binary from MOCK_CAPI_BIN, or from this repository's release build.
+    """Bundles the binary MOCK_CAPI_BIN, or the release build of this repository.
 
-    MOCK_CAPI_WHEEL_PLATFORM names the platform of the wheel, such as
-    manylinux_2_35_x86_64; without it, the platform is that of this Python.
+    MOCK_CAPI_WHEEL_PLATFORM is the platform of the wheel, such as
+    manylinux_2_35_x86_64. The default is the platform of this Python.
     """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

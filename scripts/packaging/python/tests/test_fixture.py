@@ -1,4 +1,4 @@
-"""The fixture, as a test of a client uses it."""
+"""The fixture, used like in a test of a client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_each_test_has_a_mock_without_the_changes_of_others(mock_capi: MockCapi,
     mock_capi.set_faults({"fault": "answer", "path": "/v3/spaces", "status": 503})
 
 
-def test_a_token_is_accepted_and_no_token_is_not(mock_capi: MockCapi) -> None:
+def test_requests_need_a_token(mock_capi: MockCapi) -> None:
     with pytest.raises(MockCapiError, match="401"):
         mock_capi.request("GET", "/v3/organizations")
     orgs = mock_capi.request("GET", "/v3/organizations", token=mock_capi.token())
@@ -31,7 +31,7 @@ def test_a_token_is_accepted_and_no_token_is_not(mock_capi: MockCapi) -> None:
         mock_capi.token("admin", "wrong")
 
 
-def test_a_fault_happens_as_often_as_it_is_set(mock_capi: MockCapi) -> None:
+def test_a_fault_strikes_the_given_number_of_times(mock_capi: MockCapi) -> None:
     fault = {"fault": "answer", "method": "POST", "path": "/v3/organizations", "status": 503}
     mock_capi.set_faults({**fault, "times": 1})
     with pytest.raises(MockCapiError, match="503"):
@@ -40,7 +40,7 @@ def test_a_fault_happens_as_often_as_it_is_set(mock_capi: MockCapi) -> None:
     assert mock_capi.faults()[0]["met"] == 2
 
 
-def test_a_stub_answers_in_the_place_of_the_fake(mock_capi: MockCapi) -> None:
+def test_a_stub_replaces_the_response_of_the_fake(mock_capi: MockCapi) -> None:
     mock_capi.set_stubs({"path": "/v3/apps/:guid", "status": 502, "body": "<h1>Bad</h1>"})
     with pytest.raises(MockCapiError, match="502: <h1>Bad</h1>"):
         mock_capi.request("GET", "/v3/apps/x", token=mock_capi.token())

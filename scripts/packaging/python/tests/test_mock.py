@@ -1,4 +1,4 @@
-"""Starting and ending a mock."""
+"""Starting and stopping a mock."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def test_tls_needs_no_setting() -> None:
         mock.request("GET", "/v3/organizations", token=mock.token())
 
 
-def test_a_mock_that_cannot_start_says_why() -> None:
+def test_a_failed_start_has_a_reason() -> None:
     with pytest.raises(MockCapiError, match="did not start: .*--frobnicate"):
         MockCapi("--frobnicate").start()
 
 
-def test_a_mock_that_has_ended_says_so() -> None:
+def test_a_stopped_mock_raises_an_error() -> None:
     mock = MockCapi()
     with pytest.raises(MockCapiError, match="has not been started"):
         mock.url
@@ -92,4 +92,4 @@ def test_a_mock_ends_with_a_process_that_is_killed() -> None:
         except OSError:
             return
         time.sleep(0.05)
-    pytest.fail(f"the mock at {url} is still there")
+    pytest.fail(f"the mock at {url} is still running")

@@ -1,4 +1,4 @@
-"""The command ``mock-capi``: runs the bundled binary in the place of Python."""
+"""The command ``mock-capi``, which replaces its process with the bundled binary."""
 
 from __future__ import annotations
 

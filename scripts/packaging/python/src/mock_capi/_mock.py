@@ -1,4 +1,4 @@
-"""Starts mock-capi, and speaks to it."""
+"""Starts mock-capi, and sends requests to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-#: The longest time, in seconds, that a mock may take to start, to end, and to answer.
+#: The maximum time, in seconds, that a mock may take to start, to stop, and to respond.
 DEADLINE = 30.0
 
 
@@ -27,7 +27,7 @@ class MockCapiError(Exception):
 
 
 def binary_path() -> Path:
-    """The binary to run: ``MOCK_CAPI_BIN``, or the bundled one, or the one in ``PATH``."""
+    """The binary to run: ``MOCK_CAPI_BIN``, or else the bundled one, or else one in ``PATH``."""
     chosen = os.environ.get("MOCK_CAPI_BIN")
     if chosen:
         return Path(chosen)
@@ -38,7 +38,7 @@ def binary_path() -> Path:
     found = shutil.which(name)
     if found is None:
         raise MockCapiError(
-            "there is no mock-capi: install a wheel of this package, put mock-capi into "
+            "mock-capi was not found: install a wheel of this package, put mock-capi into "
             "PATH, or set MOCK_CAPI_BIN"
         )
     return Path(found)
@@ -51,8 +51,8 @@ def _after(prefix: str, line: str) -> str:
 class MockCapi:
     """A fake Cloud Controller on a free port of 127.0.0.1, from ``start`` to ``stop``.
 
-    The arguments are flags of mock-capi (``mock-capi --help``), but ``--listen``. Every
-    flag is also an environment variable. The mock ends with this process, even if this
+    The arguments are flags of mock-capi (see ``mock-capi --help``) other than ``--listen``. Every
+    flag is also an environment variable. The mock stops with this process, even if this
     process is killed.
     """
 
@@ -80,7 +80,7 @@ class MockCapi:
     def start(self) -> MockCapi:
         """Starts the mock, and waits until it listens."""
         if self._process is not None:
-            raise MockCapiError("the mock has been started already")
+            raise MockCapiError("the mock has already been started")
         binary = os.fspath(self._binary or binary_path())
         command = [binary, *self._arguments, "--until-eof", "--listen", "127.0.0.1:0"]
         self._log = tempfile.TemporaryFile(mode="w+", prefix="mock-capi-")
@@ -103,7 +103,7 @@ class MockCapi:
         return self
 
     def _read_addresses(self, process: subprocess.Popen[str]) -> None:
-        # A mock that prints nothing is ended, which ends its output.
+        # A mock that prints nothing is killed, which ends its output.
         too_late = threading.Timer(DEADLINE, process.kill)
         too_late.start()
         try:
@@ -112,7 +112,7 @@ class MockCapi:
             if not url:
                 process.wait(DEADLINE)
                 raise MockCapiError(f"mock-capi did not start: {self.log().strip()}")
-            # A local address: no proxy is asked.
+            # The address is local, so no proxy is used.
             handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
             if url.startswith("https:"):
                 line = process.stdout.readline()
@@ -125,11 +125,11 @@ class MockCapi:
             too_late.cancel()
 
     def stop(self) -> None:
-        """Ends the mock. A mock that has ended already stays so."""
+        """Stops the mock. Does nothing if the mock is not running."""
         process, self._process = self._process, None
         if process is None:
             return
-        # Its standard input ends, and the mock with it.
+        # mock-capi stops at the end of its standard input.
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -144,7 +144,7 @@ class MockCapi:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process of the mock is there."""
+        """Whether the process of the mock is running."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -155,7 +155,7 @@ class MockCapi:
         return self._url
 
     def log(self) -> str:
-        """What the mock has logged so far: with ``--verbose``, a line for each request."""
+        """The log of the mock so far. With ``--verbose``, it has a line for each request."""
         if self._log is None:
             return ""
         self._log.seek(0)
@@ -164,10 +164,10 @@ class MockCapi:
     def request(
         self, method: str, path: str, body: Any = None, *, token: str | None = None
     ) -> Any:
-        """Sends a request, with a body that becomes JSON.
+        """Sends a request, with an optional JSON body.
 
-        The answer is the JSON of its body, the text if that is no JSON, or None if it is
-        empty. Raises :class:`MockCapiError` for a status from 400 on.
+        Returns the body as JSON, as text if it is not JSON, or None if it is
+        empty. Raises :class:`MockCapiError` for a status of 400 or more.
         """
         headers = {"Accept": "application/json"}
         data = None
@@ -186,7 +186,7 @@ class MockCapi:
             with error:
                 said = error.read().decode(errors="replace")
             what = f"{request.get_method()} {request.selector}"
-            raise MockCapiError(f"{what} was answered with {error.code}: {said}") from error
+            raise MockCapiError(f"{what} failed with status {error.code}: {said}") from error
         if not text:
             return None
         try:
@@ -197,7 +197,7 @@ class MockCapi:
     def token(self, user: str = "admin", password: str | None = None) -> str:
         """Logs a user in, and returns an access token.
 
-        Without a password, it is the user's name, as that of the administrator is.
+        The default password is the user's name, as for the administrator.
         """
         form = {
             "grant_type": "password",
@@ -211,11 +211,11 @@ class MockCapi:
         return str(self._send(login)["access_token"])
 
     def reset(self) -> None:
-        """Restores what the mock was started with. Tokens stay valid."""
+        """Restores the initial state of the mock. Tokens stay valid."""
         self.request("POST", "/_mock/reset")
 
     def set_faults(self, *faults: Mapping[str, Any]) -> None:
-        """Replaces what goes wrong, as docs/mock-capi.md lists it. Without any, all is well.
+        """Replaces all faults; docs/mock-capi.md lists them. Without arguments, removes them.
 
         >>> mock.set_faults({"fault": "answer", "method": "POST", "path": "/v3/apps",
         ...                  "status": 503, "times": 2})
@@ -223,32 +223,32 @@ class MockCapi:
         self.request("PUT", "/_mock/faults", list(faults))
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults, with how often each has ``met`` what it waits for."""
+        """The faults, with the numbers of events that each applied to (``met``) and ``struck``."""
         return list(self.request("GET", "/_mock/faults"))
 
     def set_stubs(self, *stubs: Mapping[str, Any]) -> None:
-        """Replaces the answers that are sent in the place of the fake's."""
+        """Replaces all stubs, which are responses that replace the fake's."""
         self.request("PUT", "/_mock/stubs", list(stubs))
 
     def set_times(self, **times: str | float) -> None:
-        """Sets how long things take: ``set_times(latency="20ms", staging="3s", jitter=0.2)``."""
+        """Sets durations: ``set_times(latency="20ms", staging="3s", jitter=0.2)``."""
         self.request("PUT", "/_mock/times", times)
 
     def advance(self, time: timedelta) -> None:
-        """Lets time pass, without waiting."""
+        """Advances the clock of the mock without waiting."""
         milliseconds = time // timedelta(milliseconds=1)
         self.request("POST", "/_mock/advance", {"by": f"{milliseconds}ms"})
 
     def expire_tokens(self) -> None:
-        """Makes clients refresh their tokens."""
+        """Expires all access tokens, so that clients must refresh them."""
         self.request("POST", "/_mock/expire_tokens")
 
     def state(self) -> dict[str, Any]:
-        """All resources, in a list for each kind."""
+        """All resources, as a list for each kind."""
         return dict(self.request("GET", "/_mock/state"))
 
     def stats(self) -> dict[str, Any]:
-        """The number of requests by route, and more."""
+        """Statistics, such as the number of requests by route."""
         return dict(self.request("GET", "/_mock/stats"))
 
     def requests(self, **filters: str | int) -> list[dict[str, Any]]:
@@ -257,15 +257,15 @@ class MockCapi:
         return list(self.request("GET", f"/_mock/requests?{query}"))
 
     def verify(self, request: Mapping[str, Any], **expectation: int) -> None:
-        """Checks that such a request was sent: once or more, or as often as expected.
+        """Checks that a matching request was sent, at least once or the expected number of times.
 
-        Raises AssertionError with the near misses if not.
+        Otherwise, raises AssertionError with the near misses.
 
         >>> mock.verify({"method": "POST", "path": "/v3/apps", "body": {"name": "web"}}, count=1)
         """
         try:
             self.request("POST", "/_mock/verify", {"request": dict(request), **expectation})
         except MockCapiError as error:
-            if "was answered with 409" not in str(error):
+            if "failed with status 409" not in str(error):
                 raise
             raise AssertionError(str(error).partition("409: ")[2]) from None

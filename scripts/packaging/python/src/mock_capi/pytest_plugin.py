@@ -1,4 +1,4 @@
-"""The pytest fixtures, which pytest finds by itself once the package is installed."""
+"""The pytest fixtures, which pytest finds automatically when the package is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def mock_capi_args(pytestconfig: pytest.Config) -> Sequence[str]:
-    """The flags of mock-capi. Override it, or set ``mock_capi_args`` in pytest's settings."""
+    """The flags of mock-capi. Override this, or set ``mock_capi_args`` in pytest's settings."""
     return shlex.split(str(pytestconfig.getini("mock_capi_args")))
 
 
@@ -30,6 +30,6 @@ def _mock_capi_process(mock_capi_args: Sequence[str]) -> Iterator[MockCapi]:
 
 @pytest.fixture
 def mock_capi(_mock_capi_process: MockCapi) -> MockCapi:
-    """A fake Cloud Controller in the state in which it was started."""
+    """A fake Cloud Controller in its initial state."""
     _mock_capi_process.reset()
     return _mock_capi_process
