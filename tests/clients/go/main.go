@@ -1,8 +1,8 @@
-// Lives an app's whole life with go-cfclient, on the Cloud Controller that
-// CF_API names, as CF_USERNAME with CF_PASSWORD.
+// Runs an app through its whole lifecycle with go-cfclient, on the Cloud Controller
+// CF_API, as CF_USERNAME with CF_PASSWORD.
 //
-// Each step asserts what it led to and prints a line; the first that is wrong
-// ends the program with code 1.
+// Each step asserts its result and prints a line. The first step that fails ends the
+// program with code 1.
 package main
 
 import (
@@ -22,14 +22,14 @@ import (
 	"github.com/cloudfoundry/go-cfclient/v3/resource"
 )
 
-// What something is waited for with: often, and not for long.
+// Polls often and times out early.
 var polling = &client.PollingOptions{
 	FailedState:   "FAILED",
 	Timeout:       time.Minute,
 	CheckInterval: 50 * time.Millisecond,
 }
 
-// What the steps leave to each other.
+// The results that steps pass to later steps.
 type life struct {
 	cf                                      *client.Client
 	org, space, app, clone, droplet, domain string
@@ -46,19 +46,19 @@ var steps = []step{
 	{"refuse a wrong password", (*life).refuseWrongPassword},
 	{"create an organization", (*life).createOrg},
 	{"create a space", (*life).createSpace},
-	{"give a role", (*life).giveRole},
-	{"give the organization a quota", (*life).giveQuota},
+	{"assign a role", (*life).assignRole},
+	{"apply a quota to the organization", (*life).applyQuota},
 	{"create an app", (*life).createApp},
 	{"set its environment", (*life).setEnvironment},
 	{"upload and stage its bits", (*life).stage},
 	{"start it", (*life).start},
 	{"map a route", (*life).mapRoute},
 	{"scale it", (*life).scale},
-	{"look at its instances", (*life).lookAtInstances},
+	{"show its instances", (*life).showInstances},
 	{"restart one of them", (*life).restartInstance},
 	{"read its log", (*life).readLog},
-	{"clone it by its droplet", (*life).cloneApp},
-	{"deploy it anew", (*life).deploy},
+	{"clone it with its droplet", (*life).cloneApp},
+	{"deploy it again", (*life).deploy},
 	{"run a task", (*life).runTask},
 	{"bind a security group", (*life).bindSecurityGroup},
 	{"exceed the quota", (*life).exceedQuota},
@@ -81,7 +81,7 @@ func main() {
 	}
 }
 
-// Complains unless a value is as it should be.
+// Returns an error unless a value is the expected one.
 func expect[T comparable](what string, actual, expected T) error {
 	if actual != expected {
 		return fmt.Errorf("%s is %v, not %v", what, actual, expected)
@@ -89,7 +89,7 @@ func expect[T comparable](what string, actual, expected T) error {
 	return nil
 }
 
-// A client whose login has been tried.
+// Returns a client that has tried to log in.
 func connect(password string) (*client.Client, error) {
 	cfg, err := config.New(os.Getenv("CF_API"), config.UserPassword(os.Getenv("CF_USERNAME"), password))
 	if err != nil {
@@ -111,7 +111,7 @@ func (l *life) logIn(ctx context.Context) error {
 func (l *life) refuseWrongPassword(context.Context) error {
 	_, err := connect(os.Getenv("CF_PASSWORD") + "-wrong")
 	if err == nil || !strings.Contains(err.Error(), "Bad credentials") {
-		return fmt.Errorf("the answer is: %v", err)
+		return fmt.Errorf("the error is: %v", err)
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (l *life) createOrg(ctx context.Context) error {
 	l.org = org.GUID
 	_, err = l.cf.Organizations.Create(ctx, resource.NewOrganizationCreate(name))
 	if !resource.IsUnprocessableEntityError(err) {
-		return fmt.Errorf("a second one of its name: %v", err)
+		return fmt.Errorf("creating a second one with the same name: %v", err)
 	}
 	options := client.NewOrganizationListOptions()
 	options.Names.EqualTo(name)
@@ -133,7 +133,7 @@ func (l *life) createOrg(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return expect("the organization of its name", found.GUID, l.org)
+	return expect("the organization with its name", found.GUID, l.org)
 }
 
 func (l *life) createSpace(ctx context.Context) error {
@@ -149,7 +149,7 @@ func (l *life) createSpace(ctx context.Context) error {
 	return expect("its organization", org.GUID, l.org)
 }
 
-func (l *life) giveRole(ctx context.Context) error {
+func (l *life) assignRole(ctx context.Context) error {
 	user := os.Getenv("CF_USERNAME")
 	manager := resource.OrganizationRoleManager
 	role, err := l.cf.Roles.CreateOrganizationRoleWithUsername(ctx, l.org, user, manager, "uaa")
@@ -174,7 +174,7 @@ func (l *life) giveRole(ctx context.Context) error {
 	return l.cf.Jobs.PollComplete(ctx, job, polling)
 }
 
-func (l *life) giveQuota(ctx context.Context) error {
+func (l *life) applyQuota(ctx context.Context) error {
 	name := fmt.Sprintf("go-cfclient-%d", os.Getpid())
 	create := resource.NewOrganizationQuotaCreate(name).WithAppsTotalMemoryInMB(2048).WithTotalRoutes(3)
 	quota, err := l.cf.OrganizationQuotas.Create(ctx, create)
@@ -284,7 +284,7 @@ func (l *life) stage(ctx context.Context) error {
 	return expect("the current droplet", current.GUID, l.droplet)
 }
 
-// Waits until all of so many instances of an app's web process run.
+// Waits until this number of instances of an app's web process run.
 func (l *life) waitForInstances(ctx context.Context, app string, count int) error {
 	running := func() (string, string, error) {
 		stats, err := l.cf.Processes.GetStatsForApp(ctx, app, "web")
@@ -362,7 +362,7 @@ func (l *life) scale(ctx context.Context) error {
 	return expect("its memory", scaled.MemoryInMB, 128)
 }
 
-func (l *life) lookAtInstances(ctx context.Context) error {
+func (l *life) showInstances(ctx context.Context) error {
 	return l.waitForInstances(ctx, l.app, 3)
 }
 
@@ -377,7 +377,7 @@ func (l *life) restartInstance(ctx context.Context) error {
 	return l.waitForInstances(ctx, l.app, 3)
 }
 
-// Reads from log-cache, which go-cfclient leaves to others.
+// Reads from log-cache, which go-cfclient does not support.
 func (l *life) readLog(ctx context.Context) error {
 	root, err := l.cf.Root.Get(ctx)
 	if err != nil {
@@ -410,7 +410,7 @@ func (l *life) readLog(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%d lines, none of which tells of the app's creation", len(answer.Envelopes.Batch))
+	return fmt.Errorf("none of %d lines reports the app's creation", len(answer.Envelopes.Batch))
 }
 
 func (l *life) cloneApp(ctx context.Context) error {
@@ -604,7 +604,7 @@ func (l *life) deleteApp(ctx context.Context) error {
 		return err
 	}
 	if _, err := l.cf.Applications.Get(ctx, l.app); !resource.IsResourceNotFoundError(err) {
-		return fmt.Errorf("it is not gone: %v", err)
+		return fmt.Errorf("it still exists: %v", err)
 	}
 	destinations, err := l.cf.Routes.GetDestinations(ctx, l.route)
 	if err != nil {
@@ -632,7 +632,7 @@ func (l *life) deleteOrg(ctx context.Context) error {
 	}
 	for _, app := range []string{l.app, l.clone} {
 		if _, err := l.cf.Applications.Get(ctx, app); !resource.IsResourceNotFoundError(err) {
-			return fmt.Errorf("an app is not gone: %v", err)
+			return fmt.Errorf("an app still exists: %v", err)
 		}
 	}
 	options := client.NewSpaceListOptions()

@@ -1,6 +1,6 @@
-// An app's whole life on a Cloud Controller, by cf-java-client: CF_API,
-// CF_USERNAME and CF_PASSWORD say where and as whom. Prints a line for each step
-// that went well and ends with 1 at the first that did not.
+// Runs an app through its whole lifecycle with cf-java-client, on the Cloud Controller
+// CF_API, as CF_USERNAME with CF_PASSWORD. Prints a line for each step that succeeds. The
+// first step that fails ends the program with code 1.
 
 import java.io.IOException;
 import java.net.URI;
@@ -84,9 +84,9 @@ final class Life {
 
     private void live() {
         step("log in and create an organization", this::createOrganization);
-        step("refuse another of the same name", this::refuseTheSameName);
+        step("refuse another organization with the same name", this::refuseTheSameName);
         step("create a space", this::createSpace);
-        step("give a role in it", this::giveRole);
+        step("assign a role in it", this::assignRole);
         step("create an app", this::createApp);
         step("set its environment", this::setEnvironment);
         step("upload and stage its bits", this::stage);
@@ -94,14 +94,14 @@ final class Life {
         step("scale it", this::scale);
         step("map a route", this::mapRoute);
         step("read its log", this::readLog);
-        step("clone it by its droplet", this::cloneIt);
+        step("clone it with its droplet", this::cloneIt);
         step("run a task", this::runTask);
         step("list apps in pages", this::listInPages);
         step("stop and delete it", this::delete);
         step("delete the organization", this::deleteOrganization);
     }
 
-    /** What a step does; it throws where something is not as it should be. */
+    /** A step, which throws if a result is wrong. */
     private interface Step {
         void run() throws IOException;
     }
@@ -127,7 +127,7 @@ final class Life {
         }
     }
 
-    /** Looks until there is what is awaited. */
+    /** Polls until there is a result. */
     private static <T> void await(T awaited, Supplier<T> look) {
         long end = System.nanoTime() + DEADLINE.toNanos();
         T seen = look.get();
@@ -169,7 +169,7 @@ final class Life {
             expect("CF-UnprocessableEntity", e.getErrors().get(0).getTitle());
             return;
         }
-        throw new AssertionError("there are two");
+        throw new AssertionError("the name was accepted twice");
     }
 
     private void createSpace() {
@@ -182,7 +182,7 @@ final class Life {
         expect(1, spaces.getPagination().getTotalResults());
     }
 
-    private void giveRole() {
+    private void assignRole() {
         CreateRoleResponse role = get(cf.rolesV3().create(CreateRoleRequest.builder()
                 .type(RoleType.ORGANIZATION_USER)
                 .relationships(RoleRelationships.builder()
@@ -354,7 +354,7 @@ final class Life {
             expect(404, e.getStatusCode());
             return;
         }
-        throw new AssertionError("the app is still there");
+        throw new AssertionError("the app still exists");
     }
 
     private void awaitJob(String job) {

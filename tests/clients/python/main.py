@@ -1,7 +1,7 @@
-"""Lives an app's whole life with cloudfoundry-client, on the Cloud Controller
-that CF_API names, as CF_USERNAME with CF_PASSWORD.
+"""Runs an app through its whole lifecycle with cloudfoundry-client, on the Cloud Controller
+CF_API, as CF_USERNAME with CF_PASSWORD.
 
-Each step asserts what it led to and prints a line; the first that is wrong ends
+Each step asserts its result and prints a line. The first step that fails ends
 the program with code 1.
 """
 
@@ -39,7 +39,7 @@ def expect(what, actual, expected):
 
 
 def refused(call, status):
-    """What a call is told that must be refused with a status."""
+    """The error of a call, which must be refused with this status."""
     try:
         call()
     except InvalidStatusCode as error:
@@ -49,7 +49,7 @@ def refused(call, status):
 
 
 def wait_for(look, wanted, failed=("FAILED",)):
-    """Looks until the state is as wanted, and gives what was seen then."""
+    """Polls until the state is the wanted one, and returns the last response."""
     deadline = time.monotonic() + 60
     while True:
         seen = look()
@@ -70,7 +70,7 @@ def archive():
 
 
 class Life:
-    """What the steps leave to each other."""
+    """The results that steps pass to later steps."""
 
     def __init__(self):
         self.api = os.environ["CF_API"]
@@ -107,7 +107,7 @@ class Life:
         body = refused(lambda: organizations.create(self.name, suspended=False), 422)
         expect("the error", body["errors"][0]["title"], "CF-UnprocessableEntity")
         found = organizations.get_first(names=self.name)
-        expect("the organization of its name", found["guid"], self.org)
+        expect("the organization with its name", found["guid"], self.org)
         self.domain = organizations.get_default_domain(self.org)["guid"]
 
     def create_a_space(self):
@@ -159,7 +159,7 @@ class Life:
         return self.cf.v3.processes.get_first(app_guids=app, types="web")
 
     def running(self, app, instances):
-        """The instances of an app, when so many run."""
+        """Waits until this number of instances run."""
 
         def look():
             states = [stats["state"] for stats in self.web(app).stats()]
@@ -174,7 +174,7 @@ class Life:
         self.running(self.app, 1)
 
     def push_another(self):
-        """As the library pushes: by v2, with what it finds in a folder."""
+        """Pushes a folder with the library, which uses v2."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "manifest.yml").write_text(MANIFEST)
             Path(folder, "files").mkdir()
@@ -197,7 +197,7 @@ class Life:
     def stop_the_other(self):
         self.cf.v2.apps.update(self.pushed, instances=1)
         expect("its instances", self.cf.v2.apps.get_summary(self.pushed)["instances"], 1)
-        # The library waits for instances to be gone, which v2 refuses to list.
+        # The library waits until no instances are listed, but v2 refuses to list them.
         self.cf.v2.apps.stop(self.pushed)
         refused(lambda: self.cf.v2.apps.get_stats(self.pushed), 400)
 
@@ -223,7 +223,7 @@ class Life:
         batch = answer["envelopes"]["batch"]
         texts = [base64.b64decode(envelope["log"]["payload"]).decode() for envelope in batch]
         if not any(text.startswith("Starting app with guid") for text in texts):
-            raise AssertionError(f"the log does not tell of the start: {texts}")
+            raise AssertionError(f"the log does not contain the start: {texts}")
         times = [int(envelope["timestamp"]) for envelope in batch]
         expect("the order of its lines", times, sorted(times, reverse=True))
 
@@ -249,7 +249,7 @@ class Life:
     def set_labels(self):
         self.cf.v3.droplets.update(self.droplet, meta_labels={"stage": "test"})
         found = self.cf.v3.droplets.list(label_selector="stage=test")
-        expect("droplets of the label", [droplet["guid"] for droplet in found], [self.droplet])
+        expect("droplets with the label", [droplet["guid"] for droplet in found], [self.droplet])
 
     def list_in_pages(self):
         apps = self.cf.v3.apps.list(space_guids=self.space, order_by="name", per_page=1)
@@ -308,7 +308,7 @@ def main():
         name = step.__name__.replace("_", " ")
         try:
             step(life)
-        except Exception as error:  # whatever it is, the step has failed
+        except Exception as error:  # any exception fails the step
             print(f"FAIL  {LIBRARY}  {name}: {error!r}", flush=True)
             sys.exit(1)
         print(f"ok  {LIBRARY}  {name}", flush=True)

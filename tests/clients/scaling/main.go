@@ -1,10 +1,10 @@
-// Runs a scaling test of network policies the way the scaling suite of
-// cf-networking-release does, as a witness that shares no code with cf-pusher: policies
-// by version 0 of the policy server's API, and requests to the router with the header
-// Host. It uses the Cloud Controller that CF_API names, as CF_USERNAME with
-// CF_PASSWORD, and takes the parameters of the test from the file CONFIG.
+// Runs a scaling test of network policies as the scaling suite of cf-networking-release
+// does, without any code of cf-pusher: it uses version 0 of the policy server's API, and
+// sends requests to the router with the header Host. It uses the Cloud Controller CF_API,
+// as CF_USERNAME with CF_PASSWORD, and reads the parameters of the test from the file
+// CONFIG.
 //
-// Each step prints a line; the first that fails ends the program with code 1.
+// Each step prints a line. The first step that fails ends the program with code 1.
 package main
 
 import (
@@ -75,7 +75,7 @@ func main() {
 	step("read the parameters", w.read)
 	step("log in", w.logIn)
 	step("find the domain of the apps", w.findDomain)
-	step("see all instances registered", w.checkRegistry)
+	step("check that all instances are registered", w.checkRegistry)
 	proxies, ticks := w.names("proxy", w.Proxies), w.names("tick", w.Ticks)
 	w.test("one client", proxies[:1], ticks)
 	w.test("one server", proxies, ticks[:1])
@@ -322,7 +322,7 @@ func (w *witness) try(c connection, expected string) error {
 	}
 }
 
-// The body of an app's response, whatever its status.
+// The body of an app's response with any status.
 func (w *witness) app(name, path string) (string, error) {
 	request, err := http.NewRequest("GET", w.api+path, nil)
 	if err != nil {

@@ -15,7 +15,7 @@ const TONES = {
 
 const find = (id) => document.getElementById(id);
 
-/** Makes an element with attributes and with texts and elements inside. */
+/** Creates an element with attributes, text and child elements. */
 function element(name, attributes = {}, ...content) {
   const made = document.createElement(name);
   for (const [attribute, value] of Object.entries(attributes)) {
@@ -127,7 +127,7 @@ async function readWorld() {
       space.listed = await readApps(space.guid, { filter, state });
     }),
   );
-  // The user may have opened or closed some in the meantime.
+  // The user may have opened or closed some spaces in the meantime.
   for (const space of spaces) space.open = isOpen(space);
   find("now").textContent = overview.now;
   showCounts(overview.counts);
@@ -143,7 +143,7 @@ function describeNothing(filter, state) {
   return filter === "" ? "There are no organizations yet." : `No name matches “${filter}”.`;
 }
 
-/** The apps of a space; none if it was deleted in the meantime. */
+/** The apps of a space, or an empty list if it was deleted in the meantime. */
 async function readApps(space, wanted) {
   const limit = appLimits.get(space) ?? PAGE;
   try {
@@ -231,7 +231,7 @@ function renderApp(app) {
   return element("tr", {}, ...cells);
 }
 
-/** States with their counts; the usual count is not shown. */
+/** States with their counts. A count that equals `usual` is not shown. */
 function chips(counts, usual) {
   return Object.entries(counts).map(([state, count]) => stateChip(state, count === usual ? state : `${count} ${state}`));
 }
@@ -322,7 +322,7 @@ async function openRequest(number) {
   find("request-dialog").showModal();
 }
 
-/** JSON with line breaks; other text unchanged, with its size if it was cut. */
+/** JSON with line breaks, or other text unchanged, with its size if it was cut. */
 function legible(text, size) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// mock is a mock-capi in a process of its own, with the world of the seed file.
+// mock is a mock-capi process with the resources of the seed file.
 type mock struct {
 	*testing.T
 	api, token string
@@ -56,7 +56,7 @@ func start(t *testing.T) *mock {
 	return m
 }
 
-// send returns the status of an answer, whose JSON goes to into.
+// send returns the status of a response, and decodes its JSON into `into`.
 func (m *mock) send(method, path, body string, into any) int {
 	request, err := http.NewRequest(method, m.api+path, strings.NewReader(body))
 	if err != nil {

@@ -12,7 +12,7 @@ SEED = os.path.join(os.path.dirname(__file__), "..", "seed.yml")
 
 
 def send(method, url, body=None, headers={}):
-    """The status and the JSON of an answer."""
+    """Returns the status and the JSON of a response."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     try:
         with urlopen(Request(url, data, headers, method=method), timeout=10) as answer:
