@@ -522,7 +522,7 @@ orgs:
     let text = std::fs::read_to_string(place.dir.path().join("s.yml")).unwrap();
     let comments = text
         .lines()
-        .filter(|line| line.starts_with("# Not in here: "));
+        .filter(|line| line.starts_with("# Not exported: "));
     let warnings = output
         .stderr
         .lines()
@@ -845,7 +845,7 @@ orgs:
         .map(str::trim)
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @"
-    # Not in here: the app unfinished, which has no Docker image yet.
+    # Not exported: the app unfinished, which has no Docker image yet.
     - name: o
     - name: s
     - name: again

@@ -276,7 +276,7 @@ impl CommandError {
 fn for_config(error: &ConfigError) -> &'static str {
     match error {
         ConfigError::Read { .. } => {
-            "check the path in --config, or write a first configuration with `cf-pusher init`"
+            "check the path in --config, or write a starter configuration with `cf-pusher init`"
         }
         ConfigError::Syntax { .. } => "`cf-pusher init -` prints a valid configuration",
         _ => "see `cf-pusher schema` for all keys and their values",

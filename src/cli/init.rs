@@ -1,4 +1,4 @@
-//! `cf-pusher init`: writes a first configuration.
+//! `cf-pusher init`: writes a starter configuration.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use cf_pusher::ScalingTest;
 
 use super::{CommandError, output};
 
-/// Write a first configuration, with a comment for each key
+/// Write a starter configuration, with a comment for each key
 ///
 /// An existing file is not overwritten.
 #[derive(Debug, Args)]

@@ -81,7 +81,7 @@ const EXAMPLES: &str = "\
 Examples:
   # try it without a foundation
   cf-pusher converge --config fixtures/configs/scale-test.json --mock
-  # write a first configuration, and show what it creates
+  # write a starter configuration, and show what it creates
   cf-pusher init scale-test.json
   cf-pusher plan --config scale-test.json
   # declare any orgs, spaces and apps in YAML

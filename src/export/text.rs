@@ -39,13 +39,13 @@ impl Comments<'_> {
         lines.extend(
             self.warnings
                 .iter()
-                .map(|it| format!("# Not in here: {}.", in_line(it))),
+                .map(|it| format!("# Not exported: {}.", in_line(it))),
         );
         let mut spec = spec.lines().peekable();
         while let Some(line) = spec.next() {
             let is_without_bits = [Some(line), spec.peek().copied()] == WITHOUT_BITS.map(Some);
             lines.push(match is_without_bits {
-                true => format!("{line} # it runs, but its bits are not in here"),
+                true => format!("{line} # the app runs, but this spec does not contain its bits"),
                 false => line.to_owned(),
             });
         }

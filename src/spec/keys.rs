@@ -13,7 +13,7 @@ pub(super) struct Key<C: 'static> {
     /// The meaning of the key, as a sentence without a full stop.
     about: &'static str,
     pub(super) kind: Kind<C>,
-    /// The value in a first configuration. Keys that most configurations do not need have
+    /// The value in a starter configuration. Keys that most configurations do not need have
     /// a comment instead.
     example: Example,
 }
@@ -230,7 +230,7 @@ impl ScalingTest {
         json_schema("Configuration of cf-pusher", KEYS, GO_SUITE_KEYS)
     }
 
-    /// A first configuration, with a comment for each key.
+    /// A starter configuration, with a comment for each key.
     pub fn template() -> String {
         let mut text = "\
 // A configuration of cf-pusher. Comments, and a comma after the last key, are allowed.
