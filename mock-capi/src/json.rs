@@ -65,7 +65,7 @@ fn describe(error: &serde_json::Error) -> String {
         start.strip_suffix("expected ")
     });
     if let Some(start) = number {
-        return format!("{start}expected a whole number from 0 on");
+        return format!("{start}expected a whole number of 0 or more");
     }
     if text.contains("untagged enum") {
         return "the value has none of the types that are allowed here".into();
@@ -111,11 +111,11 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{"color": "red", "size": "x"}"#,
-                r#"size: invalid type: string "x", expected a whole number from 0 on"#,
+                r#"size: invalid type: string "x", expected a whole number of 0 or more"#,
             ),
             (
                 r#"{"size": -1}"#,
-                "size: invalid value: integer `-1`, expected a whole number from 0 on",
+                "size: invalid value: integer `-1`, expected a whole number of 0 or more",
             ),
             (
                 r#"{"size": 1, "color": []}"#,

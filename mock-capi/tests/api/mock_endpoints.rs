@@ -777,7 +777,7 @@ async fn invalid_requests_to_the_mock_are_reported() {
         (
             "PUT faults",
             r#"[{"fault": "answer", "status": "x"}]"#,
-            r#"fault 0: status: invalid type: string "x", expected a whole number from 0 on"#,
+            r#"fault 0: status: invalid type: string "x", expected a whole number of 0 or more"#,
         ),
         (
             "PUT snapshot",
