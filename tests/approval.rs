@@ -42,13 +42,10 @@ async fn a_run_that_deletes_more_than_approved_sends_no_write(#[case] workflow: 
     fixture.writes();
     let converger = converger(workflow, &fixture.client, &fewer());
     for (approval, expected) in [
-        (Approval::None, "it is not approved"),
+        (Approval::None, "not approved"),
         (Approval::MaxDeletes(1), "at most 1 deletion is approved"),
-        (Approval::ask(|_| false), "it was declined"),
-        (
-            Approval::ask(|_| panic!("nobody can answer")),
-            "it was declined",
-        ),
+        (Approval::ask(|_| false), "declined"),
+        (Approval::ask(|_| panic!("nobody can answer")), "declined"),
     ] {
         let error = converger.converge(approval).await.unwrap_err();
         assert_eq!(
@@ -153,7 +150,7 @@ async fn recreating_and_destroying_an_org_need_approval(#[case] workflow: Workfl
     let recreate = converger.clone().recreate(true);
     let error = recreate.converge(Approval::None).await.unwrap_err();
     insta::allow_duplicates! {
-        insta::assert_snapshot!(error, @"deleting the org scale-org and 7 apps failed: it is not approved");
+        insta::assert_snapshot!(error, @"deleting the org scale-org and 7 apps failed: not approved");
     }
     let error = converger
         .destroy(Approval::MaxDeletes(7))
@@ -226,7 +223,7 @@ async fn the_command_lists_what_it_would_delete_and_exits_with_1() {
     let output = place.on(&mock, &fewer(), &["converge"]);
     assert_eq!((output.code, output.stdout.as_str()), (1, ""));
     insta::assert_snapshot!(stable(&output.stderr), @r"
-    error: deleting 2 apps failed: it is not approved
+    error: deleting 2 apps failed: not approved
     - app scale-tick-{1..2}
     help: approve the deletions with --yes or --max-deletes N
     ");

@@ -100,7 +100,7 @@ async fn an_org_is_created_changed_and_destroyed() {
     let unasked = place.on(&mock, SMALL, &["destroy"]);
     assert_eq!(unasked.code, 1);
     insta::assert_snapshot!(unasked.stderr, @r"
-    error: deleting the org scale-org and 7 apps failed: it is not approved
+    error: deleting the org scale-org and 7 apps failed: not approved
     - org scale-org
     - quota scale-quota
     - security group scale-asg

@@ -466,7 +466,7 @@ async fn pruning_deletes_only_what_was_declared_before() {
     network policy web-1 to api tcp 8080-8090
     ");
     let refused = pruning.converge(Approval::None).await.unwrap_err();
-    insta::assert_snapshot!(refused, @"deleting the org back, 2 spaces, 4 apps, 2 service instances, 2 domains, 2 routes and 1 user failed: it is not approved");
+    insta::assert_snapshot!(refused, @"deleting the org back, 2 spaces, 4 apps, 2 service instances, 2 domains, 2 routes and 1 user failed: not approved");
     assert!(fixture.writes().is_empty());
 
     let outcome = Box::pin(pruning.converge(Approval::All)).await.unwrap();

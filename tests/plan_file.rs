@@ -214,6 +214,6 @@ async fn a_run_for_one_group_does_not_change_the_others(#[case] workflow: Workfl
     assert_eq!(fixture.mock.state()["apps"].as_array().unwrap().len(), 6);
     let error = whole.clone().only(["tock"]).unwrap_err();
     insta::allow_duplicates! {
-        insta::assert_snapshot!(error, @"there is no group tock: the groups are registry, tick, proxy");
+        insta::assert_snapshot!(error, @"unknown group tock: the groups are registry, tick, proxy");
     }
 }

@@ -112,8 +112,8 @@ struct Arguments {
     /// Time until a security group affects connections of apps
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MOCK_CAPI_ASG_TIME")]
     asg_time: Option<Duration>,
-    /// Share, from 0 to 1, by which these times vary at random
-    #[arg(long, value_name = "SHARE", value_parser = read_share, env = "MOCK_CAPI_JITTER")]
+    /// Fraction, from 0 to 1, by which these times vary at random
+    #[arg(long, value_name = "FRACTION", value_parser = read_fraction, env = "MOCK_CAPI_JITTER")]
     jitter: Option<f64>,
     /// Response times of a foundation: `measured`, or a YAML file; other flags for times
     /// take precedence
@@ -248,7 +248,7 @@ fn read_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 /// Logs a request if `verbose` is set, or if the mock does not implement it, because the
-/// client will not work then.
+/// client will then not work.
 fn log(request: AnsweredRequest<'_>, verbose: bool) {
     if !verbose && request.status != Some(501) {
         return;
@@ -262,7 +262,7 @@ fn log(request: AnsweredRequest<'_>, verbose: bool) {
     } = request;
     let status = status.map_or_else(|| "dropped".into(), |status| status.to_string());
     let millis = took.as_secs_f64() * 1000.0;
-    // Nobody may be reading the log any more.
+    // Standard error may be closed.
     let _ = writeln!(io::stderr(), "{method} {target} {status} {millis:.1} ms");
 }
 
@@ -283,14 +283,14 @@ fn read_count<T: FromStr>(text: &str) -> Result<T, &'static str> {
     })
 }
 
-fn read_share(text: &str) -> Result<f64, String> {
+fn read_fraction(text: &str) -> Result<f64, String> {
     let share = text.parse().ok();
     let share = share.filter(|share| (0.0..=1.0).contains(share));
     share.ok_or_else(|| "must be a number from 0 to 1".into())
 }
 
-/// Variables that are not flags: test programs find the command by the first, and
-/// Kubernetes sets the others for a service with the name of the command.
+/// Variables that do not belong to a flag: test programs find the command with the first,
+/// and Kubernetes sets the others for a service with the name of the command.
 const OTHER_VARIABLES: [&str; 3] = ["MOCK_CAPI_BIN", "MOCK_CAPI_PORT", "MOCK_CAPI_SERVICE_"];
 
 /// Warns about variables that look like flags but are not, such as misspelled ones.
@@ -301,7 +301,7 @@ fn warn_of_unknown_variables() {
         let text = name.to_string_lossy();
         let is_other = OTHER_VARIABLES.iter().any(|other| text.starts_with(other));
         if text.starts_with("MOCK_CAPI_") && !is_other && !flags.contains(&name.as_os_str()) {
-            // Nobody may be reading it.
+            // Standard error may be closed.
             let _ = writeln!(
                 io::stderr(),
                 "mock-capi: warning: {text} is not the variable of a flag: see --help"
@@ -323,7 +323,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    // Signals count before a client can know that the mock is running.
+    // Signals are handled before a client can know that the mock is running.
     let shutdown = Shutdown::listen(arguments.until_eof)?;
     let mut builder = MockCapi::builder();
     if let Some(seed) = arguments.seed {
@@ -457,20 +457,20 @@ fn parse_broker(text: &str) -> Result<(String, Vec<String>), &'static str> {
     let (name, plans) = text.split_once(':').unwrap_or((text, "default"));
     let plans: Vec<String> = plans.split(',').map(str::to_owned).collect();
     if name.is_empty() || plans.iter().any(String::is_empty) {
-        return Err("a broker is its name and its plans, such as mysql:small,large");
+        return Err("must be a name and plans, such as mysql:small,large");
     }
     Ok((name.into(), plans))
 }
 
 fn parse_router_group(text: &str) -> Result<(String, RangeInclusive<u16>), String> {
     let named = text.split_once(':').filter(|(name, _)| !name.is_empty());
-    let (name, ports) = named.ok_or("a name and its ports have a ':' between them")?;
+    let (name, ports) = named.ok_or("must be a name and ports, such as default-tcp:1024-1123")?;
     Ok((name.to_owned(), read_ports(ports)?))
 }
 
 fn parse_user(text: &str) -> Result<(String, String), &'static str> {
     let named = text.split_once(':').filter(|(name, _)| !name.is_empty());
-    let (name, password) = named.ok_or("a name and a secret have a ':' between them")?;
+    let (name, password) = named.ok_or("must be a name and a secret, separated by ':'")?;
     Ok((name.into(), password.into()))
 }
 
@@ -483,14 +483,14 @@ fn parse_host(text: &str) -> Result<String, &'static str> {
     if text.split('.').all(is_label) {
         Ok(text.into())
     } else {
-        Err("a host name has letters, digits, '-', '_' and '.', and no port")
+        Err("must be a host name of letters, digits, '-', '_' and '.', without a port")
     }
 }
 
 fn parse_domain(text: &str) -> Result<String, &'static str> {
     match parse_host(text)? {
         domain if domain.contains('.') => Ok(domain),
-        _ => Err("a domain has at least two parts, such as apps.mock.test"),
+        _ => Err("must be a domain with at least two parts, such as apps.mock.test"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a call to the foundation failed.
+//! The errors of calls to the foundation.
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ type Source = Arc<dyn StdError + Send + Sync>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionProblem {
-    /// The server's certificate is invalid, or no trusted authority vouches for it.
+    /// The server's certificate is invalid, or no trusted authority issued it.
     UntrustedCertificate,
     /// The server does not use TLS, but the URL begins with `https`.
     NotTls,
@@ -37,7 +37,7 @@ pub enum ConnectionProblem {
     Other,
 }
 
-/// Why a call to the foundation failed.
+/// The reason why a call to the foundation failed.
 ///
 /// A message contains its cause, and [`source`](StdError::source) has the error of the
 /// lower layer, such as the HTTP client's.
@@ -95,7 +95,7 @@ pub enum Error {
         /// The HTTP client's error.
         source: Option<Source>,
     },
-    /// The Cloud Controller answered with an error.
+    /// The Cloud Controller responded with an error.
     #[error("{method} {path} failed with {}: {}{}", status_line(*status), describe(errors), aside(*retry_after, request_id.as_deref()))]
     #[non_exhaustive]
     Refused {
@@ -113,7 +113,7 @@ pub enum Error {
         /// The time that the response asks to wait before the next attempt.
         retry_after: Option<Duration>,
     },
-    /// The response was not what the API promises.
+    /// The response does not conform to the API.
     #[error("unexpected response from {method} {path}: {reason}")]
     #[non_exhaustive]
     UnexpectedResponse {
@@ -134,7 +134,7 @@ pub enum Error {
         uaa: String,
         /// The UAA's explanation.
         reason: String,
-        /// The failure of the request to the UAA.
+        /// The error of the request to the UAA.
         source: Option<Source>,
     },
     /// Background work of the Cloud Controller failed.
@@ -199,7 +199,7 @@ pub enum Error {
     },
 }
 
-/// A request that only reads has no effect.
+/// The note about a possible effect, which is empty for requests that only read.
 fn may_have_effect(method: &str) -> &'static str {
     match method {
         "GET" => "",
@@ -215,7 +215,7 @@ fn mask_errors(errors: &mut [CcError], mask: impl Fn(String) -> String) {
 }
 
 impl Error {
-    /// Work on this machine that failed with an error of a lower layer.
+    /// An error of work on this machine, caused by an error of a lower layer.
     pub(crate) fn local(
         what: impl Into<String>,
         error: impl StdError + Send + Sync + 'static,
@@ -227,7 +227,7 @@ impl Error {
         }
     }
 
-    /// Work on this machine that cannot be done.
+    /// An error of work on this machine, without an error of a lower layer.
     pub(crate) fn impossible(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Local {
             what: what.into(),
@@ -236,7 +236,7 @@ impl Error {
         }
     }
 
-    /// No connection can be made, for a reason that no lower layer reported.
+    /// An error of a connection, for a reason that no lower layer reported.
     pub(super) fn unreachable(url: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Unreachable {
             url: url.into(),
@@ -314,8 +314,8 @@ impl Error {
         }
     }
 
-    /// Whether the foundation differs from what was observed: a resource exists already,
-    /// or does not exist any more. Someone else is changing it.
+    /// Whether the foundation differs from the observation, because someone else is
+    /// changing it: a resource already exists, or no longer exists.
     pub(crate) fn is_conflict(&self) -> bool {
         match self {
             Self::Refused { errors, .. } => {
@@ -363,12 +363,12 @@ impl Error {
         self.status() == Some(StatusCode::FORBIDDEN)
     }
 
-    /// Whether the API answered with the URL of another place.
+    /// Whether the API responded with a redirect.
     pub fn is_redirect(&self) -> bool {
         self.status().is_some_and(|status| status.is_redirection())
     }
 
-    /// Whether the foundation failed at the request, or had no time for it.
+    /// Whether the foundation failed to process the request, or was too busy.
     pub fn is_unavailable(&self) -> bool {
         self.status().is_some_and(|status| {
             status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
@@ -425,9 +425,9 @@ impl Error {
         self.status().map(|status| status.to_string())
     }
 
-    /// Whether the Cloud Controller certainly refused the work: it answered a write with
-    /// an error of its own, or its job failed. The response of a gateway has no code of
-    /// the Cloud Controller, and a failed poll says nothing about the work.
+    /// Whether the Cloud Controller certainly refused the work: it responded to a write
+    /// with its own error, or its job failed. The response of a gateway has no code of
+    /// the Cloud Controller, and a failed poll does not show the result of the work.
     pub(crate) fn is_refused_work(&self) -> bool {
         match self {
             Self::JobFailed { .. } => true,

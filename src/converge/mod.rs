@@ -104,7 +104,7 @@ pub enum ConvergeError {
         /// The resources and the patterns that protect them.
         protected: Vec<ProtectedTarget>,
     },
-    /// An org or space is not part of the desired state any more, but contains unmanaged
+    /// An org or space is no longer part of the desired state, but contains unmanaged
     /// resources. No write was sent.
     #[error(
         "deleting the {target} failed: it has {} that cf-pusher does not manage",
@@ -148,7 +148,7 @@ pub enum ConvergeError {
         differences: Vec<String>,
     },
     /// A selected group is not part of the desired state.
-    #[error("there is no group {group}: {}", groups(known))]
+    #[error("unknown group {group}: {}", groups(known))]
     UnknownGroup {
         /// The selected name.
         group: String,
@@ -164,7 +164,7 @@ pub enum ConvergeError {
         most: Option<usize>,
     },
     /// The function of [`Approval::Ask`] declined the deletions. No write was sent.
-    #[error("deleting {} failed: it was declined", deletions.summary())]
+    #[error("deleting {} failed: declined", deletions.summary())]
     Declined {
         /// The deletions of the run.
         deletions: Deletions,
@@ -206,7 +206,7 @@ fn not_approved(most: Option<usize>) -> String {
     match most {
         Some(1) => "at most 1 deletion is approved".to_owned(),
         Some(most) => format!("at most {most} deletions are approved"),
-        None => "it is not approved".to_owned(),
+        None => "not approved".to_owned(),
     }
 }
 
@@ -215,7 +215,7 @@ pub(crate) const DEFAULT_BATCH: usize = 100;
 
 /// Converges a foundation to a desired state.
 ///
-/// It is cheap to clone, and can be moved to another task.
+/// A converger is cheap to clone, and can be moved to another task.
 #[derive(Debug, Clone)]
 pub struct Converger {
     client: Client,
@@ -234,17 +234,17 @@ pub struct Converger {
     follows: Option<Arc<SavedPlan>>,
 }
 
-/// An observation, and the plan that was made from it.
+/// An observation and the resulting plan.
 struct ObservedPlan {
     observed: Observed,
     plan: Plan,
 }
 
 impl Converger {
-    /// A converger of a foundation to `desired`.
+    /// Creates a converger of a foundation to `desired`.
     ///
     /// Apps are created by manifests with up to 100 apps each. The API of 2017 has no
-    /// manifests, so each app is created by requests of its own there.
+    /// manifests, so each app is created by separate requests there.
     pub fn new(client: Client, desired: Desired) -> Self {
         Self {
             workflow: match client.dialect() {
@@ -264,7 +264,7 @@ impl Converger {
         }
     }
 
-    /// Creates each app by requests of its own.
+    /// Creates each app by separate requests instead of manifests.
     #[must_use]
     pub fn per_app(self) -> Self {
         let workflow = Workflow::PerApp;
@@ -293,16 +293,16 @@ impl Converger {
     }
 
     /// Makes [`Converger::converge`] also delete resources with our label and the owner
-    /// of the desired state that are not part of it any more: orgs and spaces with
+    /// of the desired state that are no longer part of it: orgs and spaces with
     /// everything in them, service instances, domains and users. An org or space with
     /// unmanaged resources is not deleted: [`ConvergeError::Occupied`].
     ///
     /// A resource that cannot have a label is deleted if everything that it belongs to is
-    /// ours: network policies and routes of our apps; roles of our users in our orgs and
-    /// spaces; quotas whose orgs or spaces are deleted or get another one in this run; and
-    /// security groups of our spaces. A desired security group is unbound from our spaces
-    /// that do not name it. Resources that belong to nothing are kept, and so are feature
-    /// flags.
+    /// managed: network policies and routes of managed apps, roles of managed users in
+    /// managed orgs and spaces, quotas whose orgs or spaces are deleted or get another
+    /// quota in this run, and security groups of managed spaces. A desired security group
+    /// is unbound from managed spaces that do not list it. Resources that belong to
+    /// nothing are kept, and so are feature flags.
     ///
     /// The plan lists these deletions, and they need approval like the deletions of apps.
     #[must_use]
@@ -318,8 +318,8 @@ impl Converger {
     }
 
     /// Restricts the run to some groups: apps of other groups are neither changed nor
-    /// deleted, and their drift is not reported. The name of a group is that in the
-    /// desired state without its `{i}`, with or without the owner's prefix.
+    /// deleted, and their drift is not reported. The name of a group is its name in the
+    /// desired state without `{i}`, with or without the owner's prefix.
     ///
     /// # Errors
     ///
@@ -335,10 +335,9 @@ impl Converger {
 
     /// The changes that [`Converger::converge`] would make. Sends no writes.
     ///
-    /// # Errors
-    /// If the foundation cannot be observed, bits cannot be read, the API of the
-    /// foundation does not support a desired property, or the plan would touch what is
-    /// [protected](Desired::protected).
+    /// # Errors If the foundation cannot be observed, bits cannot be read, the API of the
+    /// foundation does not support a desired property, or the plan would change
+    /// [protected](Desired::protected) resources.
     pub fn plan(&self) -> BoxFuture<'_, Result<Plan, ConvergeError>> {
         Box::pin(async move {
             let bits = self.prepare().await?;
@@ -367,10 +366,9 @@ impl Converger {
     /// sends no write. If a later round would delete apps that the first plan did not
     /// list, the run stops, and each such app is a failure.
     ///
-    /// # Errors
-    /// As [`Converger::plan`], [`ConvergeError::NotApproved`],
-    /// [`ConvergeError::Declined`] and [`ConvergeError::Unmanaged`]. What fails for single
-    /// apps is in the [`Outcome`].
+    /// # Errors As [`Converger::plan`], [`ConvergeError::NotApproved`],
+    /// [`ConvergeError::Declined`] and [`ConvergeError::Unmanaged`]. Failures of single
+    /// apps are in the [`Outcome`].
     pub fn converge(&self, approval: Approval) -> BoxFuture<'_, Result<Outcome, ConvergeError>> {
         Box::pin(async move {
             let outcome = self.converge_all(approval).await;
@@ -406,7 +404,7 @@ impl Converger {
     }
 
     /// Observes the foundation and plans. Reads all packages if `packages` is set, or if
-    /// the plan removes the annotations that make reading them unnecessary.
+    /// the plan removes the annotations without which packages must be read.
     async fn observe_and_plan(
         &self,
         bits: &[GroupBits],
@@ -431,7 +429,7 @@ impl Converger {
         plan
     }
 
-    /// The drift.
+    /// The drift from the desired state.
     fn drift_of(&self, observed: &Observed, plan: &Plan) -> Vec<Drift> {
         let mut drift = verify::verify(&self.desired, observed, plan);
         if let Some(only) = &self.only {
@@ -462,8 +460,8 @@ impl Converger {
         }
     }
 
-    /// Refuses what the foundation would refuse, and to delete orgs and spaces that contain
-    /// unmanaged resources.
+    /// Refuses properties that the foundation would refuse, and deletions of orgs and
+    /// spaces that contain unmanaged resources.
     fn check_observed(&self, observed: &Observed) -> Result<(), ConvergeError> {
         supported::check_observed(&self.desired, observed)?;
         let surplus = observed.surplus.resources.iter();

@@ -15,8 +15,8 @@ use crate::events::StepContext;
 
 /// The result of a convergence.
 ///
-/// It serializes with its failures grouped by cause, each group with the error of its
-/// first target.
+/// The serialized form contains the failures grouped by cause, and for each group the
+/// error of its first target.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -173,13 +173,13 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FailureGroup {
-    /// The failed apps and resources. Each is in one group only.
+    /// The failed apps and resources. Each is in exactly one group.
     pub targets: Vec<Target>,
-    /// The step that failed, of the first target.
+    /// The step of the first target that failed.
     pub step: String,
     /// The first target's error.
     pub cause: String,
-    /// The `X-Vcap-Request-Id` of the first target's request, to find it in the
+    /// The `X-Vcap-Request-Id` of the first target's request, which identifies it in the
     /// foundation's logs.
     pub request_id: Option<String>,
     /// The last lines of the log of the first target that has any.
@@ -283,7 +283,7 @@ impl fmt::Display for FailureGroup {
 
 impl Failure {
     /// Returns the same text for failures with the same cause: the step and the error,
-    /// without names and GUIDs. Lost connections are the same in all steps.
+    /// without names and GUIDs. For lost connections, the step does not matter.
     fn cause_key(&self) -> String {
         let of_connection = match &self.error {
             Error::Unreachable { url, .. } => Some(format!("cannot reach {url}")),
@@ -291,8 +291,8 @@ impl Failure {
             _ => None,
         };
         of_connection.unwrap_or_else(|| {
-            // The Cloud Controller's own messages, if there are any: requests for other
-            // resources have other URLs.
+            // If there are messages of the Cloud Controller, only these are compared,
+            // because the URLs differ between resources.
             let errors = self.error.cc_errors().iter().map(ToString::to_string);
             let errors: Vec<String> = errors.collect();
             let error = match errors.is_empty() {
@@ -353,7 +353,7 @@ pub(super) struct AppRecords {
 struct Record {
     /// The combined action of all rounds.
     action: Action,
-    /// Whether it is complete.
+    /// Whether the action is complete.
     is_done: bool,
     /// The resource that blocked the app in the last round.
     blocked_by: Option<Target>,
@@ -483,7 +483,7 @@ mod tests {
             tally.apps.insert(app(name), record);
         }
         let outcome = Outcome {
-            apps: tally.outcomes(&[], &[], "it was not begun"),
+            apps: tally.outcomes(&[], &[], "not started"),
             ..Outcome::default()
         };
         assert_eq!(
@@ -493,7 +493,7 @@ mod tests {
         insta::assert_json_snapshot!(outcome.apps[2].result, @r#"
         {
           "status": "failed",
-          "reason": "it was not begun"
+          "reason": "not started"
         }
         "#);
     }

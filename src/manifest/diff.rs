@@ -109,8 +109,8 @@ impl CurrentApp {
         app
     }
 
-    /// Whether a property is never compared: it is an instruction, is not shown by the
-    /// Cloud Controller, or identifies the app.
+    /// Whether a property is never compared, because it is an instruction, is not shown
+    /// by the Cloud Controller, or identifies the app.
     pub(crate) fn is_never_compared(key: &str) -> bool {
         const NEVER: [&str; 5] = [
             "name",
@@ -241,7 +241,8 @@ fn has_web_process(app: &Map) -> bool {
     processes.any(|process| process.get("type") == Some(&"web".into()))
 }
 
-/// Whether a value sets anything: an empty map or list adds nothing to what is missing.
+/// Whether a value sets anything. An empty map or list does not change a missing
+/// property.
 fn has_content(value: &Value) -> bool {
     match value {
         Value::Map(map) => map.iter().any(|(_, value)| has_content(value)),
@@ -332,7 +333,7 @@ pub(super) fn redacted(manifest: &Value, redact_env: bool) -> Value {
 
 /// Redacts the secrets in a value, depending on its path.
 fn hide(value: &Value, path: &Path, redact_env: bool) -> Value {
-    // At any depth, because anchors can be anywhere.
+    // Keys are searched at any depth, because anchors can be anywhere.
     let within = |key: &str| path.iter().position(|part| part == key);
     let is_below = |key: &str| within(key).is_some_and(|at| path.len() > at + 1);
     let is_password = path.ends_with(&["docker".to_owned(), "password".to_owned()]);
@@ -502,7 +503,8 @@ mod tests {
         assert!(lines.iter().all(|line| !line.text.contains("hunter2")));
     }
 
-    /// What is written and what the Cloud Controller shows, and whether they differ.
+    /// The value in a manifest, the value that the Cloud Controller shows, and whether
+    /// they differ.
     #[rstest]
     #[case("env: {A: 1, B: yes, C: ~}", "env: {A: '1', B: 'true', C: ''}", &[])]
     #[case("env: {A: 2}", "env: {A: '1'}", &["env/A"])]
@@ -537,7 +539,7 @@ mod tests {
     #[case("{env: {}, routes: [], services: [], metadata: {labels: {}}}", "lifecycle: buildpack", &[])]
     #[case("env: {A: ''}", "lifecycle: buildpack", &["env"])]
     #[case("new-property: {a: [1]}", "lifecycle: buildpack", &["new-property"])]
-    fn values_that_mean_the_same_are_no_difference(
+    fn values_with_the_same_meaning_are_not_a_difference(
         #[case] desired: &str,
         #[case] shown: &str,
         #[case] expected: &[&str],

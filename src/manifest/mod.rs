@@ -3,8 +3,8 @@
 //! [`Manifest::transform`] read the file system.
 //!
 //! A manifest keeps every property, known or not, at every level and in order. Known
-//! properties get the types that the `cf` CLI gives them, and known properties without a
-//! value are removed, so that the Cloud Controller applies the same as after `cf push`.
+//! properties are converted to the types that the `cf` CLI uses, and known properties
+//! without a value are removed, so that the result is the same as with `cf push`.
 
 pub(crate) mod clones;
 pub(crate) mod diff;
@@ -71,7 +71,7 @@ pub enum ManifestError {
     Invalid {
         /// The file, or the origin given to [`Manifest::parse`].
         origin: String,
-        /// The property, and the allowed values. Never the actual value, which may be
+        /// The property and the allowed values, but not the actual value, which may be
         /// secret.
         reason: String,
     },
@@ -91,7 +91,7 @@ impl ManifestError {
     }
 }
 
-/// An app manifest: at least one application, and properties beside them.
+/// An app manifest: at least one application, and other properties.
 ///
 /// ```
 /// use cf_pusher::manifest::Manifest;
@@ -162,7 +162,7 @@ fn relative_to(from: &Path, to: &Path) -> PathBuf {
 }
 
 impl Manifest {
-    /// The manifest of an app without a manifest file. An empty name must be
+    /// Creates the manifest of an app without a manifest file. An empty name must be
     /// replaced with [`Overrides::apps`].
     pub fn for_app(name: &str) -> Self {
         let mut app = Application::default();
@@ -177,9 +177,9 @@ impl Manifest {
         }
     }
 
-    /// The path of a manifest: `path` itself if it is a file, else `manifest.yml`
-    /// or `manifest.yaml` in the folder `path`; `None` if the folder has neither.
-    /// Links in `path` are resolved.
+    /// The path of a manifest: `path` itself if it is a file, or else `manifest.yml` or
+    /// `manifest.yaml` in the folder `path`. `None` if the folder has neither. Links in
+    /// `path` are resolved.
     ///
     /// # Errors
     /// [`ManifestError::Read`] if `path` does not exist.
@@ -214,9 +214,8 @@ impl Manifest {
 
     /// Parses and validates a manifest after interpolating variables.
     ///
-    /// # Errors
-    /// [`ManifestError`]; [`VariablesError::Missing`] names all variables without a
-    /// value.
+    /// # Errors [`ManifestError`]. [`VariablesError::Missing`] contains all variables
+    /// without a value.
     pub fn parse_with(
         text: &str,
         origin: &str,
@@ -290,7 +289,7 @@ impl Manifest {
         })
     }
 
-    /// What the manifest has and the Cloud Controller ignores or stores in an
+    /// Warnings about properties that the Cloud Controller ignores or stores in an
     /// unexpected form. Each begins with the origin and the line.
     ///
     /// ```
@@ -318,8 +317,8 @@ impl Manifest {
         self.path.as_deref()
     }
 
-    /// What has to change in `current` to get this manifest. Apps are matched by
-    /// name; properties that this manifest leaves out are not compared.
+    /// The changes from `current` to this manifest. Apps are matched by name, and
+    /// properties that this manifest leaves out are not compared.
     ///
     /// ```
     /// use cf_pusher::manifest::Manifest;
@@ -353,7 +352,7 @@ impl Manifest {
         app.map_or("", Application::name)
     }
 
-    /// Gives an app another name.
+    /// Renames an app.
     pub(crate) fn rename_app(&mut self, position: usize, name: &str) {
         if let Some(app) = self.applications.get_mut(position) {
             app.set("name", name.into());

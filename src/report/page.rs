@@ -1,5 +1,5 @@
 //! Writes a report of a run as one self-contained HTML page. The numbers of bins, lines
-//! and rows are limited, whatever the length of the run and the number of apps.
+//! and rows are limited, regardless of the length of the run and the number of apps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -20,12 +20,12 @@ const PAGE: &str = include_str!("page.html");
 /// The initial width of a bin. It doubles when there would be too many bins.
 const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
-/// The time between two pages that are written during a run.
+/// The interval at which the page is written during a run.
 const PAGE_EVERY: Duration = Duration::from_secs(5);
 /// The maximum number of lines for the apps' times.
-const MOST_LINES: usize = 100;
+const MAX_LINES: usize = 100;
 /// The maximum number of listed slowest apps, and of listed failures.
-const MOST_NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
 /// A sink that writes an HTML report: apps and latencies over time, failures.
 pub struct HtmlReport {
@@ -62,7 +62,7 @@ impl EventSink for HtmlReport {
         {
             let now = Instant::now();
             seen.take(now, event);
-            // The content of the file if the process is killed.
+            // If the process is killed, this is the content of the file.
             if seen.is_page_due(now)
                 && let Ok(page) = render(&seen.data(now, self.counts.get()))
             {
@@ -98,7 +98,7 @@ type MilestoneTimes = [Option<u64>; 4];
 
 struct PageState {
     origin: Instant,
-    /// When the last page was written.
+    /// The time at which the last page was written.
     page_written: Instant,
     width: Duration,
     bins: Vec<Bin>,
@@ -297,7 +297,7 @@ impl PageState {
         is_due
     }
 
-    /// The bin of a moment.
+    /// The bin of a point in time.
     fn bin(&mut self, at: Instant) -> &mut Bin {
         let since = at.saturating_duration_since(self.origin);
         let mut index = index(since, self.width);
@@ -360,7 +360,7 @@ impl PageState {
         let key = (step.to_owned(), error.to_owned());
         let is_known = self.failures.contains_key(&key);
         // Failures beyond the limit are counted together.
-        let key = match is_known || self.failures.len() < MOST_NAMED {
+        let key = match is_known || self.failures.len() < MAX_NAMED {
             true => key,
             false => ("others".to_owned(), "for other reasons".to_owned()),
         };
@@ -449,7 +449,7 @@ fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<SlowApp>) 
     apps.sort_by(|(name, one), (other_name, other)| {
         (first(one), name).cmp(&(first(other), other_name))
     });
-    let size = apps.len().div_ceil(MOST_LINES).max(1);
+    let size = apps.len().div_ceil(MAX_LINES).max(1);
     let rows = apps.chunks(size).map(|apps| Row {
         count: apps.len(),
         moments: std::array::from_fn(|at| mean(apps.iter().filter_map(|(_, it)| it[at]))),
@@ -465,7 +465,7 @@ fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<SlowApp>) 
     });
     let mut slowest: Vec<SlowApp> = slow.collect();
     slowest.sort_by_key(|app| std::cmp::Reverse(app.took_ms));
-    slowest.truncate(MOST_NAMED);
+    slowest.truncate(MAX_NAMED);
     (rows, slowest)
 }
 
@@ -541,7 +541,7 @@ mod tests {
         assert_eq!(data.refused[0].count, 100);
         let middle = &data.bins[data.bins.len() / 2];
         assert!((middle.mean - 20.0).abs() < 0.5, "{}", middle.mean);
-        assert_eq!((data.rows.len(), data.rows[0].count), (MOST_LINES, 100));
+        assert_eq!((data.rows.len(), data.rows[0].count), (MAX_LINES, 100));
         let failures: u64 = data.failures.iter().map(|it| it.count).sum();
         assert_eq!(failures, 100);
         let page = render(&data).unwrap();

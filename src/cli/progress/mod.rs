@@ -22,20 +22,21 @@ const FRAME: Duration = Duration::from_millis(100);
 /// The time over which the rate of a phase is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(10);
 
-/// The shortest time from which a rate is computed.
+/// The minimum time over which a rate is computed.
 const RATE_AFTER: Duration = Duration::from_secs(1);
 
-/// The maximum number of failures that are shown immediately. The summary of the run
-/// lists all of them.
-const MOST_SHOWN: usize = 10;
+/// The maximum number of failures that are shown during the run. The summary lists all of
+/// them.
+const MAX_SHOWN: usize = 10;
 
-/// The maximum number of uploads with a line of their own.
-const MOST_UPLOADS: usize = 4;
+/// The maximum number of uploads that have their own line.
+const MAX_UPLOADS: usize = 4;
 
 /// The progress of the process.
 static SHOWN: OnceLock<Weak<Progress>> = OnceLock::new();
 
-/// Ends the live lines, whatever still runs: the process is about to end.
+/// Ends the live lines, even if steps are still running, because the process is about to
+/// exit.
 pub(super) fn stop() {
     if let Some(progress) = SHOWN.get().and_then(Weak::upgrade) {
         progress.stop();
@@ -73,9 +74,9 @@ struct PhaseState {
     done: usize,
     failed: usize,
     began: Instant,
-    /// The last tenth that was printed, if there is no terminal.
+    /// Without a terminal, the last tenth of the progress that was printed.
     tenth: usize,
-    /// The number of ended steps at some points in time.
+    /// The numbers of ended steps at some points in time.
     samples: VecDeque<(Instant, usize)>,
     running: HashMap<Arc<StepContext>, Instant>,
     /// The app that a phase without steps waits for.
@@ -105,7 +106,7 @@ impl Progress {
             state: Mutex::new(state),
         });
         let shown = Arc::downgrade(&progress);
-        // A process has one progress output.
+        // A process has only one progress output.
         let _ = SHOWN.set(Weak::clone(&shown));
         if screen::is_live() {
             tokio::spawn(async move {
@@ -121,8 +122,8 @@ impl Progress {
         progress
     }
 
-    /// Ends all live lines before the summary of a run is printed. A phase that has not
-    /// ended leaves a line with its progress.
+    /// Ends all live lines before the summary of a run is printed. For a phase that has
+    /// not ended, a line with its progress remains.
     pub(super) fn stop(&self) {
         self.state().stop();
     }
@@ -263,14 +264,14 @@ impl State {
     /// phase counts the others.
     fn fail(&mut self, context: &StepContext, error: &str) {
         let is_interrupt = error == Error::Interrupted.to_string();
-        if is_interrupt || !screen::is_live() || self.failures.len() >= MOST_SHOWN {
+        if is_interrupt || !screen::is_live() || self.failures.len() >= MAX_SHOWN {
             return;
         }
         let name = context.target.strip_prefix("app ");
         let name = name.unwrap_or(&context.target);
         if self
             .failures
-            .insert((context.step.clone(), alike(error, name)))
+            .insert((context.step.clone(), without_names_and_ids(error, name)))
         {
             let text = match error.contains(name) {
                 true => format!("failed: {error}"),
@@ -291,7 +292,7 @@ impl State {
     fn push(&mut self, app: &str, step: PushStep, now: Instant) {
         self.pushing.insert(app.to_owned(), (step, now));
         let is_news = !matches!(step, PushStep::Stage | PushStep::Stop | PushStep::Start);
-        // Steps that take time are in the live line.
+        // Steps that take long are shown in the live line.
         if is_news || !screen::is_live() {
             screen::line(&format!("{app}: {}", describe(step)));
         }
@@ -326,7 +327,7 @@ impl State {
         if self.status_line.is_none() {
             self.status_line = screen::add_line(None);
         }
-        let uploads = self.uploads.iter().take(MOST_UPLOADS);
+        let uploads = self.uploads.iter().take(MAX_UPLOADS);
         let uploads: Vec<String> = uploads
             .map(|(name, (sent, total))| line::upload(name, *sent, *total, width))
             .collect();
@@ -434,8 +435,8 @@ impl PhaseState {
 }
 
 /// An error without the parts that differ between similar errors: the app's name, GUIDs
-/// and the request's ID.
-fn alike(error: &str, name: &str) -> String {
+/// and the request ID.
+fn without_names_and_ids(error: &str, name: &str) -> String {
     let is_guid = |part: &str| part.len() == 36 && part.matches('-').count() == 4;
     let error = error.split(" [request ").next().unwrap_or_default();
     let error = error.replace(name, "");
@@ -543,13 +544,16 @@ mod tests {
         let of = |name: &str, guid: &str| {
             let error =
                 format!("POST /v3/apps/{guid}/x failed with 422: {name} is bad [request {guid}]");
-            alike(&error, name)
+            without_names_and_ids(&error, name)
         };
         let (one, other) = (
             "11111111-1111-1111-1111-111111111111",
             "22222222-2222-2222-2222-222222222222",
         );
         assert_eq!(of("tick-1", one), of("tick-2", other));
-        assert_ne!(of("tick-1", one), alike("interrupted", "tick-1"));
+        assert_ne!(
+            of("tick-1", one),
+            without_names_and_ids("interrupted", "tick-1")
+        );
     }
 }

@@ -198,7 +198,7 @@ orgs:
     spec.yml:5: there is another user named a: spec.yml:5
     spec.yml:6: `docker` is 1, must be true or false
     spec.yml:7: `protected` is "(", must be a regular expression
-    spec.yml:9: `name` is "g", must be a name with {i}, since there are 3
+    spec.yml:9: `name` is "g", must be a name with {i}, because there are 3
     spec.yml:12: `protocol` is "tpc", must be tcp, udp, icmp, icmpv6 or all
     spec.yml:13: unknown key `port`, did you mean `ports`?
     spec.yml:13: `protocol` is missing, must be tcp, udp, icmp, icmpv6 or all
@@ -223,7 +223,7 @@ orgs:
     spec.yml:38: `bundled` is "procy", must be proxy, registry or tick
     spec.yml:38: app a: `bundled` cannot be used together with `path`
     spec.yml:39: app a: the path a does not exist
-    spec.yml:40: `name` is "b", must be a name with {i}, since there are 2
+    spec.yml:40: `name` is "b", must be a name with {i}, because there are 2
     spec.yml:42: `like` is c, but the spec has no other app of that name
     spec.yml:43: `name` is missing, must be a non-empty string
     spec.yml:43: an app: needs its bits: `path`, `droplet`, `like`, `bundled` or `docker`, or `state: stopped`
@@ -338,9 +338,9 @@ orgs:
 ";
     insta::assert_snapshot!(problems(text), @r#"
     spec.yml:4: `name` is "o-{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
-    spec.yml:6: `name` is "s-{i}", must be a text without {i}: nothing around it has a `count`; {{i}} is the text {i}
+    spec.yml:6: `name` is "s-{i}", must be a text without {i}: no enclosing element has a `count`; {{i}} is the text {i}
     spec.yml:8: `name` is "a-{space}", must be a text without {space}: the space has no `count`; {{space}} is the text {space}
-    spec.yml:10: `route` is "a-{i}.test", must be a text without {i}: nothing around it has a `count`; {{i}} is the text {i}
+    spec.yml:10: `route` is "a-{i}.test", must be a text without {i}: no enclosing element has a `count`; {{i}} is the text {i}
     "#);
 }
 
@@ -830,7 +830,7 @@ fn a_placeholder_without_a_number_is_a_problem() {
       metadata: {annotations: {note: '{org}'}}
 ";
     insta::assert_snapshot!(problems(text), @r#"
-    spec.yml:10: `A` is "img-{i}.png", must be a text without {i}: nothing around it has a `count`; {{i}} is the text {i}
+    spec.yml:10: `A` is "img-{i}.png", must be a text without {i}: no enclosing element has a `count`; {{i}} is the text {i}
     spec.yml:11: `note` is "{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
     "#);
 }

@@ -1,4 +1,4 @@
-//! Lists of v2: `q`, order, pages, and how deep relations are inlined.
+//! Lists in v2: `q`, order, pages, and the depth to which relations are inlined.
 
 use std::cmp::Ordering;
 
@@ -28,13 +28,13 @@ pub(super) struct Filter {
     kind: Kind,
 }
 
-/// How the resources with some values are found.
+/// The index that finds the resources with some values.
 #[derive(Clone, Copy, Debug)]
 enum Index {
     /// By an indexed field with these values.
     Field(Field),
-    /// By keys of which every such resource has one. `None` if there are none for these
-    /// values.
+    /// By keys, one of which every such resource has. `None` if there are no keys for
+    /// these values.
     Keys(fn(&World, &[String]) -> Option<Vec<Key>>),
 }
 
@@ -42,9 +42,9 @@ enum Index {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
-    /// Strings without regard to case.
+    /// Strings, which are compared without regard to case.
     Name,
-    /// GUIDs of other resources, which can only be equal.
+    /// GUIDs of other resources, which are only compared for equality.
     Guid,
     Flag,
     Number,
@@ -98,7 +98,7 @@ impl Filter {
         ..Self::of("name", Kind::Name, |_, entity| vec![entity.name().into()])
     };
 
-    /// The name of the resource, whose case matters.
+    /// The name of the resource, which is case-sensitive.
     pub(super) const EXACT_NAME: Self = Self {
         index: Some(Index::Field(Field::ExactName)),
         ..Self::text("name", |_, entity| vec![entity.name().into()])
@@ -151,7 +151,7 @@ enum Comparison {
     GreaterOrEqual,
 }
 
-/// How deep a response inlines relations, and which.
+/// The depth to which a response inlines relations, and the relations that it inlines.
 #[derive(Debug, Default)]
 pub(super) struct Inline {
     depth: usize,
@@ -160,7 +160,7 @@ pub(super) struct Inline {
 }
 
 impl Inline {
-    /// The largest number of inlined resources of a relation.
+    /// The maximum number of inlined resources of a relation.
     pub(super) const MOST: usize = 50;
 
     pub(super) fn read(context: &RequestContext<'_>) -> Result<Self, CcError> {
@@ -187,8 +187,8 @@ impl Inline {
     }
 }
 
-/// An integer of the query. The Cloud Controller fails with an internal error for
-/// other values; the mock reports the reason.
+/// An integer of the query. For other values, the Cloud Controller fails with an internal
+/// error, and the mock reports the reason.
 fn integer(context: &RequestContext<'_>, name: &str) -> Result<Option<i64>, CcError> {
     let text = context.request.query(name);
     let number = text.map(|text| text.trim().parse::<i64>());
@@ -207,8 +207,7 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads the query of a list; the order is only validated for collections
-    /// themselves.
+    /// Reads the query of a list. The order is only validated for collections themselves.
     pub(super) fn read(
         context: &RequestContext<'_>,
         collection: &'static Collection,
@@ -257,7 +256,7 @@ impl Query {
                 return Err(CcError::bad_query(detail));
             }
         };
-        // The Cloud Controller fails, since its database refuses such limits.
+        // The Cloud Controller fails, because its database refuses such limits.
         for (name, number) in [("page", page), ("results-per-page", per_page)] {
             if number < 1 {
                 return Err(CcError::bad_query(name));
@@ -304,8 +303,8 @@ impl Query {
         Self::read_with(context, collection, false, Vec::new())
     }
 
-    /// Responds with the resources of a collection that match and that the caller sees.
-    /// Without conditions, the cost depends on the page if an index has the order.
+    /// Responds with the matching resources of a collection that the caller can see.
+    /// Without conditions, the cost depends only on the page if an index has the order.
     pub(super) fn list(
         &self,
         context: &RequestContext<'_>,
@@ -338,7 +337,7 @@ impl Query {
         self.answer(context, collection, found, collection.path)
     }
 
-    /// Responds with the matching resources that the caller sees.
+    /// Responds with the matching resources that the caller can see.
     pub(super) fn answer(
         &self,
         context: &RequestContext<'_>,
@@ -373,7 +372,7 @@ impl Query {
         self.page_out_of(context, collection, found.into_iter(), total, path)
     }
 
-    /// The response with the requested page of resources in order.
+    /// The response with the requested page of sorted resources.
     fn page_out_of<'w>(
         &self,
         context: &'w RequestContext<'_>,
@@ -502,7 +501,7 @@ fn read_condition(text: &str, collection: &'static Collection) -> Result<Conditi
         let at = text.find(mark)?;
         Some((at, *mark, *comparison))
     });
-    // The first operator counts, and the longer of two at the same position.
+    // The first operator is used, and of two at the same position, the longer one.
     let first = found.min_by_key(|(at, mark, _)| (*at, std::cmp::Reverse(mark.len())));
     let (key, comparison, values) = match first {
         None => (text, Comparison::Equal, None),

@@ -1,4 +1,4 @@
-//! Requests about managed service instances, whose responses wait for brokers.
+//! Requests for managed service instances, whose responses wait for brokers.
 
 use serde_json::{Map, Value, json};
 
@@ -45,7 +45,8 @@ fn in_progress(name: &str) -> CcError {
     CcError::new(409, 60_016, title, detail)
 }
 
-/// How the client waits: until the end, or until a broker continues on its own.
+/// How the client waits: until the operation ends, or until a broker continues
+/// asynchronously.
 pub(super) fn waiting_client(context: &RequestContext<'_>) -> Result<WaitingClient, CcError> {
     let accepts_incomplete = match context.request.query("accepts_incomplete") {
         None | Some("false") => false,
@@ -64,7 +65,7 @@ pub(super) fn redacted(body: &Map<String, Value>) -> Value {
     Value::Object(request)
 }
 
-/// Checks the name and the tags as the model does.
+/// Checks the name and the tags as the Cloud Controller's model does.
 fn validate(
     context: &RequestContext<'_>,
     attributes: Fields<'_>,
@@ -85,7 +86,7 @@ fn validate(
     }
 }
 
-/// Checks the quotas, whose errors have codes of their own in v2.
+/// Checks the quotas, whose errors have their own codes in v2.
 fn check_quotas(
     context: &RequestContext<'_>,
     space: Guid,
@@ -225,7 +226,7 @@ fn writable(context: &RequestContext<'_>, verb: &str) -> Result<Guid, CcError> {
     Ok(guid)
 }
 
-/// The plan to which an instance changes, if it does.
+/// The new plan of an instance, if it changes.
 fn next_plan(
     context: &RequestContext<'_>,
     instance: &ServiceInstance,
@@ -346,7 +347,7 @@ pub(super) fn update_managed(context: &mut RequestContext<'_>) -> Result<Respons
     SERVICE_INSTANCES.changed(context, guid)
 }
 
-/// Deletes an instance, with `purge` without requests to its broker.
+/// Deletes an instance. With `purge`, sends no requests to its broker.
 pub(super) fn delete_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let client = waiting_client(context)?;
     let guid = known(context, &SERVICE_INSTANCES)?;
@@ -448,7 +449,7 @@ pub(super) fn read_binding_parameters(
     }
 }
 
-/// Creates a binding at the broker; the response waits.
+/// Creates a binding at the broker, and lets the response wait for it.
 pub(super) fn await_binding(
     context: &mut RequestContext<'_>,
     (operation, binding): (&str, BindingRef),
@@ -473,7 +474,7 @@ pub(super) fn await_binding(
     Ok(Response::created(&json!({})))
 }
 
-/// Deletes a binding, at the broker if the instance has one; the response waits.
+/// Deletes a binding, also at the instance's broker, and lets the response wait for it.
 pub(super) fn await_unbinding(
     context: &mut RequestContext<'_>,
     (operation, binding): (&str, BindingRef),

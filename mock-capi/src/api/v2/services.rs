@@ -152,7 +152,7 @@ fn app_bindings<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> 
     bindings
 }
 
-/// User-provided instances, of which those without keys are indexed.
+/// User-provided instances in order. Those without keys are indexed.
 fn provided_in_order<'w>(
     world: &'w World,
     keys: Option<&[Key]>,
@@ -164,7 +164,7 @@ fn provided_in_order<'w>(
     Some((total, Box::new(instances.map(Entity::from))))
 }
 
-/// Bindings of apps, of which those without keys are indexed.
+/// Bindings of apps in order. Those without keys are indexed.
 fn app_bindings_in_order<'w>(
     world: &'w World,
     keys: Option<&[Key]>,
@@ -431,7 +431,7 @@ fn present_operation(operation: &Operation) -> Value {
     })
 }
 
-/// The last operation of a binding. Those of user-provided instances were created at
+/// The last operation of a binding. Bindings of user-provided instances were created at
 /// once.
 fn present_binding_operation(binding: &ServiceBinding) -> Value {
     let at_once = || Operation::new("create", OperationState::Succeeded, binding.base.created);
@@ -472,8 +472,8 @@ pub(super) fn binding_attributes(binding: &ServiceBinding, view: &View<'_>) -> V
     })
 }
 
-/// The instances that apps of a space can be bound to: its own, and those that other
-/// spaces share with it.
+/// The instances that apps of a space can be bound to: its own instances, and those that
+/// other spaces share with it.
 pub(super) fn usable_in(world: &World, space: Guid) -> Vec<&ServiceInstance> {
     let by = |field| world.service_instances.select(&Selection::by(field, space));
     let mut usable = by(Field::Space);
@@ -497,7 +497,7 @@ pub(super) fn summarize_of_space(world: &World, space: Guid) -> Value {
     usable_in(world, space).into_iter().map(summary).collect()
 }
 
-/// A space that takes part in sharing.
+/// A space that an instance is shared from or to.
 fn summarize_place(world: &World, space: Guid) -> Value {
     json!({
         "space_guid": space,
@@ -556,7 +556,7 @@ fn shared_from(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&place))
 }
 
-/// The spaces with which an instance is shared; at most those of one page.
+/// The spaces with which an instance is shared, up to one page.
 fn shared_to(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = SERVICE_INSTANCES.readable(context)?;
     let world = &*context.world;

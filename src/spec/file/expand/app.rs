@@ -88,7 +88,7 @@ impl<'n> Expander<'_, 'n> {
             if let Some(many @ 2..) = count
                 && !has_index(&text)
             {
-                let allowed = format!("a name with {{i}}, since there are {many}");
+                let allowed = format!("a name with {{i}}, because there are {many}");
                 self.problems
                     .value(value.at, "name", value.shown(), allowed);
                 count = Some(1);

@@ -1,5 +1,5 @@
-//! Expands the checked document of a spec to a desired state: repeats each counted
-//! element, and fills in the numbers. Only apps stay in groups.
+//! Expands the validated document of a spec to a desired state: repeats each element with
+//! a count, and replaces placeholders by numbers. Only apps stay in groups.
 
 mod app;
 mod network;
@@ -21,7 +21,7 @@ use crate::desired::{
 use crate::manifest::placeholder;
 
 /// The maximum number of spaces, and of apps, in a spec.
-const MOST_THINGS: u64 = 1_000_000;
+const MAX_RESOURCES: u64 = 1_000_000;
 
 /// An org of the desired state, with its place in the spec.
 struct PlacedOrg<'n> {
@@ -50,7 +50,7 @@ struct PlacedGroup<'n> {
     like_at: Location,
 }
 
-/// Expands a checked document. Its own problems are added to the others.
+/// Expands a validated document. Problems are added to the earlier ones.
 pub(super) struct Expander<'a, 'n> {
     pub(super) root: &'n Node,
     /// The folders of the files. Paths of bits are relative to them.
@@ -102,7 +102,7 @@ impl Names {
 }
 
 impl<'n> Expander<'_, 'n> {
-    /// The desired state. It may be used only if there are no problems.
+    /// Returns the desired state, which may be used only if there are no problems.
     pub(super) fn desired(mut self) -> DesiredBuilder {
         let root = self.root;
         let text = |key: &str| root.get(key).and_then(Node::text);
@@ -156,8 +156,8 @@ impl<'n> Expander<'_, 'n> {
         desired
     }
 
-    /// Checks that apps with `like` can run the droplet that they refer to. `likes` are
-    /// those of all groups.
+    /// Checks that apps with `like` can run the droplet that they refer to. `likes`
+    /// contains the references of all groups.
     fn check_sources(&mut self, desired: &DesiredBuilder, likes: &[(Location, String)]) {
         let mut seen = HashSet::new();
         for (id, error) in desired.source_errors() {
@@ -195,7 +195,7 @@ impl<'n> Expander<'_, 'n> {
         orgs
     }
 
-    /// Whether the product of all counts is within the limits.
+    /// Checks that the product of all counts is within the limits.
     fn is_in_bounds(&mut self) -> bool {
         let count = |node: &Node| node.get("count").and_then(Node::number::<u64>).unwrap_or(1);
         let (mut spaces, mut apps) = (0_u64, 0_u64);
@@ -209,11 +209,12 @@ impl<'n> Expander<'_, 'n> {
             }
         }
         let most = [(spaces, "spaces"), (apps, "apps")];
-        let Some((count, things)) = most.into_iter().find(|(count, _)| *count > MOST_THINGS) else {
+        let Some((count, things)) = most.into_iter().find(|(count, _)| *count > MAX_RESOURCES)
+        else {
             return true;
         };
         let at = self.root.get("orgs").map_or(self.root.at, |orgs| orgs.at);
-        let reason = format!("the counts make {count} {things}, must be at most {MOST_THINGS}");
+        let reason = format!("the counts make {count} {things}, must be at most {MAX_RESOURCES}");
         self.problems.refused(at, "`orgs`", reason);
         false
     }
@@ -399,7 +400,7 @@ impl<'n> Expander<'_, 'n> {
             && !placeholder::has(&text, "i")
             && !placeholder::has(&text, own)
         {
-            let allowed = format!("a name with {{i}}, since there are {number}");
+            let allowed = format!("a name with {{i}}, because there are {number}");
             self.problems.value(name.at, "name", name.shown(), allowed);
             return vec![Some(0)];
         }
@@ -424,7 +425,7 @@ impl<'n> Expander<'_, 'n> {
             let cause = match name {
                 "org" => "the org has no `count`",
                 "space" => "the space has no `count`",
-                _ => "nothing around it has a `count`",
+                _ => "no enclosing element has a `count`",
             };
             let allowed = format!(
                 "a text without {{{name}}}: {cause}; {{{{{name}}}}} is the text {{{name}}}"
@@ -491,8 +492,8 @@ impl PlacedOrg<'_> {
     }
 }
 
-/// Lets the repetitions of an entry, caused by a count of its space or org, copy the
-/// droplet of the first one, so that each entry is staged once.
+/// If a count of a space or org repeats an entry, makes the repetitions copy the droplet
+/// of the first one, so that each entry is staged once.
 fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
     let mut firsts: HashMap<*const Node, (Bits, String)> = HashMap::new();
     for org in orgs {
@@ -529,14 +530,15 @@ fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// The texts of a list, each with its place.
+/// The strings in a list, each with its place.
 fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, Location)> {
     let items = node.list(key).iter();
     let text = |item: &Node| Some((scope.text(item)?, item.at));
     items.filter_map(text).collect()
 }
 
-/// Whether a text is a name of at least two labels: letters, digits and hyphens inside.
+/// Whether a text is a domain name with at least two labels of letters, digits and inner
+/// hyphens.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
