@@ -13,8 +13,7 @@ pub(crate) fn read_object<T: DeserializeOwned>(json: &[u8]) -> Result<T, String>
     }
 }
 
-/// Reads a JSON list of objects; `item` is what errors call one of them, with its
-/// index.
+/// Reads a JSON list of objects. Errors name an object by `item` and its index.
 pub(crate) fn read_list<T: DeserializeOwned>(json: &[u8], item: &str) -> Result<Vec<T>, String> {
     if let Some(kind) = kind_of(json).filter(|kind| *kind != LIST) {
         return Err(format!("expected {LIST}, not {kind}"));
@@ -33,7 +32,7 @@ fn explain<T: DeserializeOwned>(json: &[u8], error: &serde_json::Error) -> Strin
     if !error.is_data() || names_field {
         return problem;
     }
-    // The field that alone leads to the same error.
+    // Looks for the field that causes the same error on its own.
     let fields: Map<String, Value> = serde_json::from_slice(json).unwrap_or_default();
     let field = fields.into_iter().find(|(name, value)| {
         let alone = Map::from_iter([(name.clone(), value.clone())]);
@@ -77,7 +76,7 @@ fn describe(error: &serde_json::Error) -> String {
 const OBJECT: &str = "an object";
 const LIST: &str = "a list";
 
-/// The JSON type that a text begins with; `None` if it begins with none.
+/// The JSON type that a text begins with. `None` if it is not JSON.
 fn kind_of(json: &[u8]) -> Option<&'static str> {
     match json.trim_ascii_start().first() {
         None => Some("an empty body"),
@@ -99,7 +98,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only its errors matter")]
+    #[allow(dead_code, reason = "only its errors are tested")]
     struct Shoe {
         size: u16,
         #[serde(default)]

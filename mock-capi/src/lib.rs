@@ -26,7 +26,7 @@
 //!     .send().await?;
 //! assert_eq!(scaled.status(), 202);
 //!
-//! let web = mock.app("web").ok_or("web is gone")?;
+//! let web = mock.app("web").ok_or("app not found")?;
 //! assert_eq!((web.instances, web.running), (3, 3));
 //! assert_eq!(mock.stats().by_route["POST /v3/apps/:guid/processes/:type/actions/scale"], 1);
 //! # Ok(())
@@ -87,17 +87,17 @@
 //! # Time
 //!
 //! Nothing runs in the background: staging, copies, starts and jobs take the times that
-//! [`MockCapiBuilder`] sets. [`CloudController::advance`] lets time pass without waiting,
-//! and [`CloudController::freeze`] stops the clock. [`CloudController::snapshot`] saves a
-//! world, to restore it later.
+//! [`MockCapiBuilder`] sets. [`CloudController::advance`] advances the clock without
+//! waiting, and [`CloudController::freeze`] stops the clock.
+//! [`CloudController::snapshot`] saves a world, to restore it later.
 //!
 //! # Other ways to serve it
 //!
-//! [`MockCapiBuilder::front`] serves the fake with mock-capi's own server, which can cut
-//! off responses, serves TLS, streams uploads and lets apps respond on their routes.
+//! [`MockCapiBuilder::front`] serves the fake with mock-capi's own server, which can
+//! truncate responses, serves TLS, streams uploads and lets apps respond on their routes.
 //! [`CloudController::mount`] adds the fake to an existing `wiremock` server. The command
-//! `mock-capi` is for tests in other languages. [`Dialect`] selects today's API or that of
-//! April 2017.
+//! `mock-capi` is for tests in other languages. [`Dialect`] selects today's API or that
+//! of April 2017.
 
 mod api;
 mod data_plane;

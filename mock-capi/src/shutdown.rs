@@ -7,7 +7,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-/// Waits for the signal to exit. Signals count from the creation of this value.
+/// Waits for the signal to exit. Signals are handled from the creation of this value on.
 pub(crate) struct Shutdown {
     signals: Signals,
     input: Option<oneshot::Receiver<()>>,
@@ -36,8 +36,8 @@ impl Shutdown {
     }
 }
 
-/// Resolves when standard input has ended. A thread of its own reads it, because a read
-/// cannot be cancelled, and the runtime would wait for it.
+/// Resolves when standard input has ended. A dedicated thread reads it, because a read
+/// cannot be cancelled and the runtime would wait for it.
 fn end_of_input() -> io::Result<oneshot::Receiver<()>> {
     let (sender, end) = oneshot::channel();
     thread::Builder::new().spawn(move || {

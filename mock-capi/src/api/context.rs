@@ -26,7 +26,7 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) world: &'a mut World,
     pub(crate) faults: &'a mut dyn Failures,
     pub(crate) tokens: &'a mut Tokens,
-    /// The user or client of the token; `None` without a valid token.
+    /// The user or client of the token. `None` without a valid token.
     pub(crate) caller: Option<Caller>,
     /// The permissions of the caller.
     pub(crate) access: Access,
@@ -34,12 +34,12 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) allowed: Allowed,
     /// `http://host:port`, as in the client's URL of the mock.
     pub(crate) base: String,
-    /// The parts of the path for the pattern's `:names`.
+    /// The segments of the path that the pattern's `:names` match.
     pub(crate) captures: Vec<(&'static str, String)>,
 }
 
 impl RequestContext<'_> {
-    /// The caller; 401 without a valid token.
+    /// The caller. The error is 401 without a valid token.
     pub(crate) fn caller(&self) -> Result<&Caller, CcError> {
         self.caller.as_ref().ok_or_else(CcError::not_authenticated)
     }
@@ -49,7 +49,7 @@ impl RequestContext<'_> {
         self.require(ADMINS, AccessScope::Deleted)
     }
 
-    /// Refuses callers without any of the roles in a place, and changes in suspended
+    /// Refuses callers without any of the roles in a scope, and changes to suspended
     /// organizations and spaces.
     pub(crate) fn require(&self, roles: Roles, access_scope: AccessScope) -> Result<(), CcError> {
         if !self.access.allows(self.world, access_scope, roles) {
@@ -77,7 +77,7 @@ impl RequestContext<'_> {
         Ok(())
     }
 
-    /// Refuses operations whose feature flag is off. Administrators may still use
+    /// Refuses operations whose feature flag is disabled. Administrators may still use
     /// most of them.
     pub(crate) fn require_flag(&self, name: &str) -> Result<(), CcError> {
         let flag = self.world.named::<FeatureFlag>(name);
@@ -87,7 +87,7 @@ impl RequestContext<'_> {
         self.require_flag_of_all(name)
     }
 
-    /// Refuses operations whose feature flag is off, also for administrators.
+    /// Refuses operations whose feature flag is disabled, even for administrators.
     pub(crate) fn require_flag_of_all(&self, name: &str) -> Result<(), CcError> {
         let flag = self.world.named::<FeatureFlag>(name);
         match flag.filter(|flag| !flag.enabled) {
@@ -99,7 +99,7 @@ impl RequestContext<'_> {
         }
     }
 
-    /// Refuses callers who may not carry out the operation in a place.
+    /// Refuses callers who may not carry out the operation in a scope.
     pub(crate) fn authorize(&self, access_scope: AccessScope) -> Result<(), CcError> {
         match self.allowed {
             Allowed::Anyone => Ok(()),
@@ -107,34 +107,34 @@ impl RequestContext<'_> {
         }
     }
 
-    /// The part of the path for `:name`.
+    /// The segment of the path that matches `:name`.
     pub(crate) fn capture(&self, name: &str) -> &str {
         let found = self.captures.iter().find(|(key, _)| *key == name);
         found.map_or("", |(_, value)| value)
     }
 
-    /// The row whose GUID is `:name`, for a caller who may carry out the operation.
-    /// The error is 404 if the caller does not see the row, else 403.
+    /// The row whose GUID is `:name`, for a caller who may carry out the operation. The
+    /// error is 404 if the caller cannot see the row, and 403 otherwise.
     pub(crate) fn named<R: Row>(&self, name: &str) -> Result<&R, CcError> {
         let row: &R = self.row_of(self.capture(name))?;
         self.authorize(row.access_scope(self.world))?;
         Ok(row)
     }
 
-    /// The row with a GUID; 404 if the caller does not see it.
+    /// The row with this GUID. The error is 404 if the caller cannot see the row.
     pub(crate) fn row_of<R: Row>(&self, guid: &str) -> Result<&R, CcError> {
         self.visible(guid)
             .ok_or_else(|| CcError::not_found(R::KIND))
     }
 
-    /// The row with a GUID, if the caller sees it.
+    /// The row with this GUID, if the caller can see it.
     pub(crate) fn visible<R: Row>(&self, guid: &str) -> Option<&R> {
         let row: &R = self.world.look_up(guid)?;
         row.is_visible(self.world, &self.access).then_some(row)
     }
 
-    /// A row that the body names, for a caller who may carry out the operation
-    /// there; 422 with `missing` if the caller does not see the row.
+    /// A row that the body names, for a caller who may carry out the operation there. The
+    /// error is 422 with `missing` if the caller cannot see the row.
     pub(crate) fn related<R: Row>(
         &self,
         guid: Option<&str>,
@@ -146,8 +146,8 @@ impl RequestContext<'_> {
         Ok(row)
     }
 
-    /// A row that the body names, for a caller who may manage apps there; 422 with
-    /// `missing` if the caller may not.
+    /// A row that the body names, for a caller who may manage apps there. The error is
+    /// 422 with `missing` for other callers.
     pub(crate) fn manageable<R: Row>(
         &self,
         guid: Option<&str>,
@@ -174,12 +174,12 @@ impl RequestContext<'_> {
         Ok(Response::ok(&present(row, &self.view_of(row))))
     }
 
-    /// The GUID `:name` of an existing row; else 404.
+    /// The GUID `:name` of an existing row. The error is 404 if the row does not exist.
     pub(crate) fn guid_of<R: Row>(&self, name: &str) -> Result<Guid, CcError> {
         self.named(name).map(R::guid)
     }
 
-    /// The row with a GUID; 404 if it was deleted.
+    /// The row with this GUID. The error is 404 if the row was deleted.
     pub(crate) fn row<R: Row>(&self, guid: Guid) -> Result<&R, CcError> {
         let row = self.world.get(guid);
         row.ok_or_else(|| CcError::not_found(R::KIND))
@@ -209,7 +209,7 @@ impl RequestContext<'_> {
         view
     }
 
-    /// Presents the row with a GUID.
+    /// Presents the row with this GUID.
     pub(crate) fn present<R: Row>(
         &self,
         guid: Guid,
@@ -219,7 +219,7 @@ impl RequestContext<'_> {
         Ok(present(row, &self.view_of(row)))
     }
 
-    /// A response with the row of a GUID.
+    /// A response with the row that has this GUID.
     pub(crate) fn ok<R: Row>(
         &self,
         guid: Guid,
@@ -228,7 +228,7 @@ impl RequestContext<'_> {
         self.present(guid, present).map(|row| Response::ok(&row))
     }
 
-    /// A response of status 201 with the row of a GUID.
+    /// A 201 response with the row that has this GUID.
     pub(crate) fn created<R: Row>(
         &self,
         guid: Guid,
@@ -238,7 +238,7 @@ impl RequestContext<'_> {
             .map(|row| Response::created(&row))
     }
 
-    /// The change of metadata in a body that may contain nothing else.
+    /// The metadata change in a body that may contain nothing else.
     pub(crate) fn metadata_patch(&self) -> Result<MetadataPatch, CcError> {
         let body = self.request.object()?;
         let mut message = Message::new(&body, &["metadata"]);
@@ -247,7 +247,7 @@ impl RequestContext<'_> {
         Ok(patch)
     }
 
-    /// Changes the metadata of a row, and responds with it.
+    /// Changes the metadata of a row and responds with the row.
     pub(crate) fn update_metadata<R: Row>(
         &mut self,
         guid: Guid,
@@ -259,7 +259,7 @@ impl RequestContext<'_> {
         self.ok(guid, present)
     }
 
-    /// Presents the row with a GUID as it is while an operation of this request is
+    /// Presents the row with this GUID in its state while an operation of this request is
     /// in progress.
     pub(crate) fn present_pending<R: Row>(
         &self,
@@ -272,14 +272,15 @@ impl RequestContext<'_> {
         Ok(present(row, &view))
     }
 
-    /// The bits with a checksum, if they are still kept.
+    /// The bits with this checksum. The error is 404 if the mock does not keep them any
+    /// more.
     pub(crate) fn bits(&self, checksum: &str) -> Result<Response, CcError> {
         let bits = self.world.blobs.get(checksum);
         let bits = bits.ok_or_else(CcError::bits_not_kept)?;
         Ok(Response::bits(bits.into()))
     }
 
-    /// Starts the job that deletes a resource: 202 with the job's URL.
+    /// Starts the job that deletes a resource. Responds with 202 and the job's URL.
     pub(crate) fn delete_in_job(&mut self, operation: &str, kind: Kind, guid: Guid) -> Response {
         let mut steps = self.world.broker_steps(kind, guid);
         if !steps.is_empty() {
@@ -313,8 +314,8 @@ impl RequestContext<'_> {
         self.in_job(job)
     }
 
-    /// Starts a job with requests to brokers, for whose end the client waits. The
-    /// response contains the resource of the path `shows`.
+    /// Starts a job with requests to brokers that the client waits for. The response
+    /// contains the resource at the path `shows`.
     pub(crate) fn await_work(
         &mut self,
         operation: &str,
@@ -343,7 +344,7 @@ impl RequestContext<'_> {
         Value::Object(self.request.object().unwrap_or_default())
     }
 
-    /// Responds with a job of a resource, whose outcome is known already.
+    /// Responds with a job whose outcome is already known.
     pub(crate) fn job_with(
         &mut self,
         operation: &str,
@@ -362,7 +363,7 @@ impl RequestContext<'_> {
         Response::empty(202).with_header("Location", location)
     }
 
-    /// Starts an app; a fault may crash its instances.
+    /// Starts an app. A fault may crash its instances.
     pub(crate) fn start_app(&mut self, app: Guid) -> Result<(), CcError> {
         let crashing = self.crashes(app);
         Ok(self.world.start_app(app, crashing)?)
@@ -397,7 +398,7 @@ impl RequestContext<'_> {
 pub(crate) struct View<'w> {
     pub(crate) world: &'w World,
     base: &'w str,
-    /// The time at which states are derived.
+    /// The time for which states are computed.
     pub(crate) at: Timestamp,
     /// The permissions of the caller.
     pub(crate) access: &'w Access,
@@ -439,7 +440,7 @@ impl<'w> View<'w> {
             .map_or(object, |hidden| json!({"redacted_message": hidden}))
     }
 
-    /// Those of the spaces that the caller sees.
+    /// The given spaces that the caller can see.
     pub(crate) fn visible_spaces(
         &self,
         spaces: impl IntoIterator<Item = Guid>,
@@ -448,7 +449,7 @@ impl<'w> View<'w> {
         spaces.filter(|space| self.access.sees(self.world, AccessScope::Space(*space)))
     }
 
-    /// Those of the organizations that the caller sees.
+    /// The given organizations that the caller can see.
     pub(crate) fn visible_orgs(
         &self,
         orgs: impl IntoIterator<Item = Guid>,
@@ -457,7 +458,7 @@ impl<'w> View<'w> {
         orgs.filter(|org| self.access.sees(self.world, AccessScope::Org(*org)))
     }
 
-    /// The resources to which those of a list belong, without duplicates, oldest
+    /// The resources that the resources of a list belong to, without duplicates, oldest
     /// first.
     pub(crate) fn included<R: Row>(
         &self,
@@ -481,7 +482,7 @@ impl<'w> View<'w> {
         format!("{}{path}", self.base)
     }
 
-    /// A link with another method than `GET`.
+    /// A link with a method other than `GET`.
     pub(crate) fn action(&self, method: &str, path: &str) -> Value {
         json!({"href": self.url(path), "method": method})
     }

@@ -71,7 +71,7 @@ impl CcError {
         Self::new(404, 10000, "CF-NotFound", "Unknown request")
     }
 
-    /// `kind` is in words, such as `Service instance`.
+    /// `kind` is a noun, such as `Service instance`.
     pub(crate) fn not_found(kind: &str) -> Self {
         let detail = format!("{kind} not found");
         Self::new(404, 10010, "CF-ResourceNotFound", detail)
@@ -136,7 +136,7 @@ impl CcError {
     /// Bits that the mock does not keep, because they are too large or too old. The
     /// Cloud Controller has no such error.
     pub(crate) fn bits_not_kept() -> Self {
-        let detail = "mock-capi keeps only the latest bits, and no large ones: these are gone";
+        let detail = "mock-capi does not keep these bits: they are too large or too old";
         Self::new(404, 10010, "MockCapi-BitsNotKept", detail)
     }
 

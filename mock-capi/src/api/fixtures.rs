@@ -1,5 +1,5 @@
-//! The documented responses of 2017, as templates: a response that is made from one
-//! has every documented key.
+//! The documented responses of 2017 as templates. A response that is created from a
+//! template has every documented key.
 
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ pub(crate) const CREATE_APP: Template = template!("create-app.response.json");
 pub(crate) const COPY_DROPLET: Template = template!("copy-droplet.response.json");
 
 impl Template {
-    /// The documented response with these values instead of its own.
+    /// The documented response, with its values replaced by these.
     pub(crate) fn fill(self, values: Value) -> Value {
         overlay(self.example(), values)
     }
@@ -29,7 +29,7 @@ impl Template {
     }
 }
 
-/// Merges objects; other values, and empty objects, are replaced.
+/// Merges objects. Other values and empty objects are replaced.
 fn overlay(template: Value, values: Value) -> Value {
     match (template, values) {
         (Value::Object(mut template), Value::Object(values)) if !values.is_empty() => {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn values_take_the_place_of_documented_ones() {
+    fn values_replace_documented_values() {
         let filled = COPY_DROPLET.fill(json!({"guid": "x", "links": {"self": {}}}));
         assert_eq!(
             filled,

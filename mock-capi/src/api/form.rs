@@ -12,10 +12,10 @@ use multer::{Field, Multipart, parse_boundary};
 
 use crate::world::{Bits, BitsWriter};
 
-/// The field with text; all others contain bits.
+/// The only field with text. All other fields contain bits.
 const TEXT_FIELD: &str = "resources";
 
-/// The largest text, in bytes.
+/// The maximum size of the text, in bytes.
 const MAX_TEXT: usize = 32 * 1024 * 1024;
 
 /// The number of bytes that are written at once.
@@ -44,27 +44,27 @@ enum Content {
     Bits(Bits),
 }
 
-/// Where bits are hashed and written.
+/// The thread that hashes and writes bits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HashingThread {
-    /// On the thread that reads the form.
+    /// The thread that reads the form.
     Current,
-    /// On another thread, while this one handles other requests.
+    /// Another thread, so that this thread can handle other requests.
     Pool,
 }
 
-/// Why a form could not be read completely.
+/// The reason why a form could not be read completely.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FormError {
     /// The body was incomplete or too large.
-    #[error("the body broke off")]
+    #[error("the body is incomplete or too large")]
     Body,
     #[error("cannot write the upload to a temporary file")]
     Disk(#[source] io::Error),
 }
 
 impl Form {
-    /// The text of the first field with a name.
+    /// The text of the first field with this name.
     pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
         match &self.part(name)?.content {
             Content::Text(text) => Some(text),
@@ -72,7 +72,7 @@ impl Form {
         }
     }
 
-    /// The bits of the first field with a name.
+    /// The bits of the first field with this name.
     pub(crate) fn bits(&self, name: &str) -> Option<&Bits> {
         match &self.part(name)?.content {
             Content::Bits(bits) => Some(bits),
@@ -80,15 +80,15 @@ impl Form {
         }
     }
 
-    /// The bits of the first field with a name, and the name of the file, if it has
-    /// one.
+    /// The bits of the first field with this name, and the file's name, if the field is a
+    /// file.
     pub(crate) fn file(&self, name: &str) -> Option<(&str, &Bits)> {
         let file_name = self.part(name)?.file_name.as_deref()?;
         Some((file_name, self.bits(name)?))
     }
 
     /// The error for parts with other names. The web server in front of the Cloud
-    /// Controller replaces a file by a field with its path.
+    /// Controller replaces a file with a field that contains its path.
     pub(crate) fn unknown_fields(&self, known: &[&str]) -> Option<String> {
         let parts = self.parts.iter();
         let others = parts.filter(|part| !known.contains(&part.name.as_str()));
@@ -105,7 +105,7 @@ impl Form {
         self.parts.iter().find(|part| part.name == name)
     }
 
-    /// Whether the body of a content type is a form.
+    /// Whether the content type is that of a form.
     pub(crate) fn is_type(content_type: &str) -> bool {
         parse_boundary(content_type).is_ok()
     }
@@ -155,7 +155,7 @@ impl Form {
     }
 }
 
-/// Why a part could not be read completely.
+/// The reason why a part could not be read completely.
 enum PartError {
     Malformed,
     Form(FormError),
@@ -239,9 +239,9 @@ impl HashingThread {
     }
 }
 
-/// Returns a stream that waits after each piece. multer reads a stream as long as it
-/// does not wait, and overlooks a first piece for which it waited if the stream ends
-/// right after it.
+/// Returns a stream that waits after each piece. multer reads a stream until the stream
+/// is pending. If multer had to wait for the first piece and the stream ends right after
+/// it, multer overlooks that piece.
 fn one_at_a_time<T>(pieces: impl Stream<Item = T> + Send) -> impl Stream<Item = T> + Send {
     let mut pieces = Box::pin(pieces);
     let mut had_piece = false;

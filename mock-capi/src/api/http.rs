@@ -23,11 +23,11 @@ pub(crate) struct Request<'a> {
     pub(crate) raw_query: Option<&'a str>,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: &'a HeaderMap,
-    /// The body; of an upload at least its beginning.
+    /// The body. For uploads, possibly only the beginning.
     pub(crate) body: &'a [u8],
-    /// The size in bytes, which is larger than `body` if that is only the beginning.
+    /// The size of the complete body in bytes.
     pub(crate) body_size: u64,
-    /// The form of an upload; empty for other bodies.
+    /// The form of an upload. Empty for other bodies.
     pub(crate) form: &'a Form,
     /// The address of the client, if the connection still has one.
     pub(crate) client: Option<IpAddr>,
@@ -85,7 +85,7 @@ impl<'a> Request<'a> {
         last_value(&self.query, name)
     }
 
-    /// Whether the method is one that changes nothing.
+    /// Whether the method is read-only.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.method, "GET" | "HEAD")
     }
@@ -99,7 +99,7 @@ impl<'a> Request<'a> {
         text.parse().map(Some).map_err(refuse)
     }
 
-    /// The body as a JSON object; empty without a body.
+    /// The body as a JSON object, which is empty if there is no body.
     pub(crate) fn object(&self) -> Result<Map<String, Value>, CcError> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Map::new());
@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The body as Rails reads it: JSON and forms; it ignores other bodies.
+    /// The body as Rails reads it, which accepts JSON and forms and ignores other bodies.
     fn parameters(&self) -> Result<Map<String, Value>, CcError> {
         const JSON: [&str; 4] = [
             "application/json",
@@ -135,7 +135,7 @@ impl<'a> Request<'a> {
         self.path.starts_with("/v3/")
     }
 
-    /// The type of the body in lower case, without parameters, if the client says it.
+    /// The content type in lower case, without parameters, if the client sends one.
     pub(crate) fn media_type(&self) -> Option<String> {
         let header = self.header("content-type")?;
         let end = header.find([',', ';']).unwrap_or(header.len());
@@ -143,7 +143,7 @@ impl<'a> Request<'a> {
         (!media_type.is_empty()).then_some(media_type)
     }
 
-    /// Whether the type of the body is not said, or is a type and a subtype.
+    /// Whether the content type is absent, or consists of a type and a subtype.
     pub(crate) fn has_sound_media_type(&self) -> bool {
         let in_name = |c: char| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c);
         let is_name = |name: &str| {
@@ -225,7 +225,7 @@ impl Response {
         }
     }
 
-    /// An error in the format of the API to which `path` belongs.
+    /// An error in the format of the API that `path` belongs to.
     pub(crate) fn error(path: &str, error: &CcError) -> Self {
         // Paths that belong to no API are looked up in v2 last.
         let is_elsewhere = !path.starts_with("/v3") && *error == CcError::unknown_request();
@@ -237,7 +237,7 @@ impl Response {
         Self::json(error.status, &body)
     }
 
-    /// Sets the content type of the API to which `path` belongs.
+    /// Sets the content type of the API that `path` belongs to.
     pub(crate) fn in_dialect_of(mut self, path: &str) -> Self {
         if is_v2(path) && self.content_type == Self::JSON {
             self.content_type = "application/json;charset=utf-8".into();
@@ -276,8 +276,7 @@ impl Response {
         }
     }
 
-    /// Adds `Retry-After`, in whole seconds, rounded up, so that clients do not
-    /// return too early.
+    /// Adds `Retry-After` in seconds, rounded up so that clients do not retry too early.
     pub(crate) fn with_retry_after(self, time: Duration) -> Self {
         let more = u64::from(time.subsec_nanos() > 0);
         let seconds = time.as_secs().saturating_add(more);
@@ -292,7 +291,7 @@ impl Response {
         }
     }
 
-    /// The same as a list of so many resources.
+    /// Marks the response as a list of this many resources.
     pub(crate) fn listing(mut self, resources: usize) -> Self {
         self.listed = Some(resources);
         self

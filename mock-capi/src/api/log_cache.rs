@@ -11,8 +11,8 @@ use crate::api::http::{Response, last_value};
 use crate::api::router::Route;
 use crate::world::{App, Guid, LogLine};
 
-/// Open, because log-cache checks the token itself: without a valid one, its lists
-/// are empty.
+/// These routes are open because log-cache checks the token itself. Without a valid
+/// token, its lists are empty.
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/api/v1/read/:source_id", read).open(),
     Route::get("/api/v1/meta", meta).open(),
@@ -23,7 +23,7 @@ const MAX_LIMIT: i64 = 1000;
 const DEFAULT_LIMIT: usize = 100;
 const ENVELOPE_TYPES: [&str; 6] = ["ANY", "LOG", "COUNTER", "GAUGE", "TIMER", "EVENT"];
 
-/// The requested period: lines from `start` until before `end`.
+/// The requested period, from `start` (inclusive) to `end` (exclusive).
 struct Query {
     start: i64,
     end: Option<i64>,
@@ -58,7 +58,7 @@ fn meta(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&json!({"meta": meta})))
 }
 
-/// Whether the caller sees the app with the logs.
+/// Whether the caller can see the app with the logs.
 fn may_read(context: &RequestContext<'_>, source: &str) -> bool {
     context.access.is_everything() || context.visible::<App>(source).is_some()
 }
@@ -168,7 +168,7 @@ fn invalid(field: &str, reason: &str) -> Response {
     refusal(400, 3, &format!("parsing field \"{field}\": {reason}"))
 }
 
-/// An error of log-cache about a parameter, which has no type.
+/// An error of log-cache about a parameter, without a type.
 fn failed(message: &str) -> Response {
     refusal(500, 2, message)
 }

@@ -1,4 +1,4 @@
-//! The APIs of the fake Cloud Controller: each has a folder with one file for each
+//! The APIs of the fake Cloud Controller. Each API has a folder with one file per
 //! resource. Their state is in [`crate::world`].
 
 pub(crate) mod context;

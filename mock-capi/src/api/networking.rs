@@ -12,7 +12,8 @@ use crate::api::router::Route;
 use crate::api::uaa::token::Caller;
 use crate::world::{App, NetworkPolicies, NetworkPolicy, RoleType};
 
-/// Open, because the policy server checks the token itself, after the version.
+/// These routes are open because the policy server checks the token itself, after the
+/// version.
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/networking/:version/external/policies", index).open(),
     Route::post("/networking/:version/external/policies", create).open(),
@@ -20,7 +21,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::post("/networking/:version/external/policies/cleanup", cleanup).open(),
 ];
 
-/// In 2017 there was version 0 only, and the Cloud Controller did not link to it.
+/// In 2017, only version 0 existed, and the Cloud Controller did not link to it.
 pub(crate) const ROUTES_2017: &[Route] = &[
     Route::get("/networking/v0/external/policies", index).open(),
     Route::post("/networking/v0/external/policies", create).open(),
@@ -28,8 +29,8 @@ pub(crate) const ROUTES_2017: &[Route] = &[
     Route::post("/networking/v0/external/policies/cleanup", cleanup).open(),
 ];
 
-/// The largest number of policies with an app as the source, except for network
-/// administrators.
+/// The maximum number of policies with the same source app. Network administrators have
+/// no limit.
 const MAX_POLICIES_PER_APP_SOURCE: usize = 150;
 
 const MAX_PORT: i64 = 65535;
@@ -169,7 +170,7 @@ fn present_list<'p>(policies: impl Iterator<Item = &'p NetworkPolicy>, version: 
     json!({"total_policies": policies.len(), "policies": policies})
 }
 
-/// `id` filters by either end; `source_id` and `dest_id` filter by one end each.
+/// `id` filters by both ends of a policy, `source_id` and `dest_id` by one end.
 fn list_policies(
     context: &mut RequestContext<'_>,
     caller: &Caller,
@@ -233,8 +234,8 @@ fn clean_policies(
     Ok(present_list(cleaned.iter(), Version::V1))
 }
 
-/// Whether the caller is a developer in the space of an app; `None` if the app does
-/// not exist.
+/// Whether the caller is a developer in the space of an app. `None` if the app does not
+/// exist.
 fn develops(context: &RequestContext<'_>, caller: &Caller, app: &str) -> Option<bool> {
     let app: &App = context.world.look_up(app)?;
     let org = context.world.org_of(app.space)?.base.guid;
@@ -277,7 +278,7 @@ fn exceeds_quota(context: &RequestContext<'_>, added: &[NetworkPolicy]) -> bool 
     })
 }
 
-/// Reads `{"policies": [...]}`. The error says what is wrong.
+/// Reads `{"policies": [...]}`. The error is the reason.
 fn read_policies(body: &[u8], version: Version) -> Result<Vec<NetworkPolicy>, String> {
     let payload = parse(body).map_err(unreadable)?;
     let policies = match &payload["policies"] {

@@ -1,7 +1,7 @@
 //! The operations of today's v3 API, as its description lists them.
 //!
-//! The mock has a route for each. Operations without a handler respond that they are
-//! not implemented, so that nobody mistakes them for a mistyped path.
+//! The mock has a route for each operation. An operation without a handler responds with
+//! 501, which cannot be mistaken for a mistyped path.
 
 use crate::api::router::{Route, Router};
 use crate::world::settings::Dialect;
@@ -13,7 +13,7 @@ pub struct Operation {
     pub method: &'static str,
     /// The path, such as `/v3/apps/:guid`.
     pub path: &'static str,
-    /// Whether the mock implements it; else it responds with 501.
+    /// Whether the mock implements the operation. Otherwise, the mock responds with 501.
     pub implemented: bool,
 }
 
@@ -32,7 +32,7 @@ impl Operation {
     }
 }
 
-/// A route for each operation, which responds that the operation is not implemented.
+/// A route for each operation. It responds that the operation is not implemented.
 pub(crate) const DESCRIBED: &[Route] = &[
     Route::unimplemented("GET", "/"),
     Route::unimplemented("GET", "/v3"),

@@ -23,7 +23,7 @@ pub(crate) type Handler = fn(&mut RequestContext<'_>) -> Result<Response, CcErro
 #[derive(Debug)]
 pub(crate) struct Route {
     method: &'static str,
-    /// Segments that start with `:` are captured; all others are literal.
+    /// Segments that start with `:` are parameters. All other segments are literal.
     pattern: &'static str,
     handler: Handler,
     open: bool,
@@ -38,9 +38,9 @@ pub(crate) struct Route {
 /// The roles that an operation needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Allowed {
-    /// Any caller who sees the resource, or the handler checks permissions.
+    /// Any caller who can see the resource, or the handler checks permissions.
     Anyone,
-    /// Callers with one of these roles in the place of the resource.
+    /// Callers with one of these roles in the organization or the space of the resource.
     Holders(Roles),
 }
 
@@ -93,21 +93,21 @@ impl Route {
         self
     }
 
-    /// Allows the operation for administrators; others are refused before the
+    /// Allows the operation only for administrators. Other callers are refused before the
     /// lookup.
     pub(crate) const fn by_admins(mut self) -> Self {
         self.admins_first = true;
         self
     }
 
-    /// Allows the operation for any caller who sees the resource, or the handler
+    /// Allows the operation for any caller who can see the resource, or the handler
     /// checks permissions.
     pub(crate) const fn by_anyone(mut self) -> Self {
         self.allowed = Allowed::Anyone;
         self
     }
 
-    /// Refuses the operation while a feature flag is off.
+    /// Refuses the operation while a feature flag is disabled.
     pub(crate) const fn flagged(mut self, flag: &'static str) -> Self {
         self.flag = Some(flag);
         self
@@ -121,7 +121,7 @@ impl Route {
         self.allowed
     }
 
-    /// Whether only administrators may use the operation, whatever the path names.
+    /// Whether only administrators may use the operation, regardless of the resource.
     pub(crate) fn is_for_admins(&self) -> bool {
         let named = self.segments().any(|segment| segment.starts_with(':'));
         matches!(self.allowed, Allowed::Holders(ADMINS)) && (self.admins_first || !named)
@@ -167,7 +167,7 @@ impl Route {
         (self.method, self.segments().count())
     }
 
-    /// Whether both are the same operation, whatever the names of their captures.
+    /// Whether both are the same operation, regardless of the names of their parameters.
     fn is_same(&self, other: &Self) -> bool {
         let unnamed = |segment: &'static str| match segment.strip_prefix(':') {
             Some(_) => ":",
@@ -177,7 +177,7 @@ impl Route {
         self.method == other.method && own.eq(others)
     }
 
-    /// Literal segments precede captures.
+    /// Literal segments take precedence over parameters.
     fn rank(&self) -> Vec<bool> {
         self.segments()
             .map(|segment| segment.starts_with(':'))
@@ -191,7 +191,7 @@ pub(crate) struct Router {
     by_shape: HashMap<(&'static str, usize), Vec<&'static Route>>,
 }
 
-/// The route of a request, with the captured parts of its path.
+/// The route of a request, with the parameters in its path.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) route: &'static Route,
@@ -251,8 +251,8 @@ impl Router {
         routes.any(|route| route.implemented && route.is_same(operation))
     }
 
-    /// Whether an operation matches a method, or `*` for any, and a pattern, in
-    /// which `:` stands for any segment and a last `*` for the rest.
+    /// Whether any operation matches a method and a pattern. The method `*` matches any
+    /// method. In the pattern, `:` matches any segment and a final `*` the rest.
     pub(crate) fn knows(&self, method: &str, pattern: &str) -> bool {
         let method = if method.eq_ignore_ascii_case("HEAD") {
             "GET"

@@ -1,4 +1,4 @@
-//! The routing API, of which clients of the Cloud Controller use the list of router groups.
+//! The routing API. Clients of the Cloud Controller use its list of router groups.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ pub(crate) const PATH: &str = "/routing";
 
 pub(crate) const ROUTER_GROUPS: &str = "/routing/v1/router_groups";
 
-/// Open, because the routing API validates the token itself.
+/// These routes are open because the routing API validates the token itself.
 pub(crate) const ROUTES: &[Route] = &[Route::get(ROUTER_GROUPS, index).open()];
 
 /// Whether the foundation has a routing API.
@@ -66,7 +66,8 @@ fn text_of(ports: &RangeInclusive<u16>) -> String {
     }
 }
 
-/// The error for a missing token, or one without the scope that lists router groups.
+/// The error for a missing token, or for a token without the scope for listing router
+/// groups.
 fn refuse(context: &RequestContext<'_>) -> Option<Response> {
     const SCOPE: &str = "routing.router_groups.read";
     let refused = |message: &str| Some(error(401, "UnauthorizedError", message));

@@ -12,13 +12,13 @@ use crate::world::{Access, Row, World};
 pub(crate) trait Present: Row {
     fn present(&self, view: &View<'_>) -> Value;
 
-    /// Whether clients of an API version see the resource.
+    /// Whether clients of an API version can see the resource.
     fn is_shown(&self, _view: &View<'_>, _dialect: Dialect) -> bool {
         true
     }
 }
 
-/// All resources that clients of an API version see, by the names of their lists.
+/// All resources that clients of an API version can see, by the names of their lists.
 pub(crate) fn present_world(world: &World, base: &str, dialect: Dialect) -> Value {
     let view = View::new(world, base, &Access::Everything);
     let mut lists = Map::new();

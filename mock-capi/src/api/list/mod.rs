@@ -30,13 +30,13 @@ const COMMON: &[&str] = &[
 
 const COMMON_IN_2017: &[&str] = &["page", "per_page", "order_by", "order_direction", "guids"];
 
-/// The query parameters of a list, besides pages, order, `guids`, `created_ats` and
-/// `updated_ats`.
+/// The query parameters of a list, in addition to pages, order, `guids`, `created_ats`
+/// and `updated_ats`.
 #[derive(Debug)]
 pub(crate) struct ListSpec {
-    /// Further query parameters, in the order in which errors name them.
+    /// Additional query parameters, in the order in which errors name them.
     pub(crate) params: &'static [&'static str],
-    /// The values of `order_by` besides `created_at` and `updated_at`.
+    /// The values of `order_by`, in addition to `created_at` and `updated_at`.
     pub(crate) order_by: &'static [&'static str],
     /// The values of `include`.
     pub(crate) include: &'static [&'static str],
@@ -50,8 +50,8 @@ pub(crate) struct ListSpec {
     pub(crate) checks_labels: bool,
     /// Whether `created_ats` is refused.
     pub(crate) refuses_created_ats: bool,
-    /// Whether resources are counted apart from the page, so that the total is right
-    /// also on an empty page.
+    /// Whether resources are counted separately from the page, so that the total is
+    /// correct even on an empty page.
     pub(crate) counts_apart: bool,
 }
 
@@ -108,7 +108,8 @@ struct Order {
 }
 
 impl ListQuery {
-    /// Reads the query of a request; 400 if it is not valid for the list.
+    /// Reads the query of a request. The error is 400 if the query is invalid for the
+    /// list.
     pub(crate) fn read(context: &RequestContext<'_>, spec: &ListSpec) -> Result<Self, CcError> {
         Self::read_or(context, spec, CcError::bad_query)
     }
@@ -169,8 +170,8 @@ impl ListQuery {
         }
     }
 
-    /// A parameter's comma-separated values. Each is decoded once more, since values
-    /// with commas are encoded twice.
+    /// A parameter's comma-separated values. Each value is decoded a second time, because
+    /// values with commas are encoded twice.
     pub(crate) fn values(&self, name: &str) -> Option<Vec<String>> {
         let value = last_value(&self.params, name)?;
         // Blanks after a comma are ignored, unlike those at the start.
@@ -204,13 +205,12 @@ impl ListQuery {
             .is_some_and(|values| values.iter().any(|value| value == what))
     }
 
-    /// The selected fields of a related resource; `None` if the resource is not
-    /// selected.
+    /// The selected fields of a related resource. `None` if the resource is not selected.
     pub(crate) fn fields(&self, resource: &str) -> Option<Vec<String>> {
         self.values(&format!("fields[{resource}]"))
     }
 
-    /// The GUIDs of a parameter; malformed ones match nothing.
+    /// The GUIDs of a parameter. Malformed GUIDs match nothing.
     pub(crate) fn guids(&self, name: &str) -> Option<Vec<Guid>> {
         let values = self.values(name)?;
         Some(
@@ -242,7 +242,7 @@ impl ListQuery {
         self.labels.clauses().fold(Selection::all(), Selection::any)
     }
 
-    /// Filters by users, whose GUIDs on the wire may be any string.
+    /// Filters by users, whose GUIDs in the API may be any string.
     pub(crate) fn by_users(
         &self,
         world: &World,
@@ -292,7 +292,7 @@ impl ListQuery {
         }
     }
 
-    /// Refuses parameters that only other paths of the list have.
+    /// Refuses parameters that only the list's other paths have.
     pub(crate) fn refuse(&self, names: &[&str]) -> Result<(), CcError> {
         let given = names
             .iter()

@@ -11,8 +11,8 @@ use crate::api::http::Response;
 use crate::world::{CREATED_AT, Row, Selection, World};
 
 impl ListQuery {
-    /// The rows of the requested page, where `keep` admits every row unless the
-    /// query has filters. Without filters, the cost depends on the size of the page.
+    /// The rows of the requested page, where `keep` accepts every row unless the query
+    /// has filters. Without filters, the cost depends on the size of the page.
     pub(crate) fn page_by_query<'w, R: Row>(
         &self,
         world: &'w World,

@@ -35,7 +35,8 @@ pub(super) fn with_lists_as_texts(params: &[(String, String)]) -> Vec<(String, S
     read
 }
 
-/// Why a parameter such as `names[gt]` is refused.
+/// The error for a parameter such as `names[gt]`, if the parameter does not support the
+/// operator.
 pub(super) fn operator_error(key: &str) -> Option<String> {
     let (name, operator) = key.split_once('[')?;
     match name {

@@ -17,7 +17,7 @@ pub(super) enum TimeCondition {
 }
 
 impl TimeFilter {
-    /// Timestamps have one format, so their strings compare as times do.
+    /// All timestamps have the same format, so comparing the strings compares the times.
     pub(super) fn allows(&self, base: &Base) -> bool {
         let time = if self.updated {
             base.updated

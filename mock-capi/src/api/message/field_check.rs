@@ -52,7 +52,7 @@ impl<'b> FieldCheck<'_, 'b> {
         self.require(holds, text)
     }
 
-    /// Requires one of several strings; lists are not allowed.
+    /// Requires one of several strings. Lists are not allowed.
     pub(crate) fn one_of_texts(self, allowed: &[&str], text: &str) -> Self {
         let is_allowed = |value: &Value| value.as_str().is_some_and(|it| allowed.contains(&it));
         let holds = self.value.is_some_and(is_allowed);
@@ -95,7 +95,7 @@ impl<'b> FieldCheck<'_, 'b> {
         self.require(fits, &format!("is too long (maximum is {max} characters)"))
     }
 
-    /// Checks the length, with another message; null is too short.
+    /// Checks the length, with another message. Null is too short.
     pub(crate) fn length_or(self, range: RangeInclusive<usize>, text: &str) -> Self {
         let actual = self.value.map_or(0, ruby::length);
         self.require(range.contains(&actual), text)

@@ -1,10 +1,10 @@
-//! The fields of a JSON object in a request, by type. Both versions of the API read
-//! requests through this; they differ in what they check and report.
+//! The fields of a JSON object in a request, by type. Both versions of the API use this
+//! module to read requests, but they check and report different things.
 
 use serde_json::{Map, Value};
 
-/// The fields of an object. A field that is null counts as absent, and so does one of
-/// another type than is asked for.
+/// The fields of an object. A field that is null or does not have the requested type
+/// counts as absent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'b>(&'b Map<String, Value>);
 

@@ -1,5 +1,5 @@
-//! Reads JSON in requests with the Cloud Controller's validations: all errors are
-//! collected, in its words, and reported at once.
+//! Reads JSON in requests with the Cloud Controller's validations. All errors are
+//! collected, with the Cloud Controller's messages, and reported together.
 
 mod field_check;
 mod fields;
@@ -17,10 +17,10 @@ use crate::api::error::{CcError, validate};
 use crate::world::metadata::{Metadata, MetadataPatch};
 use crate::world::ruby;
 
-/// The largest integer of a column in the Cloud Controller's database.
+/// The maximum integer of a column in the Cloud Controller's database.
 pub(crate) const MAX_INT: i64 = i32::MAX as i64;
 
-/// The error of a model whose name is set to null.
+/// The error when the name of a resource is set to null.
 pub(crate) const UNNAMED: &str = "name presence, name format";
 
 /// A JSON object that is being read.
@@ -30,19 +30,19 @@ pub(crate) struct Message<'b> {
     /// The errors of the metadata, which precede all others.
     metadata_errors: Vec<String>,
     errors: Vec<String>,
-    /// Why valid metadata cannot be stored.
+    /// The error if valid metadata cannot be stored.
     metadata_fault: Option<CcError>,
 }
 
 impl<'b> Message<'b> {
-    /// Starts reading; fields other than `allowed` are errors.
+    /// Starts reading. Fields other than `allowed` are errors.
     pub(crate) fn new(fields: &'b Map<String, Value>, allowed: &[&str]) -> Self {
         let mut message = Self::of_any(fields);
         message.refuse_unknown(allowed);
         message
     }
 
-    /// Starts reading; unknown fields are ignored.
+    /// Starts reading. Unknown fields are ignored.
     pub(crate) fn of_any(fields: &'b Map<String, Value>) -> Self {
         Self {
             fields: Fields::new(fields),
@@ -64,7 +64,7 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// Ends reading: 422 with all errors.
+    /// Ends reading. Fails with 422 and all errors if there are any.
     pub(crate) fn finish(mut self) -> Result<(), CcError> {
         let fault = self.metadata_fault.take();
         validate(&self.into_errors())?;
@@ -101,7 +101,7 @@ impl<'b> Message<'b> {
         self.errors.push(error.into());
     }
 
-    /// Starts the checks of a field, whose order is that of the errors.
+    /// Starts the checks of a field. Errors are reported in the order of the checks.
     pub(crate) fn check(&mut self, key: &str) -> FieldCheck<'_, 'b> {
         let value = self.get(key);
         self.check_value(key, value)
@@ -157,8 +157,7 @@ impl<'b> Message<'b> {
             .ok()
     }
 
-    /// An integer of a value that errors call `label`; the message names the lower
-    /// bound.
+    /// An integer of a value that errors call `label`. The message names the lower bound.
     pub(crate) fn integer_of(
         &mut self,
         label: &str,
@@ -181,7 +180,7 @@ impl<'b> Message<'b> {
         self.boolean_of(&humanize(key), key)
     }
 
-    /// The same, where errors call the field `label`.
+    /// A boolean that may be absent or null. Errors call the field `label`.
     pub(crate) fn boolean_of(&mut self, label: &str, key: &str) -> Option<bool> {
         self.get(key)?;
         let boolean = self.fields.boolean(key);
@@ -209,7 +208,7 @@ impl<'b> Message<'b> {
         patch
     }
 
-    /// Reads the metadata of a resource that has metadata already.
+    /// Reads the metadata of a resource that already has metadata.
     pub(crate) fn metadata_update(&mut self, current: &Metadata) -> MetadataPatch {
         let patch = self.metadata();
         let exceeded = patch.check_beside(current).err().map(Into::into);
@@ -217,7 +216,7 @@ impl<'b> Message<'b> {
         patch
     }
 
-    /// Reads a nested object; its errors begin with its name.
+    /// Reads a nested object. Its errors begin with its name.
     pub(crate) fn nested<T>(
         &mut self,
         key: &str,
@@ -316,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_collected_in_the_cloud_controllers_words() {
+    fn errors_are_collected_with_the_cloud_controllers_messages() {
         let body = json!({"x": 1, "name": 3, "total_instances": -2, "on": "yes"});
         let detail = check(body, |message| {
             message.check("name").present().string().length(0..=255);

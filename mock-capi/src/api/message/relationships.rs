@@ -1,4 +1,4 @@
-//! Relationships in requests: which resources a request names by their GUIDs.
+//! Relationships in requests: the GUIDs of related resources.
 
 use serde_json::{Map, Value};
 
@@ -38,8 +38,8 @@ impl<'b> Message<'b> {
         self.relationships(&all.unwrap_or_default(), read)
     }
 
-    /// The GUID of a required `{"data": {"guid": "..."}}`; `None` without an error
-    /// for `{"data": null}`.
+    /// The GUID of a required `{"data": {"guid": "..."}}`. `None` without an error for
+    /// `{"data": null}`.
     pub(crate) fn related(&mut self, key: &str) -> Option<&'b str> {
         let label = humanize(key);
         if self.is_blank(key) {
@@ -113,7 +113,7 @@ impl<'b> Message<'b> {
     }
 }
 
-/// The GUID of a to-one relationship, which may be null; `None` if the structure is
+/// The GUID of a to-one relationship, which may be null. `None` if the structure is
 /// wrong.
 fn to_one_guid(relationship: &Value) -> Option<Option<&Value>> {
     let relationship = relationship.as_object()?;

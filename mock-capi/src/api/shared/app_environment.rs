@@ -1,4 +1,4 @@
-//! The environment of an app: its own variables, and those of the platform.
+//! The environment of an app: its own variables and the platform's variables.
 
 use serde_json::{Map, Value, json};
 

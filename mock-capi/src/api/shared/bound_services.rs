@@ -1,4 +1,4 @@
-//! The services to which an app is bound, for its environment.
+//! The services that an app is bound to, for its environment.
 
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 const MEGABYTE: i64 = 1024 * 1024;
 
-/// Why a string is not a size.
+/// The reason why a string is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SizeError {
     NoNumber,
@@ -21,7 +21,7 @@ impl SizeError {
     }
 }
 
-/// The bytes of a size; `None` for an empty value.
+/// The bytes of a size. `None` for an empty value.
 pub(crate) fn bytes(size: &Value) -> Result<Option<i64>, SizeError> {
     let text = match size {
         Value::Null | Value::Bool(false) => return Ok(None),
@@ -48,7 +48,7 @@ pub(crate) fn bytes(size: &Value) -> Result<Option<i64>, SizeError> {
     scaled(number, factor).ok_or(SizeError::NoUnit).map(Some)
 }
 
-/// A decimal number of units, with at most three decimal places.
+/// A number of units with at most three decimal places.
 fn scaled(number: &str, factor: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
@@ -58,12 +58,12 @@ fn scaled(number: &str, factor: i64) -> Option<i64> {
     let sign = if whole.starts_with('-') { -1 } else { 1 };
     let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
     let thousandths = thousandths.parse::<i64>().ok()?.checked_mul(factor)? / 1000;
-    // Numbers that are too large become the largest one, which exceeds every limit.
+    // Numbers that are too large become the maximum, which exceeds every limit.
     let whole = whole.parse::<i64>().ok()?.saturating_mul(factor);
     Some(whole.saturating_add(sign * thousandths))
 }
 
-/// The whole megabytes of a size; `None` for an empty value.
+/// The whole megabytes of a size. `None` for an empty value.
 pub(crate) fn megabytes(size: &Value) -> Result<Option<i64>, SizeError> {
     bytes(size).map(|bytes| bytes.map(|bytes| bytes / MEGABYTE))
 }

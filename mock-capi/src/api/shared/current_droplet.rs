@@ -6,7 +6,7 @@ use crate::api::context::{RequestContext, to_one};
 use crate::api::error::CcError;
 use crate::world::{App, Droplet, Guid, Registered, Row};
 
-/// The app's current droplet; 404 if it has none.
+/// The app's current droplet. The error is 404 if the app has no droplet.
 pub(crate) fn droplet_of(context: &RequestContext<'_>, app: Guid) -> Result<Guid, CcError> {
     let droplet = context.world.apps.get(app).and_then(|app| app.droplet);
     droplet
@@ -41,8 +41,8 @@ pub(crate) fn refuse_removal(context: &RequestContext<'_>) -> Result<(), CcError
     Ok(())
 }
 
-/// The droplet that a request assigns to an app: it must belong to the app and be
-/// staged, and the app must not be `refused`.
+/// The droplet that a request assigns to an app. It must belong to the app and be staged,
+/// and the app must not be `refused`.
 pub(crate) fn read_assigned_droplet(
     context: &RequestContext<'_>,
     app: Guid,

@@ -8,12 +8,12 @@ use crate::api::message::Message;
 use crate::world::{Buildpack, Lifecycle, Stack, World, ruby};
 
 const BUILDPACK: &str = "buildpack";
-/// Cloud native buildpacks.
+/// Cloud Native Buildpacks.
 const CNB: &str = "cnb";
 const KINDS: [&str; 3] = [BUILDPACK, "docker", CNB];
 /// The feature flag for apps with Docker images.
 const DOCKER: &str = "diego_docker";
-/// The longest name of a buildpack or a stack, in characters.
+/// The maximum length of the name of a buildpack or a stack, in characters.
 pub(crate) const MAX_TEXT: usize = 4096;
 pub(crate) const TEXT_BOUNDS: &str = "must be between 1 and 4096 characters";
 
@@ -66,7 +66,7 @@ pub(crate) enum Purpose {
     Build,
 }
 
-/// The lifecycle that a request asks for.
+/// The lifecycle in a request.
 #[derive(Debug)]
 pub(crate) struct LifecycleRequest {
     pub(crate) lifecycle: Lifecycle,
@@ -84,7 +84,7 @@ impl LifecycleRequest {
     }
 }
 
-/// Reads a request's `lifecycle`; missing parts are taken from `current`.
+/// Reads a request's `lifecycle`. Missing parts are taken from `current`.
 pub(crate) fn read(
     message: &mut Message<'_>,
     current: &Lifecycle,
@@ -183,7 +183,7 @@ fn requested(
         None => Vec::new(),
     };
     let problems = match purpose {
-        // Without a stack, buildpacks are checked against the default one.
+        // Without a stack, buildpacks are checked against the default stack.
         Purpose::NewApp | Purpose::App => problems(
             world,
             &asked.unwrap_or_default(),
@@ -270,8 +270,8 @@ pub(crate) fn read_stack<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     stack.length_or(1..=MAX_TEXT, TEXT_BOUNDS).text()
 }
 
-/// The errors about buildpacks and their stack. Cloud native buildpacks may come
-/// from any registry.
+/// The errors about buildpacks and their stack. Cloud Native Buildpacks may come from any
+/// registry.
 pub(crate) fn problems(
     world: &World,
     buildpacks: &[String],

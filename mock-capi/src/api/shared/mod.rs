@@ -1,5 +1,5 @@
-//! What the APIs of different years have in common: how requests are read and carried
-//! out. Their handlers differ in what they allow, and in how they present results.
+//! Code that several versions of the API share: reading requests and carrying them out.
+//! The handlers of the versions allow different requests and present results differently.
 
 pub(crate) mod app_environment;
 pub(crate) mod bound_services;

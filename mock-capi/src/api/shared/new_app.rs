@@ -12,7 +12,7 @@ use crate::world::{Guid, Lifecycle, Space, World, ruby};
 
 pub(crate) const MAX_NAME: usize = 255;
 
-/// An app that a request asks for.
+/// The new app in a request.
 pub(crate) struct NewApp {
     pub(crate) space: Guid,
     pub(crate) name: String,
@@ -33,8 +33,8 @@ impl NewApp {
     }
 }
 
-/// Reads the body of a creating request with these fields; `no_space` is the error
-/// if the space does not exist.
+/// Reads the body of a request that creates an app. `no_space` is the error if the space
+/// does not exist.
 pub(crate) fn read_new(
     context: &RequestContext<'_>,
     fields: &[&str],
@@ -75,7 +75,8 @@ pub(crate) fn read_new(
     })
 }
 
-/// The errors of the model for a name, which follow the request's own validation.
+/// The errors of the Cloud Controller's model for a name. The model validates after the
+/// request was validated.
 pub(crate) fn name_errors(name: &str) -> Vec<String> {
     let mut errors = Vec::new();
     if name.trim().is_empty() {

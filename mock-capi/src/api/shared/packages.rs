@@ -170,8 +170,8 @@ fn read_upload<'r>(request: &Request<'r>) -> Result<(Option<&'r Bits>, Vec<Resou
     Ok((bits, resources))
 }
 
-/// The error for bits that are no package. The Cloud Controller has codes for some
-/// reasons; the others are unknown errors.
+/// The error for bits that are not a valid package. The Cloud Controller has codes for
+/// some reasons. The others are unknown errors.
 pub(crate) fn invalid_bits(reason: &str) -> CcError {
     const CODES: [(&str, u32, &str); 4] = [
         (

@@ -1,4 +1,4 @@
-//! Requests about processes: lists, scaling and changes.
+//! Requests for processes: lists, scaling and changes.
 
 use serde_json::{Map, Value, json};
 
@@ -74,7 +74,7 @@ pub(crate) fn scale_process(
     // The Cloud Controller does not hide the command here.
     let mut process = present(context.row(guid)?, &context.view());
     if without_disk {
-        // The response shows what was asked for, not yet the default size.
+        // The response repeats the request, so the default size is not included.
         process["disk_in_mb"] = Value::Null;
     }
     Ok(process)
@@ -174,7 +174,7 @@ fn read_patch(body: &Map<String, Value>) -> Result<ProcessPatch, CcError> {
     Ok(patch)
 }
 
-/// A string of limited length; null unsets the property.
+/// A string of limited length. Null unsets the property.
 pub(crate) fn read_limited(
     message: &mut Message<'_>,
     key: &str,
@@ -186,7 +186,7 @@ pub(crate) fn read_limited(
     message.has(key).then(|| text.map(str::to_owned))
 }
 
-/// A time of a health check, in seconds; null unsets it.
+/// A time of a health check, in seconds. Null unsets it.
 pub(crate) fn read_seconds(
     message: &mut Message<'_>,
     label: &str,
@@ -221,7 +221,7 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
         let value = data.and_then(|data| data.get(name));
         read_seconds(message, &format!("{label} {words}"), value)
     };
-    // Readiness checks have no such timeout, and the Cloud Controller ignores it.
+    // Readiness checks do not have this timeout, and the Cloud Controller ignores it.
     if !is_readiness {
         patch.timeout = seconds("timeout", "timeout");
     }
@@ -243,8 +243,8 @@ fn read_check(message: &mut Message<'_>, key: &str) -> CheckPatch {
     patch
 }
 
-/// Whether a value is a list whose items are all types, which Rails accepts and the
-/// model refuses.
+/// Whether a value is a list that contains only types. Rails accepts such lists, and the
+/// Cloud Controller's model refuses them.
 fn is_list_of_kinds(value: &Value) -> bool {
     let items = value.as_array();
     items.is_some_and(|items| items.iter().all(|item| check_kind(item).is_some()))

@@ -29,7 +29,7 @@ pub(crate) fn present(limits: &Limits) -> [(&'static str, Value); 3] {
     [("apps", apps), ("services", services), ("routes", routes)]
 }
 
-/// Reads limits; those that the request does not contain stay unchanged.
+/// Reads limits. Limits that the request does not contain are unchanged.
 pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
     let apps = [
         ("total_memory_in_mb", MAX_INT),
@@ -66,7 +66,7 @@ pub(crate) fn read(message: &mut Message<'_>, mut limits: Limits) -> Limits {
     limits
 }
 
-/// The name of a quota, if the request contains it; null is an error.
+/// The name of a quota, if the request contains it. Null is an error.
 pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     if !message.has("name") {
         return None;
@@ -75,8 +75,8 @@ pub(crate) fn read_name<'b>(message: &mut Message<'b>) -> Option<&'b str> {
     name.length(1..=MAX_NAME).text()
 }
 
-/// Checks a quota as its model does, after the request was read: `name` is the new name,
-/// if any, and `ports` is the error for reserved ports, if any.
+/// Checks a quota as the Cloud Controller's model does, after the request was read.
+/// `name` is the new name, if any, and `ports` is the error for reserved ports, if any.
 pub(crate) fn check_model(
     name: Option<&str>,
     body: &Map<String, Value>,
@@ -85,7 +85,7 @@ pub(crate) fn check_model(
     let paid = body.get("services");
     let paid = paid.and_then(|services| services.get("paid_services_allowed"));
     let is_blank = name.is_some_and(|name| name.trim().is_empty());
-    // The reader of the request admits an empty array.
+    // The validation of the request accepts an empty array.
     let errors = [
         is_blank.then_some("name presence"),
         (paid == Some(&json!([]))).then_some("non_basic_services_allowed presence"),
@@ -102,18 +102,18 @@ pub(crate) fn limits_log_rate(body: &Map<String, Value>) -> bool {
     limit.is_some_and(|limit| !limit.is_null())
 }
 
-/// Whether more ports are reserved than routes allowed.
+/// Whether more ports are reserved than routes are allowed.
 pub(crate) fn reserves_too_much(limits: &Limits) -> bool {
     exceeds(limits.reserved_ports, limits.routes)
 }
 
-/// Whether a limit exceeds another limit; absent ones do not count.
+/// Whether a limit exceeds another limit. Absent limits are ignored.
 pub(crate) fn exceeds(limit: Option<u64>, other: Option<u64>) -> bool {
     limit.zip(other).is_some_and(|(limit, other)| limit > other)
 }
 
-/// Refuses a log rate limit for owners whose apps have no limit; `kind` is the kind
-/// of the owners.
+/// Refuses a log rate limit for owners whose apps have no limit. `kind` is the kind of
+/// the owners.
 pub(crate) fn refuse_unlimited(kind: &str, mut names: Vec<&str>) -> Result<(), CcError> {
     const NAMED: usize = 2;
     names.sort_unstable();
@@ -148,8 +148,7 @@ pub(crate) fn refuse_to_limit(
     Ok(())
 }
 
-/// Reads the limits of a section; null means unlimited, and absent ones stay
-/// unchanged.
+/// Reads the limits of a section. Null means unlimited, and absent limits are unchanged.
 fn read_section<const N: usize>(
     message: &mut Message<'_>,
     section: &str,
@@ -166,7 +165,7 @@ fn read_section<const N: usize>(
         allowed.push("paid_services_allowed");
     }
     let values = message.nested(section, &allowed, |inner| {
-        // An inclusion in a list of values admits an empty array.
+        // The validation of the request accepts an empty array.
         if inner.get("paid_services_allowed") != Some(&json!([])) {
             inner.boolean("paid_services_allowed");
         }

@@ -115,8 +115,8 @@ fn protocol_errors(protocol: &str, rule: &Map<String, Value>, ipv6: bool) -> Vec
     errors
 }
 
-/// The errors of the model for rules, which the API of version 3 has checked before by
-/// [`rule_errors`].
+/// The errors of the Cloud Controller's model for rules. The v3 API has already checked
+/// the rules with [`rule_errors`].
 pub(crate) fn model_errors<'r>(
     rules: impl IntoIterator<Item = &'r Value>,
     ipv6: bool,
@@ -234,7 +234,7 @@ fn read_destination(
     }
     let mut errors = Vec::new();
     if text.is_empty() {
-        // The list of destinations is empty; the model refuses that.
+        // The list of destinations is empty, which the model refuses.
         return (errors, None);
     }
     let ends = split(text, '-');
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn valid_rules() {
+    fn valid_rules_have_no_errors() {
         for rule in [
             json!({"protocol": "tcp", "destination": "169.254.0.1", "ports": "1"}),
             json!({"protocol": "udp", "destination": "10.0.0.0/8", "ports": "53,80", "log": true}),
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_rules() {
+    fn invalid_rules_have_errors() {
         for (rule, error) in [
             (json!(1), "must be an object"),
             (
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_ipv6_are_for_foundations_that_have_it() {
+    fn ipv6_rules_need_a_foundation_with_ipv6() {
         for rule in [
             json!({"protocol": "tcp", "destination": "2001:db8::/32", "ports": "443"}),
             json!({"protocol": "all", "destination": "2001:db8::1-2001:db8::9"}),

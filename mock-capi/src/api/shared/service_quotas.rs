@@ -1,10 +1,10 @@
-//! What the quotas of organizations and spaces allow of managed services.
+//! Checks managed services against the quotas of organizations and spaces.
 
 use crate::api::error::CcError;
 use crate::world::{Field, Guid, Limits, Org, Row, Selection, SpaceQuota, World};
 
-/// Checks that the quotas of organization and space allow one more instance, or a
-/// plan that is not free.
+/// Checks that the quotas of organization and space allow one more instance, or a paid
+/// plan.
 pub(crate) fn check_quota(
     world: &World,
     space: Guid,

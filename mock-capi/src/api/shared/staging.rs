@@ -15,7 +15,7 @@ const MIN_STAGING_MEMORY_MB: u32 = 1024;
 
 const MIN_STAGING_DISK_MB: u32 = 4096;
 
-/// A build that a request asks for.
+/// The new build in a request.
 pub(crate) struct NewBuild {
     pub(crate) package: Guid,
     pub(crate) app: Guid,
@@ -91,7 +91,7 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     Ok(context.world.add(build))
 }
 
-/// The memory of staging: the requested memory, which the quotas must allow, or the
+/// The memory for staging: the requested memory, which must fit the quotas, or the
 /// minimum, which is not checked.
 fn staging_memory(context: &RequestContext<'_>, new: &NewBuild) -> Result<u32, CcError> {
     if new.memory_mb < MIN_STAGING_MEMORY_MB {
@@ -104,7 +104,7 @@ fn staging_memory(context: &RequestContext<'_>, new: &NewBuild) -> Result<u32, C
     Ok(new.memory_mb)
 }
 
-/// The disk of staging, which is at least the minimum and at most that of an app.
+/// The disk for staging, between the minimum and the maximum of an app.
 fn staging_disk(new: &NewBuild) -> Result<u32, CcError> {
     if new.disk_mb > MIN_STAGING_DISK_MB.max(MAX_APP_DISK_MB) {
         return Err(CcError::unprocessable("disk limit exceeded"));
@@ -119,14 +119,13 @@ fn check_staging_log_rate(context: &RequestContext<'_>, new: &NewBuild) -> Resul
         .check_staging_log_rate(app.space, new.log_rate)?)
 }
 
-/// The error of a fault for the staging of an app's package.
+/// The error that a fault injects into the staging of an app's package.
 pub(crate) fn fail_staging(context: &mut RequestContext<'_>, app: Guid) -> Option<String> {
     let name = context.world.apps.get(app).map(|app| app.name.as_str());
     context.faults.staging(name.unwrap_or_default())
 }
 
-/// A package can be staged if it is ready and no other package of its app is being
-/// staged.
+/// Checks that a package is ready and no other package of its app is being staged.
 fn check_stageable(context: &RequestContext<'_>, package: Guid, app: Guid) -> Result<(), CcError> {
     let world = &*context.world;
     if world.is_staging(app) {

@@ -66,7 +66,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::created(&jobs::present_queued(context.world, job)))
 }
 
-/// Why the bits that a package received are invalid.
+/// The error if the bits of a package are invalid.
 fn refusal(context: &RequestContext<'_>, package: Guid) -> Result<Option<CcError>, CcError> {
     let package: &Package = context.row(package)?;
     let error = package.upload.as_ref().and_then(|it| it.error.as_deref());

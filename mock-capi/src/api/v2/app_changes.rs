@@ -40,7 +40,7 @@ fn taken(name: &str) -> CcError {
     CcError::new(400, 100_002, "CF-AppNameTaken", detail)
 }
 
-/// Checks a name in a space as the model does.
+/// Checks a name in a space as the Cloud Controller's model does.
 fn validate_name(
     context: &RequestContext<'_>,
     name: &str,
@@ -57,7 +57,7 @@ fn validate_name(
     }
 }
 
-/// Refuses SSH in spaces without SSH, except for administrators.
+/// Refuses SSH in spaces where SSH is disabled, except for administrators.
 fn verify_ssh(
     context: &RequestContext<'_>,
     asked: &AppRequest<'_>,
@@ -79,7 +79,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_new(&body, ATTRIBUTES)?;
     let name = attributes.text("name").unwrap_or_default();
-    // The Cloud Controller calls any resource that it does not find an app here.
+    // The Cloud Controller's error names an app here, whichever resource is missing.
     let space = attributes.text("space_guid").unwrap_or_default();
     let space = SPACES
         .look_up(context.world, space)
@@ -161,7 +161,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(APPS.changed(context, guid)?.with_warnings(warning))
 }
 
-/// Refuses to scale an app while only administrators may.
+/// Refuses to scale an app while only administrators may do so.
 fn require_scaling(
     context: &RequestContext<'_>,
     guid: Guid,
@@ -180,7 +180,7 @@ fn require_scaling(
     }
 }
 
-/// Refuses to close ports to which routes are mapped.
+/// Refuses to remove ports that routes are mapped to.
 fn check_mapped_ports(world: &World, app: Guid, asked: &AppRequest<'_>) -> Result<(), CcError> {
     const DEFAULT: u16 = 8080;
     let Some(ports) = &asked.v2.ports else {
@@ -244,7 +244,7 @@ fn change(
     }
     let mut check = asked.check.clone();
     if check.kind.is_some() {
-        // Another type of check keeps the other properties.
+        // A change of the check's type keeps the other properties.
         let current = context.row::<Process>(process)?.health_check.clone();
         check.timeout = check.timeout.or(Some(current.timeout));
         check.endpoint = check.endpoint.or(Some(current.endpoint));
@@ -330,7 +330,7 @@ fn change_app(
             app.features.set(Feature::Ssh, enabled);
         }
         if stack.is_some() {
-            // Droplets of another stack do not run on this one.
+            // Droplets of another stack do not run on this stack.
             app.droplet = None;
         }
         if let Lifecycle::Buildpack {

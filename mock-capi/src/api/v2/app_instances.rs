@@ -129,7 +129,7 @@ fn stop_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> 
     writable(context, guid)?;
     let (_, process) = find(context, guid)?;
     let process = process.base.guid;
-    // Other values than numbers select the first instance.
+    // Values that are not numbers select the first instance.
     let index = context.capture("index").parse().unwrap_or_default();
     context.world.restart_instance(process, index);
     Ok(Response::empty(204))

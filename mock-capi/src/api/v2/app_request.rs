@@ -8,7 +8,7 @@ use crate::api::shared::app_environment::check_environment;
 use crate::api::shared::lifecycle;
 use crate::world::{CheckPatch, Scale, World};
 
-/// The most disk that an instance may have, in megabytes.
+/// The maximum disk size of an instance, in megabytes.
 const MAX_DISK_MB: i64 = 2048;
 
 const HEALTH_CHECKS: [&str; 4] = ["http", "none", "port", "process"];
@@ -28,7 +28,7 @@ const OF_PROCESS: [&str; 11] = [
     "ports",
 ];
 
-/// The fields of a request about an app; `None` leaves a field unchanged.
+/// The fields of a request for an app. `None` leaves a field unchanged.
 pub(super) struct AppRequest<'b> {
     pub(super) name: Option<&'b str>,
     pub(super) environment: Option<&'b Map<String, Value>>,
@@ -71,7 +71,7 @@ fn read_check(attributes: Fields<'_>, errors: &mut Vec<String>) -> CheckPatch {
     if timeout.is_some_and(|timeout| timeout < 1) {
         errors.push("health_check_timeout less_than_one".into());
     }
-    // Values that are too large are refused with the process.
+    // Values that are too large are refused when the process is checked.
     let timeout = timeout.map(|timeout| u32::try_from(timeout).unwrap_or(u32::MAX));
     let endpoint = attributes.text("health_check_http_endpoint");
     CheckPatch {
@@ -82,12 +82,14 @@ fn read_check(attributes: Fields<'_>, errors: &mut Vec<String>) -> CheckPatch {
     }
 }
 
-/// The ports of an app; an empty list is the same as an absent one.
+/// The ports of an app. An empty list is the same as an absent list.
 fn read_ports(attributes: Fields<'_>, errors: &mut Vec<String>) -> Option<Vec<u16>> {
-    const MOST: usize = 10;
+    const MAX_PORTS: usize = 10;
     let ports = attributes.list("ports").filter(|ports| !ports.is_empty())?;
-    if ports.len() > MOST {
-        errors.push(format!("Process must have at most {MOST} exposed ports."));
+    if ports.len() > MAX_PORTS {
+        errors.push(format!(
+            "Process must have at most {MAX_PORTS} exposed ports."
+        ));
         return None;
     }
     let port = |port: &Value| {
@@ -161,7 +163,7 @@ impl<'b> AppRequest<'b> {
         }
     }
 
-    /// Checks the request as the model does.
+    /// Checks the request as the Cloud Controller's model does.
     pub(super) fn check(&self, world: &World) -> Result<(), CcError> {
         if self.memory.is_some_and(|memory| memory < 1) {
             let detail = "You have specified an invalid amount of memory for your application.";

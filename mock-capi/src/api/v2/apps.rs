@@ -127,7 +127,8 @@ fn web_apps<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
     apps.filter_map(|app| web_app(world, app)).collect()
 }
 
-/// Every app has a web process from the start, so that the number is that of the apps.
+/// Every app is created with a web process, so the numbers of apps and web processes are
+/// equal.
 fn web_apps_in_order<'w>(
     world: &'w World,
     keys: Option<&[Key]>,
@@ -138,7 +139,7 @@ fn web_apps_in_order<'w>(
     Some((total, Box::new(apps)))
 }
 
-/// The keys of rows in the spaces that the caller sees through v2.
+/// The keys of rows in the spaces that the caller can see in v2.
 pub(super) fn keys_of_spaces(world: &World, access: &Access) -> Option<Vec<Key>> {
     Some(access.keys_in_spaces(world, READ_V2_SPACE))
 }
@@ -149,7 +150,7 @@ pub(super) fn web_app<'w>(world: &'w World, app: &'w App) -> Option<Entity<'w>> 
     Some(Entity::App(app, process))
 }
 
-/// The stack of an app; apps with images have the default one.
+/// The stack of an app. Apps with Docker images have the default stack.
 fn stack_of<'w>(world: &'w World, app: &App) -> Option<&'w Stack> {
     let name = match &app.lifecycle {
         Lifecycle::Buildpack { stack, .. } => stack.as_str(),
@@ -158,7 +159,7 @@ fn stack_of<'w>(world: &'w World, app: &App) -> Option<&'w Stack> {
     world.named::<Stack>(name)
 }
 
-/// The chosen ports of an app, and the ports of its routes.
+/// The configured ports of an app, and the ports of its routes.
 fn ports(world: &World, app: &App, process: &Process) -> Vec<u16> {
     const DEFAULT: u16 = 8080;
     let mut ports = process.v2.ports.clone();

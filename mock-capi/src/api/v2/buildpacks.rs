@@ -76,7 +76,7 @@ fn invalid(errors: &[String]) -> CcError {
     CcError::new(400, 290_003, "CF-BuildpackInvalid", detail)
 }
 
-/// Checks name, stack and lifecycle of a buildpack as the model does.
+/// Checks name, stack and lifecycle of a buildpack as the Cloud Controller's model does.
 fn validate(
     context: &RequestContext<'_>,
     name: &str,

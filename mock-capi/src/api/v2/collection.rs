@@ -1,5 +1,6 @@
-//! The collections of v2, whose requests are handled alike: lists, single resources
-//! and related resources, with relations inlined as deep as the client asks for.
+//! The collections of v2. Requests for all collections are handled in the same way:
+//! lists, single resources and related resources, with relations inlined to the requested
+//! depth.
 
 use serde_json::{Map, Value, json};
 
@@ -26,7 +27,7 @@ pub(super) struct Collection {
     pub(super) filters: &'static [Filter],
     /// The values of `order-by`.
     pub(super) order_by: &'static [&'static str],
-    /// Code, title and message of the error for a GUID that does not exist.
+    /// The code, title and message of the error for an unknown GUID.
     pub(super) not_found: (u32, &'static str, &'static str),
 }
 
@@ -74,7 +75,7 @@ impl Relation {
         Self::new(name, to, Find::Link(find))
     }
 
-    /// Sets other resources to be inlined than those of the list.
+    /// Inlines other resources than the list contains.
     pub(super) const fn inlining(mut self, find: FindMany) -> Self {
         self.inlined = Some(find);
         self
@@ -235,7 +236,7 @@ pub(super) struct Presenter<'p, 'w> {
     inline: &'p Inline,
     /// The collections of the resources that are being presented.
     parents: Vec<&'static Collection>,
-    /// Related resources by GUID, if the request asks for them beside the others.
+    /// Related resources by GUID, if the request sets `orphan-relations`.
     pub(super) orphans: Option<Map<String, Value>>,
 }
 

@@ -1,5 +1,5 @@
-//! `/v2/config`: feature flags, and variables of all running apps, or of all apps
-//! that are staged
+//! `/v2/config`: feature flags, and the environment variable groups for running and for
+//! staging apps
 
 use serde_json::{Map, Value, json};
 

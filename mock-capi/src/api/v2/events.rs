@@ -1,4 +1,4 @@
-//! `/v2/events`, and `/v2/app_events`, which has been empty for years
+//! `/v2/events`, and `/v2/app_events`, which is always empty
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,8 @@ pub(super) static APP_EVENTS: Collection = Collection {
     ),
 };
 
-/// The keys of places; an empty value selects events without a place, which have no key.
+/// The keys of organizations or spaces. An empty value selects events without an
+/// organization or a space, which have no key.
 fn keys_of_places(field: Field, guids: &[String]) -> Option<Vec<Key>> {
     let keys = guids.iter().map(|guid| {
         let guid = Guid::parse(guid)?;

@@ -35,7 +35,7 @@ fn present(job: &Job, at: Timestamp) -> Value {
     })
 }
 
-/// Presents a job that was just started.
+/// Presents a new job.
 pub(super) fn present_queued(world: &World, job: Guid) -> Value {
     let job = world.jobs.get(job);
     job.map(|job| present(job, world.now().just_before()))

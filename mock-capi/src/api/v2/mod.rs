@@ -131,8 +131,8 @@ const fn remove(pattern: &'static str, handler: Handler) -> Route {
     Route::delete(pattern, handler).by_anyone()
 }
 
-/// Refuses callers without any of the roles in a place, and changes in suspended
-/// places, for which v2 has no error of its own.
+/// Refuses callers without any of the roles in a scope, and changes to suspended
+/// organizations and spaces. v2 has no separate error for the latter.
 fn authorize(
     context: &RequestContext<'_>,
     roles: Roles,
@@ -151,13 +151,14 @@ fn invalid_relation(detail: impl Into<String>) -> CcError {
     CcError::new(400, 1002, "CF-InvalidRelation", detail)
 }
 
-/// The row with a GUID in the body; `model` is its class in the Cloud Controller.
+/// The row whose GUID is in the body. `model` is its class in the Cloud Controller.
 fn related_row<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
     let row = world.look_up(guid);
     row.ok_or_else(|| invalid_relation(format!("Could not find {model} with guid: {guid}")))
 }
 
-/// The row with a GUID in a list of the body, whose error contains more.
+/// The row whose GUID is in a list in the body. The error contains the full name of the
+/// class.
 fn found_by_guid<'w, R: Row>(world: &'w World, model: &str, guid: &str) -> Result<&'w R, CcError> {
     let model = format!("VCAP::CloudController::{model}");
     related_row(world, &model, guid)
@@ -225,7 +226,8 @@ fn not_staged() -> CcError {
     CcError::new(400, 170_002, "CF-NotStaged", "App has not finished staging")
 }
 
-/// Words the errors of quotas as v2 does; other errors are about an invalid app.
+/// Converts the errors of quotas to v2's messages. Other errors are errors about an
+/// invalid app.
 fn quota_exceeded(refusal: CcError) -> CcError {
     const MORE_MEMORY: &str = "app requested more memory than available";
     let Some(cause) = refusal.causes.first() else {

@@ -210,7 +210,7 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 30001, "CF-OrganizationInvalid", detail)
 }
 
-/// Checks attributes as the model does.
+/// Checks attributes as the Cloud Controller's model does.
 fn validate(
     context: &RequestContext<'_>,
     attributes: Fields<'_>,

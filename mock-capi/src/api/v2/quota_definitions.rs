@@ -1,4 +1,4 @@
-//! `/v2/quota_definitions`, and the limits that space quotas have, too
+//! `/v2/quota_definitions`, and the limits that space quotas also have
 
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ const ATTRIBUTES: &[Attribute] = &[
     Attribute::integer("total_reserved_route_ports"),
 ];
 
-/// A limit on the wire, where -1 is unlimited.
+/// A limit in the API, where -1 is unlimited.
 fn limit(limit: Option<u64>) -> Value {
     limit.map_or_else(|| json!(-1), |limit| json!(limit))
 }
@@ -95,7 +95,7 @@ pub(super) fn summarize(quota: &Quota) -> Value {
     summary
 }
 
-/// Reads limits: -1 is unlimited, and absent ones stay unchanged.
+/// Reads limits. -1 is unlimited, and absent limits are unchanged.
 pub(super) fn read_limits(attributes: Fields<'_>, mut limits: Limits) -> Limits {
     let fields = [
         ("total_services", &mut limits.services),
@@ -223,7 +223,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     QUOTA_DEFINITIONS.changed(context, guid)
 }
 
-/// The Cloud Controller leaves organizations without a quota; the mock refuses the
+/// The Cloud Controller leaves organizations without a quota. The mock refuses the
 /// deletion.
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &QUOTA_DEFINITIONS)?;

@@ -1,5 +1,5 @@
-//! Roles of users in organizations and spaces, by GUID or by name, below users and
-//! below the places
+//! Roles of users in organizations and spaces, by GUID or by name, below `/v2/users`,
+//! `/v2/organizations` and `/v2/spaces`
 
 use serde_json::{Value, json};
 
@@ -59,7 +59,7 @@ pub(crate) const LISTS: &[Route] = &[
     Route::get("/v2/spaces/:guid/user_roles", index_of_space),
 ];
 
-/// The kind of place and the role in the path of a request.
+/// The role in the path of a request, and whether it is in an organization or a space.
 struct Place {
     collection: &'static Collection,
     kind: RoleType,
@@ -84,8 +84,8 @@ impl Place {
         Ok(Self { collection, kind })
     }
 
-    /// The organization, and the space for its roles, that the path names, if the
-    /// caller may change its members.
+    /// The organization, and the space for roles in spaces, that the path names, if the
+    /// caller may change the members.
     fn find(&self, context: &RequestContext<'_>) -> Result<(Guid, Option<Guid>), CcError> {
         let guid = known(context, self.collection)?;
         if self.kind.is_of_space() {
@@ -149,7 +149,7 @@ fn add(context: &mut RequestContext<'_>, user: &str) -> Result<Response, CcError
     place.collection.changed(context, space.unwrap_or(org))
 }
 
-/// Assigns a role; roles in a space need membership in its organization.
+/// Assigns a role. Roles in a space need membership in its organization.
 pub(super) fn assign(
     world: &mut World,
     kind: RoleType,
@@ -178,7 +178,7 @@ fn add_by_name(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     add(context, &user)
 }
 
-/// Whether the caller is that user, who may always give up a role.
+/// Whether the caller is the user. Users may always give up their own roles.
 fn is_caller(context: &RequestContext<'_>, user: &str) -> bool {
     let caller = context.caller.as_ref();
     caller.is_some_and(|caller| caller.id() == user)
@@ -208,8 +208,8 @@ fn remove_by_guid(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::empty(204))
 }
 
-/// Refuses to remove the last manager, billing manager or user of an organization,
-/// except by administrators.
+/// Refuses to remove the last manager, billing manager or user of an organization, except
+/// for administrators.
 fn keep_the_last(
     context: &RequestContext<'_>,
     kind: RoleType,
@@ -303,7 +303,7 @@ fn remove_by_name(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::empty(204))
 }
 
-/// The place in `/v2/users/:guid/NAME/:place`.
+/// The organization or space in `/v2/users/:guid/NAME/:place`.
 fn named_place(
     context: &RequestContext<'_>,
 ) -> Result<(RoleType, Guid, Guid, Option<Guid>), CcError> {
@@ -361,7 +361,7 @@ const NAMES: [(RoleType, &str); 7] = [
 
 fn index_of_org(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = ORGANIZATIONS.readable(context)?;
-    // Any filter is one for a user, whatever its name.
+    // Any filter selects a user, regardless of the filter's name.
     let query = context.request.query("q");
     let user = query.and_then(|query| query.split(':').nth(1));
     index(context, Field::Org, guid, user, "organization_roles")
@@ -372,7 +372,7 @@ fn index_of_space(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     index(context, Field::Space, guid, None, "space_roles")
 }
 
-/// The users of a place with their roles.
+/// The users of an organization or a space with their roles.
 fn index(
     context: &RequestContext<'_>,
     field: Field,

@@ -101,7 +101,7 @@ fn text(route: Entity<'_>, text: impl Fn(&Route) -> String) -> Vec<String> {
     }
 }
 
-/// The apps to which a route is mapped.
+/// The apps that a route is mapped to.
 fn apps_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
     let route = world.routes.get(guid);
     let destinations = route.into_iter().flat_map(|route| &route.destinations);
@@ -249,7 +249,7 @@ fn read_port(attributes: Fields<'_>) -> Result<Option<u16>, CcError> {
     port.map_err(|_| invalid(PORT_UNAVAILABLE))
 }
 
-/// Checks host and path in a domain as the model does.
+/// Checks host and path in a domain as the Cloud Controller's model does.
 fn validate(world: &World, domain: Guid, host: &str, path: &str) -> Result<(), CcError> {
     const MAX_HOST: usize = 63;
     const MAX_NAME: usize = 253;
@@ -448,7 +448,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(delete(context, "route.delete", Kind::Route, guid))
 }
 
-/// Whether a route with the host and the path exists, visible or not.
+/// Whether a route with the host and the path exists, even if the caller cannot see it.
 fn is_reserved(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let world = &*context.world;
     let domain = world.look_up::<Domain>(context.capture("domain"));

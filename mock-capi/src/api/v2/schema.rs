@@ -1,4 +1,4 @@
-//! Checks the attributes of a v2 request by a schema, as v2 does: types are checked
+//! Checks the attributes of a v2 request against a schema, as v2 does: types are checked
 //! first, and the errors are about the body as a whole.
 
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use crate::world::ruby;
 pub(super) struct Attribute {
     name: &'static str,
     kind: Kind,
-    /// Whether a creating request must have it.
+    /// Whether the attribute is required in requests that create the resource.
     required: bool,
 }
 
@@ -64,7 +64,7 @@ impl Attribute {
         Self::optional(name, Kind::Objects)
     }
 
-    /// Requires the attribute in creating requests.
+    /// Requires the attribute in requests that create the resource.
     pub(super) const fn required(mut self) -> Self {
         self.required = true;
         self
@@ -114,7 +114,7 @@ fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64()
 }
 
-/// Reads a creating request.
+/// Reads a request that creates a resource.
 pub(super) fn of_new<'b>(
     body: &'b Map<String, Value>,
     schema: &[Attribute],
@@ -122,7 +122,7 @@ pub(super) fn of_new<'b>(
     check(body, schema, true)
 }
 
-/// Reads a changing request.
+/// Reads a request that changes a resource.
 pub(super) fn of_change<'b>(
     body: &'b Map<String, Value>,
     schema: &[Attribute],

@@ -31,12 +31,12 @@ const BROKER: &[Attribute] = &[
     Attribute::text("space_guid"),
 ];
 
-/// The response contains the broker after its catalog was read.
+/// The response is sent after the broker's catalog was read.
 const CLIENT: WaitingClient = WaitingClient {
     accepts_incomplete: false,
 };
 
-/// Checks a URL and a name as the model does.
+/// Checks a URL and a name as the Cloud Controller's model does.
 fn validate(
     context: &RequestContext<'_>,
     name: Option<&str>,

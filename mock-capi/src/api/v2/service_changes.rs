@@ -25,7 +25,7 @@ fn instance_invalid(reason: &str) -> CcError {
     CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
 }
 
-/// Checks attributes in the space of the instance as the model does.
+/// Checks attributes in the space of the instance as the Cloud Controller's model does.
 pub(super) fn validate(
     context: &RequestContext<'_>,
     attributes: Fields<'_>,
@@ -49,7 +49,7 @@ pub(super) fn validate(
         }
     }
     let url = attributes.text("route_service_url").unwrap_or_default();
-    let complaint = match url::Url::parse(url) {
+    let reason = match url::Url::parse(url) {
         _ if url.is_empty() => None,
         Ok(url) if url.host_str().is_none_or(|host| host.starts_with('.')) => {
             Some("route_service_url is invalid.")
@@ -58,8 +58,8 @@ pub(super) fn validate(
         Ok(_) => Some("Scheme for route_service_url must be https."),
         Err(_) => Some("route_service_url is invalid."),
     };
-    if let Some(complaint) = complaint {
-        let detail = format!("The route service URL is invalid: {complaint}");
+    if let Some(reason) = reason {
+        let detail = format!("The route service URL is invalid: {reason}");
         let title = "CF-ServiceInstanceRouteServiceURLInvalid";
         return Err(CcError::new(400, 60019, title, detail));
     }

@@ -21,7 +21,7 @@ const KEY: &[Attribute] = &[
     Attribute::text("service_instance_guid").required(),
 ];
 
-/// Keys are always created and deleted at once.
+/// Keys are always created and deleted synchronously.
 const CLIENT: WaitingClient = WaitingClient {
     accepts_incomplete: false,
 };
@@ -80,7 +80,7 @@ pub(super) fn create_key(context: &mut RequestContext<'_>) -> Result<Response, C
     Ok(answer.with_header("Location", path))
 }
 
-/// The key that the path names. Others than developers do not see it.
+/// The key that the path names. Only developers can see it.
 fn readable(context: &RequestContext<'_>) -> Result<Guid, CcError> {
     let guid = known(context, &SERVICE_KEYS)?;
     let key: &ServiceBinding = context.row(guid)?;

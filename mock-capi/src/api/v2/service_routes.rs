@@ -1,4 +1,4 @@
-//! Routes whose requests go through a service instance first.
+//! Routes with a route service.
 
 use super::managed_instances::{
     await_binding, await_unbinding, check_bindable, read_binding_parameters,
@@ -14,7 +14,7 @@ use crate::world::{
     WaitingClient,
 };
 
-/// Route bindings are always created and deleted at once.
+/// Route bindings are always created and deleted synchronously.
 const CLIENT: WaitingClient = WaitingClient {
     accepts_incomplete: false,
 };

@@ -208,7 +208,7 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 40001, "CF-SpaceInvalid", detail)
 }
 
-/// Checks a name in an organization as the model does.
+/// Checks a name in an organization as the Cloud Controller's model does.
 fn validate_name(
     context: &RequestContext<'_>,
     name: &str,
@@ -345,7 +345,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     SPACES.changed(context, guid)
 }
 
-/// Binds exactly these security groups to a space; `None` keeps the bound ones.
+/// Binds exactly these security groups to a space. `None` keeps the current bindings.
 fn bind_groups(
     world: &mut World,
     space: Guid,
@@ -433,7 +433,8 @@ fn domains(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
 }
 
-/// Managed services only, unless the request asks for all.
+/// Lists only managed services, unless the request sets
+/// `return_user_provided_service_instances`.
 fn index_instances(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const ALL: &str = "return_user_provided_service_instances";
     let guid = SPACES.readable(context)?;

@@ -127,8 +127,7 @@ pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
     })
 }
 
-/// Refuses callers other than administrators, since operators use usage events for
-/// billing.
+/// Refuses callers other than administrators, because usage events are for billing.
 fn require_operator(context: &RequestContext<'_>) -> Result<(), CcError> {
     match context.access.is_everything() {
         true => Ok(()),

@@ -40,7 +40,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/users/:guid/audited_spaces", collection::related),
 ];
 
-/// The relations of users to places, with their roles.
+/// The relations of users to organizations and spaces, with their roles.
 pub(super) const PLACES: [(&str, RoleType); 7] = [
     ("spaces", RoleType::SpaceDeveloper),
     ("organizations", RoleType::OrgUser),
@@ -121,7 +121,8 @@ const NEW: &[Attribute] = &[
     Attribute::text("default_space_guid"),
 ];
 
-/// The places where a user has a role, in the order of the roles' creation.
+/// The organizations or spaces where a user has a role, in the order of the roles'
+/// creation.
 fn places<'w>(world: &'w World, user: Guid, kind: RoleType) -> Vec<Entity<'w>> {
     let roles = world.roles_of(user).into_iter();
     let roles = roles.filter(|role| role.kind == kind);
@@ -248,7 +249,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(delete(context, "user.delete", Kind::User, guid))
 }
 
-/// `GET /v2/users/:guid/summary`: all places where a user has a role.
+/// `GET /v2/users/:guid/summary`: all organizations and spaces where a user has a role.
 fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = USERS.readable(context)?;
     let world = &*context.world;

@@ -1,5 +1,5 @@
-//! `/v3/apps` of 2017: no relationships, no metadata, and no process before a
-//! droplet is assigned
+//! `/v3/apps` of 2017: apps have no relationships and no metadata, and have no process
+//! before a droplet is assigned
 
 use serde_json::{Map, Value, json};
 
@@ -161,7 +161,7 @@ fn stop(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.ok(guid, present_shown)
 }
 
-/// Variables are beside the links.
+/// Variables are on the same level as the links.
 fn present_environment(app: &App, view: &View<'_>) -> Value {
     let mut body = json!({"links": app_environment::links(app, view)});
     if let Value::Object(fields) = &mut body {

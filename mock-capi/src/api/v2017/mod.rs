@@ -1,4 +1,4 @@
-//! The v3 API of April 2017. Each resource has a file; what it shares with today's
+//! The v3 API of April 2017. Each resource has a file. Code that is shared with today's
 //! API is in [`crate::api::shared`].
 
 mod apps;

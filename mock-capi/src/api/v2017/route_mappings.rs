@@ -116,7 +116,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     if context.world.process(app.base.guid, kind).is_none() {
-        // The Cloud Controller of that time had no message for this.
+        // The Cloud Controller of 2017 had no message for this error.
         return Err(CcError::new(
             500,
             10001,

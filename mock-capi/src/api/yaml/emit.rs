@@ -6,14 +6,14 @@ use super::Yaml;
 use super::read::{is_octal_float, plain};
 use crate::world::ruby;
 
-/// Writes a value as Psych does, after the marker of a document.
+/// Writes a value as Psych does, after a document marker.
 pub(crate) fn emit(value: &Value) -> String {
     let mut text = String::from("---");
     emit_value(&mut text, value, 0);
     text
 }
 
-/// The column after which a string is broken at a blank.
+/// The column after which a string is broken at a space.
 const WIDTH: usize = 80;
 
 fn emit_value(text: &mut String, value: &Value, indent: usize) {
@@ -159,7 +159,7 @@ fn styled(string: &str, style: Style, broken: Option<(usize, usize)>) -> String 
     }
 }
 
-/// Breaks long lines at single blanks.
+/// Breaks long lines at single spaces.
 fn wrapped(string: &str, broken: Option<(usize, usize)>) -> String {
     let Some((mut column, indent)) = broken else {
         return string.to_owned();
@@ -207,7 +207,7 @@ fn double_quoted(string: &str, broken: Option<(usize, usize)>) -> String {
     wrapped(&escaped, broken)
 }
 
-/// A literal block with a marker for the line feeds at its end.
+/// A literal block with an indicator for the line feeds at its end.
 fn literal(string: &str, indent: usize) -> String {
     let hint = if string.starts_with([' ', '\n']) {
         "2"

@@ -21,7 +21,7 @@ pub(crate) enum Yaml {
     Float(f64),
     Text(String),
     List(Vec<Yaml>),
-    /// In the order of the keys; of a duplicate key, the last value.
+    /// In the order of the keys. Of a duplicate key, the last value is used.
     Map(Vec<(Yaml, Yaml)>),
 }
 
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_document_counts() {
+    fn only_the_first_document_is_read() {
         let document = parse("--- {a: 1}\n--- {a: 2}\n").unwrap();
         assert_eq!(document.to_json(), serde_json::json!({"a": 1}));
         assert_eq!(parse("# nothing\n").unwrap(), Yaml::Null);

@@ -8,10 +8,10 @@ use regex::Regex;
 use super::Yaml;
 use crate::api::error::CcError;
 
-/// The deepest nesting of a document.
+/// The maximum nesting depth of a document.
 const MAX_DEPTH: usize = 100;
 
-/// Reads the first document of a text and ignores others.
+/// Reads the first document of a text and ignores all others.
 pub(crate) fn parse(text: &str) -> Result<Yaml, CcError> {
     let options = granit_parser::options! {
         emit_comments: false,
@@ -47,7 +47,7 @@ struct Key {
 }
 
 impl Reader {
-    /// Handles the next event; returns the document when it is complete.
+    /// Handles the next event. Returns the document when it is complete.
     fn take(&mut self, event: Event<'_>) -> Result<Option<Yaml>, CcError> {
         match event {
             Event::Scalar(text, style, _, tag) => {
@@ -90,7 +90,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Adds a value to the innermost list or map; at the top level, it is the
+    /// Adds a value to the innermost open list or map. At the top level, the value is the
     /// document.
     fn add(&mut self, value: Yaml, merges: bool) -> Option<Yaml> {
         match self.open.last_mut() {
@@ -113,7 +113,7 @@ fn set(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
     }
 }
 
-/// Merges `<<: {...}` or `<<: [{...}, {...}]`; earlier entries take precedence.
+/// Merges `<<: {...}` or `<<: [{...}, {...}]`. Earlier entries take precedence.
 fn merge(entries: &mut Vec<(Yaml, Yaml)>, key: Yaml, value: Yaml) {
     let is_map = |value: &Yaml| matches!(value, Yaml::Map(_));
     let maps = match value {
@@ -242,7 +242,7 @@ fn word(text: &str) -> Yaml {
     Yaml::Text(text.into())
 }
 
-/// `1:30` is 90: the parts are digits in base 60.
+/// Reads sexagesimal numbers: `1:30` is 90.
 fn base_60(text: &str) -> Yaml {
     let parts = text.split(':').map(|part| part.replace('_', ""));
     let parts = parts.map(|part| part.parse::<i128>().unwrap_or_default());
