@@ -1,5 +1,5 @@
-//! Waits for many resources together: each waiter registers a GUID, and one list request
-//! at a time polls all of them.
+//! Waits for many resources together. Each waiter registers a GUID, and one list request
+//! at a time polls all registered resources.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -13,10 +13,10 @@ use super::error::Error;
 use super::model::{Build, Droplet, Package, Process};
 use super::poll::{self, Progress};
 
-/// The number of GUIDs in one poll: they must fit into a URL.
+/// The maximum number of GUIDs in one poll. They must fit into a URL.
 const GUIDS_PER_POLL: usize = 100;
 
-/// A resource that is missing from this many polls in a row is gone, unless lists may
+/// A resource that is missing from this many consecutive polls is gone, unless lists may
 /// still lag behind its creation.
 const MISSES_UNTIL_GONE: usize = 3;
 
@@ -152,7 +152,7 @@ fn crash(process: &Process) -> String {
 /// The resources of one kind that callers wait for.
 pub(crate) struct BatchPoll<R: PolledResource> {
     resource: R,
-    /// The longest wait. `None` is the client's timeout.
+    /// The timeout of each wait. `None` selects the client's timeout.
     timeout: Option<Duration>,
     waiters: Mutex<HashMap<String, Waiter<R::Output>>>,
     arrival: tokio::sync::Notify,
@@ -162,7 +162,7 @@ struct Waiter<T> {
     what: String,
     since: Instant,
     last: String,
-    /// The number of polls in a row that did not show the resource.
+    /// The number of consecutive polls that did not show the resource.
     missed: usize,
     result: oneshot::Sender<Result<T, Error>>,
 }
@@ -177,7 +177,7 @@ impl<R: PolledResource> BatchPoll<R> {
         }
     }
 
-    /// Sets the longest wait.
+    /// Sets the timeout of each wait.
     pub(crate) fn timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
     }
@@ -241,7 +241,7 @@ impl<R: PolledResource> BatchPoll<R> {
         let polled = match self.resource.poll(client, guids).await {
             Ok(polled) => polled,
             // The next poll may succeed, and each wait has its deadline. A lost
-            // connection has been retried already.
+            // connection has already been retried.
             Err(error) if error.is_worth_replanning() && !error.is_connection() => {
                 let reason = error.to_string();
                 for guid in guids {

@@ -1,8 +1,8 @@
 //! The errors that the Cloud Controller and the UAA report, and their meaning.
 //!
-//! The code of an error decides. The v3 API reports most refusals with the same code, so
-//! for that code the text decides. The codes come from `errors/v2.yml` of the Cloud
-//! Controller, which both APIs share.
+//! The meaning of an error follows from its code. The v3 API reports most refusals with
+//! the same code, so for that code the meaning follows from the text. The codes come from
+//! `errors/v2.yml` of the Cloud Controller, which both APIs share.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// `UnprocessableEntity`: the code of most refusals of v3, which differ only in their
+/// `UnprocessableEntity`: the code of most refusals in v3, which differ only in their
 /// text.
 const UNPROCESSABLE_ENTITY: i64 = 10008;
 
@@ -34,7 +34,7 @@ const QUOTA_EXCEEDED: [i64; 17] = [
     310_005, 310_006, 310_008, 310_009, 310_010, 310_011,
 ];
 
-/// Texts of v3 for resources that exist already or do not exist any more.
+/// Texts of v3 for resources that already exist or no longer exist.
 const CONFLICT_TEXTS: [&str; 9] = [
     "already exists",
     "is taken",
@@ -58,8 +58,8 @@ const QUOTA_TEXTS: [&str; 7] = [
     "staging requires",
 ];
 
-/// The most characters of an explanation that are shown.
-const LONGEST_DETAIL: usize = 2_000;
+/// The maximum number of characters of an explanation that are shown.
+const MAX_DETAIL: usize = 2_000;
 
 /// One error as the Cloud Controller reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ pub struct CcError {
 }
 
 impl CcError {
-    /// Whether a resource exists already, or does not exist any more.
+    /// Whether a resource already exists, or no longer exists.
     pub(super) fn is_conflict(&self) -> bool {
         CONFLICTS.contains(&self.code)
             || self.code == UNPROCESSABLE_ENTITY && is_conflict_text(&self.detail)
@@ -92,7 +92,7 @@ impl CcError {
 
 impl fmt::Display for CcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", beginning(&self.detail, LONGEST_DETAIL))?;
+        write!(f, "{}", beginning(&self.detail, MAX_DETAIL))?;
         match (self.code, self.title.as_str()) {
             (0, "") => Ok(()),
             (0, title) => write!(f, " ({title})"),
@@ -101,8 +101,8 @@ impl fmt::Display for CcError {
     }
 }
 
-/// Whether a text without a code reports that a resource exists already, or does not
-/// exist any more.
+/// Whether a text without a code reports that a resource already exists, or no longer
+/// exists.
 pub(super) fn is_conflict_text(text: &str) -> bool {
     CONFLICT_TEXTS.iter().any(|words| text.contains(words))
 }
@@ -131,8 +131,8 @@ pub(super) fn describe(errors: &[CcError]) -> String {
 }
 
 /// The beginning of a text, with `...` if there is more.
-fn beginning(text: &str, most: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(most) {
+fn beginning(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
         Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
         None => Cow::Borrowed(text),
     }
@@ -184,7 +184,7 @@ pub(super) fn parse(body: &[u8]) -> Vec<CcError> {
     errors.into_iter().map(printable_error).collect()
 }
 
-/// The first characters of a page of HTML or text, which gateways send.
+/// The beginning of an HTML or text response, which gateways send.
 fn beginning_of(body: &[u8]) -> Vec<CcError> {
     const LONGEST: usize = 200;
     let text = readable(&String::from_utf8_lossy(body));
@@ -198,7 +198,7 @@ fn beginning_of(body: &[u8]) -> Vec<CcError> {
     }]
 }
 
-/// A text in one line; of a page of HTML its title, or else its text.
+/// A text in one line. For an HTML page, its title, or its text if it has no title.
 pub(super) fn readable(text: &str) -> String {
     static TITLE: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new("(?is)<title[^>]*>(.*?)</title>").ok());
@@ -222,8 +222,8 @@ fn printable_error(error: CcError) -> CcError {
 }
 
 /// A server's text without escape sequences, control characters and marks that change the
-/// direction of text, which could change the state of a terminal or hide what is printed.
-/// Line breaks and tabs stay.
+/// direction of text. They could change the state of a terminal or hide output. Line
+/// breaks and tabs are kept.
 pub(crate) fn printable(text: &str) -> String {
     static ESCAPES: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)?").ok()
@@ -273,19 +273,19 @@ mod tests {
         "red text (1 a)"
     )]
     #[case::nothing("", "no error details")]
-    fn errors_of_every_form_are_shown(#[case] body: &str, #[case] expected: &str) {
+    fn errors_in_every_format_are_shown(#[case] body: &str, #[case] expected: &str) {
         assert_eq!(describe(&parse(body.as_bytes())), expected);
     }
 
     #[test]
-    fn long_errors_are_cut() {
+    fn long_errors_are_truncated() {
         let error = CcError {
             code: 1,
             title: "a".to_owned(),
-            detail: "\u{e4}".repeat(LONGEST_DETAIL + 1),
+            detail: "\u{e4}".repeat(MAX_DETAIL + 1),
         };
         let shown = error.to_string();
-        assert_eq!(shown.chars().count(), LONGEST_DETAIL + "... (1 a)".len());
+        assert_eq!(shown.chars().count(), MAX_DETAIL + "... (1 a)".len());
         let errors = vec![error; 1_000];
         let shown = describe(&errors);
         assert!(shown.ends_with("; and 980 more errors"), "{shown}");

@@ -1,4 +1,4 @@
-//! Replaces the instances of an app by a deployment, and waits for it.
+//! Replaces the instances of an app with a deployment, and waits for it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use super::poll::Progress;
 /// The state of a deployment when the wait for it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeploymentResult {
-    /// It is finished, or its first instance runs.
+    /// The deployment is finished, or its first instance is running.
     Finished,
-    /// A canary runs and waits to be continued.
+    /// A canary is running, and the deployment waits to be continued.
     Paused,
 }
 
@@ -31,8 +31,8 @@ impl Client {
     }
 
     /// Sets the droplet of a stopped app and starts it: in one request, or in two if the
-    /// foundation refuses deployments. After a refusal, `deploys` is false, so that no
-    /// other app is deployed in vain.
+    /// foundation refuses deployments. After a refusal, `deploys` is false, so that other
+    /// apps do not try a deployment.
     pub(crate) async fn start_with_droplet(
         &self,
         app: &str,
@@ -122,7 +122,7 @@ mod tests {
     #[case("ACTIVE", "PAUSED", Progress::Done(DeploymentResult::Paused))]
     #[case("ACTIVE", "DEPLOYING", Progress::Pending("ACTIVE DEPLOYING".to_owned()))]
     #[case("FINALIZED", "CANCELED", Progress::Failed("it ended as CANCELED".to_owned()))]
-    fn the_status_of_a_deployment_decides_whether_the_wait_is_over(
+    fn the_wait_ends_with_the_status_of_the_deployment(
         #[case] status: &str,
         #[case] reason: &str,
         #[case] expected: Progress<DeploymentResult>,

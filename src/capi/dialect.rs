@@ -1,7 +1,7 @@
 //! The API that a Cloud Controller speaks.
 
-/// The first version of v3 after the one documented in 2017: its actions are at
-/// `/actions/...`.
+/// The first version of v3 after the version that was documented in 2017. Its actions are
+/// at `/actions/...`.
 const FIRST_AFTER_2017: (u64, u64) = (3, 26);
 
 /// The first version of v3 with every operation that cf-pusher uses. Security groups were
@@ -11,15 +11,15 @@ const FIRST_TODAY: (u64, u64) = (3, 84);
 /// The API that a Cloud Controller speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// The API v3 of today, from version 3.84 on.
+    /// Today's v3 API, version 3.84 or later.
     V3,
-    /// The API of 2017: v2 together with an early v3.
+    /// The API of 2017: v2 and an early v3.
     Documented2017,
 }
 
 impl Dialect {
-    /// The dialect of a Cloud Controller that advertises this version of v3;
-    /// `None` for the versions between the two dialects.
+    /// The dialect of a Cloud Controller that advertises this version of v3. `None` for
+    /// the versions between the two dialects.
     pub(crate) fn of_version(version: &str) -> Option<Self> {
         let mut parts = version.split('.');
         let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());

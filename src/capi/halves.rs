@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_errors_fail_all_items_at_once() {
+    async fn other_errors_fail_all_items_without_retries() {
         let results = run(8, |_| false, |_| async { Err::<(), _>(gone()) }).await;
         assert_eq!(results.len(), 1);
         assert_eq!(results[0].0, 0..8);

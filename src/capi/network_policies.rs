@@ -19,7 +19,7 @@ use super::transport::Request;
 /// The maximum number of policies per request.
 pub(crate) const POLICIES_PER_REQUEST: usize = 100;
 
-/// Allows the instances of one app to reach those of another directly.
+/// Allows the instances of one app to connect to the instances of another app directly.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct NetworkPolicy {
     /// The GUID of the app that connects.
@@ -52,7 +52,7 @@ pub(super) enum Version {
     V1,
 }
 
-/// Where the policy server is.
+/// The address of the policy server.
 #[derive(Debug, Clone)]
 pub(super) struct PolicyServer {
     /// The URL of its API.
@@ -166,7 +166,7 @@ impl Client {
         Ok(policies)
     }
 
-    /// Creates policies. Existing ones are not changed.
+    /// Creates policies. Existing policies are not changed.
     pub(crate) async fn create_network_policies(
         &self,
         policies: &[NetworkPolicy],
@@ -174,7 +174,7 @@ impl Client {
         self.post_policies("policies", policies).await
     }
 
-    /// Deletes policies. Those that do not exist are ignored.
+    /// Deletes policies. Policies that do not exist are ignored.
     pub(crate) async fn delete_network_policies(
         &self,
         policies: &[NetworkPolicy],
@@ -219,8 +219,8 @@ mod tests {
     use crate::capi::transport::Credentials;
     use crate::events::Events;
 
-    /// A foundation that links to these versions of the policy server's API, which answers
-    /// to creations and deletions.
+    /// A foundation that links to these versions of the policy server's API. It accepts
+    /// creations and deletions.
     async fn foundation(versions: &[&str]) -> (MockServer, Client) {
         foundation_of("3.200.0", versions).await
     }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn version_0_is_beside_a_cloud_controller_of_2017() {
+    async fn version_0_belongs_to_a_cloud_controller_of_2017() {
         let (server, client) = foundation_of("3.13.0", &[]).await;
         let policies = [policy((8080, 8080))];
         client.create_network_policies(&policies).await.unwrap();
@@ -307,7 +307,7 @@ mod tests {
     #[case("v1", &[1])]
     #[case("v0", &[100, 100, 1])]
     #[tokio::test]
-    async fn a_request_has_at_most_100_policies(#[case] version: &str, #[case] expected: &[usize]) {
+    async fn a_request_has_up_to_100_policies(#[case] version: &str, #[case] expected: &[usize]) {
         let (server, client) = foundation(&[version]).await;
         let policies = [policy((7000, 7200))];
         client.create_network_policies(&policies).await.unwrap();
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foundation_without_a_policy_server_is_named() {
+    async fn a_foundation_without_a_policy_server_is_an_error() {
         let (_server, client) = foundation(&[]).await;
         let error = client.network_policies(&["SOURCE"]).await.unwrap_err();
         insta::assert_snapshot!(error, @"managing network policies failed: the foundation has no policy server: `GET /` has no link to one");

@@ -12,7 +12,7 @@ type Results<F, T> = TryCollect<Buffered<stream::Iter<vec::IntoIter<F>>>, Vec<T>
 
 /// Runs up to `limit` of the futures at a time.
 ///
-/// They are collected before the first one is polled: a stream that held the
+/// The futures are collected before the first one is polled. A stream that held the
 /// iterator, with closures over borrowed items, would not be provably `Send`.
 pub(crate) fn run<F, T, E>(limit: usize, futures: impl IntoIterator<Item = F>) -> Results<F, T>
 where

@@ -1,5 +1,5 @@
-//! Waits for one operation that takes time: always with a deadline, and with the last
-//! state in the error. [`super::batch_poll`] waits for many together.
+//! Waits for one operation that takes time. Each wait has a deadline, and its error
+//! contains the last state. [`super::batch_poll`] waits for many operations together.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use super::error::Error;
 pub(crate) const QUICK: Duration = Duration::from_millis(50);
 /// The first pause between polls of an operation that takes seconds, such as a staging.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause between polls that many waits share.
-const LONGEST_SHARED_PAUSE: Duration = Duration::from_secs(1);
+const MAX_SHARED_PAUSE: Duration = Duration::from_secs(1);
 
 /// The result of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +27,14 @@ pub(crate) enum Progress<T> {
     Failed(String),
 }
 
-/// The pauses between polls, which grow.
+/// The pauses between polls, which become longer.
 pub(crate) fn pauses() -> impl Iterator<Item = Duration> {
-    growing(QUICK, LONGEST_PAUSE)
+    growing(QUICK, MAX_PAUSE)
 }
 
 /// The pauses between polls that many waits share, beginning with `first`.
 pub(crate) fn shared_pauses(first: Duration) -> impl Iterator<Item = Duration> {
-    growing(first, LONGEST_SHARED_PAUSE)
+    growing(first, MAX_SHARED_PAUSE)
 }
 
 fn growing(first: Duration, longest: Duration) -> impl Iterator<Item = Duration> {
@@ -70,7 +70,7 @@ where
                 });
             }
         };
-        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+        let pause = pauses.next().unwrap_or(MAX_PAUSE);
         if began.elapsed().saturating_add(pause) > timeout {
             return Err(Error::Deadline {
                 what: what.to_owned(),
@@ -96,13 +96,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_at_the_deadline_has_the_last_state() {
+    async fn a_timeout_error_contains_the_last_state() {
         let error = wait_for(Progress::Pending("STAGING".to_owned())).await;
         insta::assert_snapshot!(error.unwrap_err(), @"staging of a timed out after 1m 30s: last state: STAGING");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_ends_the_wait_at_once() {
+    async fn a_failure_ends_the_wait_immediately() {
         let error = wait_for(Progress::Failed("no buildpack".to_owned())).await;
         insta::assert_snapshot!(error.unwrap_err(), @"staging of a failed: no buildpack");
     }
@@ -111,7 +111,7 @@ mod tests {
     fn pauses_grow_to_a_limit() {
         let first: Vec<u128> = pauses().take(3).map(|pause| pause.as_millis()).collect();
         assert_eq!(first, [50, 75, 112]);
-        assert_eq!(pauses().nth(50), Some(LONGEST_PAUSE));
-        assert_eq!(shared_pauses(SLOW).nth(50), Some(LONGEST_SHARED_PAUSE));
+        assert_eq!(pauses().nth(50), Some(MAX_PAUSE));
+        assert_eq!(shared_pauses(SLOW).nth(50), Some(MAX_SHARED_PAUSE));
     }
 }

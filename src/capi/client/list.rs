@@ -1,4 +1,4 @@
-//! Lists of resources, which are read page by page.
+//! Reads lists of resources page by page.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -33,8 +33,8 @@ impl Client {
         Ok(resources)
     }
 
-    /// All resources of a list, and the `included` resources of each page. The first pages
-    /// are requested at once, the others one by one.
+    /// All resources of a list, and the `included` resources of each page. The first
+    /// pages are requested in parallel, the others one by one.
     pub(crate) async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
         &self,
         path: &str,
@@ -112,7 +112,7 @@ mod tests {
     use crate::capi::transport::Credentials;
     use crate::events::Events;
 
-    /// A foundation with a list of so many pages, each with its number.
+    /// A foundation with a list of `count` pages, each with its number.
     async fn with_pages(count: usize) -> (MockServer, Client) {
         let server = MockServer::start().await;
         let root = json!({"links": {

@@ -1,5 +1,5 @@
-//! The client: finds the APIs of a foundation, sends authorized requests, reads lists
-//! page by page, and waits for jobs.
+//! The client, which finds the APIs of a foundation, sends authorized requests, reads
+//! lists page by page, and waits for jobs.
 
 mod list;
 mod options;
@@ -48,17 +48,16 @@ struct Connection {
     policy_server: Option<PolicyServer>,
     auth: Auth,
     dialect: Dialect,
-    /// Old foundations cannot embed the instances of processes in lists, and refuse the
-    /// parameter. It is not sent again after a refusal.
+    /// Whether lists of processes may embed the instances. Old foundations refuse the
+    /// parameter, and it is not sent again after a refusal.
     embeds_instances: AtomicBool,
 }
 
 impl Client {
     /// Finds the foundation's UAA and version (`GET /`) and logs in.
     ///
-    /// # Errors
-    /// [`Error::Unreachable`] if there is no Cloud Controller at the URL, and
-    /// [`Error::Login`].
+    /// # Errors [`Error::Unreachable`] if there is no Cloud Controller at the URL, and
+    /// [`Error::Login`] if logging in fails.
     pub fn connect(options: &ConnectOptions, events: Events) -> BoxFuture<'_, Result<Self, Error>> {
         Box::pin(async move {
             let base = api_url(&options.api)?;
@@ -132,7 +131,7 @@ impl Client {
     }
 
     /// Whether lists of processes may embed the instances. True until a foundation
-    /// refuses it.
+    /// refuses the parameter.
     pub(super) fn embeds_instances(&self) -> bool {
         self.connection.embeds_instances.load(Ordering::Relaxed)
     }
@@ -246,7 +245,7 @@ impl Client {
         self.until_within(self.timeout(), what, poll).await
     }
 
-    /// As [`Client::until`], with another deadline.
+    /// The same as [`Client::until`], with another deadline.
     pub(crate) async fn until_within<T, F, Fut>(
         &self,
         timeout: Duration,

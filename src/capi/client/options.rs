@@ -52,22 +52,21 @@ impl ConnectOptions {
         self
     }
 
-    /// The dialect; by default, the version of the API decides.
+    /// Sets the dialect. By default, it follows from the version of the API.
     #[must_use]
     pub fn dialect(mut self, dialect: Option<Dialect>) -> Self {
         self.dialect = dialect;
         self
     }
 
-    /// The maximum number of requests in flight, at least 1.
+    /// Sets the maximum number of requests in flight, at least 1.
     #[must_use]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// The longest time that a wait may take: for a job, a staging, a copy, or for
-    /// instances to run.
+    /// Sets the timeout of a wait for a job, a staging, a copy, or for instances to run.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

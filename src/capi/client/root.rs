@@ -1,5 +1,5 @@
-//! The root of the API, `GET /`: its URL, its links, and the errors of servers that have
-//! none.
+//! The root of the API, `GET /`: its URL, its links, and the errors of servers that are
+//! not a Cloud Controller.
 
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(super) fn api_url(api: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Why the server at a URL is not a usable Cloud Controller.
+/// The reason why the server at a URL is not a usable Cloud Controller.
 pub(super) fn no_api(base: &Url, error: Error) -> Error {
     let reason = match &error {
         Error::Unreachable { .. } | Error::Interrupted => return error,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     /// The error of a login at a foundation whose root has this link to a UAA. `None`
-    /// stands for the foundation itself, which gives the token.
+    /// stands for the foundation itself, which issues the token.
     async fn refused_login(uaa: Option<&str>, token: &str) -> Error {
         let server = MockServer::start().await;
         let uaa = uaa.map_or_else(|| server.uri(), str::to_owned);

@@ -51,7 +51,7 @@ pub(crate) struct NewApp<'a> {
     /// The GUID of its space.
     pub(crate) space: &'a str,
     pub(crate) env: &'a Env,
-    /// `docker` or `cnb`; `None` if it is staged by buildpacks.
+    /// `docker` or `cnb`. `None` if it is staged by buildpacks.
     pub(crate) lifecycle: Option<&'a str>,
     /// The buildpacks to stage with. Empty if they are detected, or if a droplet is
     /// copied.
@@ -172,7 +172,7 @@ pub(crate) struct NewDeployment<'a> {
     pub(crate) options: DeploymentOptions<'a>,
 }
 
-/// How instances are replaced. For `None`, the foundation decides.
+/// The settings of a deployment. `None` selects the foundation's default.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DeploymentOptions<'a> {
     /// `rolling` or `canary`.
@@ -183,7 +183,7 @@ pub(crate) struct DeploymentOptions<'a> {
     pub(crate) web_instances: Option<u32>,
     pub(crate) memory_mb: Option<u64>,
     pub(crate) disk_mb: Option<u64>,
-    /// Bytes a second; -1 for no limit.
+    /// Bytes per second. -1 for no limit.
     pub(crate) log_rate_limit: Option<i64>,
 }
 

@@ -43,8 +43,8 @@ pub(crate) const PREFIX_ANNOTATION: &str = "cf-pusher-prefix";
 /// app.
 pub(crate) const BITS_ANNOTATION: &str = "cf-pusher-bits-sha256";
 
-/// The annotation of clones with the GUID of their source. It stays until a run of
-/// `clone` has finished all of them.
+/// The annotation of clones with the GUID of their source. It is removed when a run of
+/// `clone` has finished all clones.
 pub(crate) const CLONE_ANNOTATION: &str = "cf-pusher-clone-of";
 
 /// In 2017, the environment variable that replaces the label.

@@ -53,7 +53,7 @@ pub(crate) struct SpaceQuota {
     pub(crate) name: String,
     /// The GUID of its org.
     pub(crate) org: String,
-    /// The GUIDs of the spaces that it applies to, as far as the user sees them.
+    /// The GUIDs of the spaces that it applies to, if the user can see them.
     pub(crate) spaces: Vec<String>,
     pub(crate) limits: Limits,
 }
@@ -103,7 +103,7 @@ pub(crate) struct Space {
     /// The GUID of its org.
     pub(crate) org: String,
     pub(crate) ownership: Ownership,
-    /// The GUID of its quota; not read in 2017.
+    /// The GUID of its quota. Not read in 2017.
     pub(crate) quota: Option<String>,
     /// Empty in 2017.
     pub(crate) labels: Labels,

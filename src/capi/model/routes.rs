@@ -49,7 +49,7 @@ pub(crate) struct NewRoute<'a> {
     pub(crate) path: Option<&'a str>,
 }
 
-/// The port that apps listen on unless a destination says otherwise.
+/// The port that apps listen on unless a destination has another one.
 const DEFAULT_PORT: u32 = 8080;
 
 /// A destination of a route.

@@ -10,16 +10,16 @@ pub(crate) struct ServiceInstance {
     /// Empty in 2017.
     pub(crate) guid: String,
     pub(crate) name: String,
-    /// The GUID of its org; empty in lists by space.
+    /// The GUID of its org. Empty in lists by space.
     pub(crate) org: String,
-    /// The GUID of its space; empty in 2017.
+    /// The GUID of its space. Empty in 2017.
     pub(crate) space: String,
     /// Unknown in 2017.
     pub(crate) ownership: Ownership,
     pub(crate) tags: Vec<String>,
     pub(crate) syslog_drain_url: Option<String>,
     pub(crate) route_service_url: Option<String>,
-    /// The GUID of its service plan; `None` if it is user-provided.
+    /// The GUID of its service plan. `None` if it is user-provided.
     pub(crate) plan: Option<String>,
     /// The last operation of its broker and the result, such as `create failed`. Empty
     /// for a user-provided instance.

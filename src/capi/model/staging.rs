@@ -1,4 +1,5 @@
-//! Files, packages, builds and droplets: everything between the bits and a running app.
+//! Files, packages, builds and droplets: the resources between an app's bits and its
+//! running instances.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ pub(crate) enum ResourceState {
     Ready,
     /// The build is finished, or an app can run with the droplet.
     Staged,
-    /// A build is in progress; in 2017, also the state of a droplet.
+    /// A build is in progress. In 2017, also the state of a droplet.
     #[serde(alias = "PENDING")]
     Staging,
     Failed,
@@ -126,14 +127,14 @@ pub(crate) struct Droplet {
     pub(crate) state: ResourceState,
     /// The same for a droplet and its copies. `None` of a Docker image.
     pub(crate) checksum: Option<String>,
-    /// The Docker image that it stands for, which its copies have too.
+    /// The Docker image that it stands for. Its copies have the same image.
     pub(crate) image: Option<String>,
-    /// When it was created, as the foundation writes it. Empty in 2017.
+    /// The time of creation, in the foundation's format. Empty in 2017.
     pub(crate) created_at: String,
-    /// The SHA-256 of the bits that it was staged from, where we annotated it.
+    /// The SHA-256 of the bits that it was staged from, if we annotated it.
     pub(crate) bits: Option<String>,
-    /// Whether the droplet itself has that annotation; in 2017, the app that runs with
-    /// it.
+    /// Whether the droplet itself has that annotation. In 2017, whether the app that runs
+    /// with it has it.
     pub(crate) annotated: bool,
     /// The GUID of the package that it was staged from. `None` for a copy.
     pub(crate) package: Option<String>,

@@ -30,13 +30,13 @@ impl Client {
         in_dialect!(self, apps::get(app))
     }
 
-    /// Creates an app; returns its GUID.
+    /// Creates an app and returns its GUID.
     pub(crate) async fn create_app(&self, app: &NewApp<'_>) -> Result<String, Error> {
         in_dialect!(self, apps::create(app))
     }
 
-    /// Sets labels and annotations, and removes those without a value. All others are
-    /// kept.
+    /// Sets labels and annotations, and removes labels and annotations without a value.
+    /// All others are kept.
     pub(crate) async fn set_app_metadata(
         &self,
         app: &str,
@@ -58,7 +58,7 @@ impl Client {
         in_dialect!(self, apps::env(app))
     }
 
-    /// Sets environment variables, and removes those without a value.
+    /// Sets environment variables, and removes variables without a value.
     pub(crate) async fn set_env(
         &self,
         app: &str,

@@ -1,4 +1,4 @@
-//! The operations that only an export needs: they list resources whose names are not
+//! The operations that only an export needs. They list resources whose names are not
 //! known. The API of 2017 does not have them.
 
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Client {
         )
     }
 
-    /// The names of the service brokers that only some spaces see.
+    /// The names of the service brokers that are limited to some spaces.
     pub(crate) async fn service_brokers_of_spaces(
         &self,
         spaces: &[&str],
@@ -56,7 +56,7 @@ impl Client {
         )
     }
 
-    /// The keys of some service instances: of each, the GUID of its service instance.
+    /// The GUIDs of the service instances of all keys for some service instances.
     pub(crate) async fn service_keys_of(&self, instances: &[&str]) -> Result<Vec<String>, Error> {
         in_v3!(
             self,
@@ -65,8 +65,8 @@ impl Client {
         )
     }
 
-    /// The bindings of routes to some service instances: of each, the GUID of its service
-    /// instance.
+    /// The GUIDs of the service instances of all route bindings to some service
+    /// instances.
     pub(crate) async fn route_bindings_of(&self, instances: &[&str]) -> Result<Vec<String>, Error> {
         in_v3!(
             self,

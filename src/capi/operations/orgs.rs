@@ -14,7 +14,7 @@ impl Client {
         in_dialect!(self, organizations::by_guids(guids))
     }
 
-    /// Creates an org; returns its GUID. In 2017, orgs had no metadata.
+    /// Creates an org and returns its GUID. In 2017, orgs had no metadata.
     pub(crate) async fn create_org(
         &self,
         name: &str,
@@ -28,8 +28,8 @@ impl Client {
         in_dialect!(self, organizations::delete(what, org))
     }
 
-    /// Sets labels and annotations, and removes those without a value. All others are
-    /// kept. In 2017, no request is sent.
+    /// Sets labels and annotations, and removes labels and annotations without a value.
+    /// All others are kept. In 2017, no request is sent.
     pub(crate) async fn set_org_metadata(
         &self,
         org: &str,
@@ -42,7 +42,7 @@ impl Client {
         in_dialect!(self, quotas::named(names))
     }
 
-    /// Creates a quota with these limits only; returns its GUID.
+    /// Creates a quota with only these limits and returns its GUID.
     pub(crate) async fn create_quota(&self, name: &str, limits: &Limits) -> Result<String, Error> {
         in_dialect!(self, quotas::create(name, limits))
     }

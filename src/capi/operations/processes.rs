@@ -37,7 +37,7 @@ impl Client {
         in_dialect!(self, processes::instances(process))
     }
 
-    /// The addresses of an app's running web instances outside of the container network:
+    /// The addresses of an app's running web instances outside the container network:
     /// cells with ports.
     pub(crate) async fn cell_addresses(&self, app: &str) -> Result<Vec<String>, Error> {
         in_dialect!(self, processes::cell_addresses(app))
@@ -62,7 +62,7 @@ impl Client {
         in_dialect!(self, processes::scale(app, scale))
     }
 
-    /// Creates a deployment; returns its GUID.
+    /// Creates a deployment and returns its GUID.
     pub(crate) async fn create_deployment(
         &self,
         deployment: &NewDeployment<'_>,

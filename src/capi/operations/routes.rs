@@ -28,7 +28,8 @@ impl Client {
         in_dialect!(self, routes::of_apps(apps))
     }
 
-    /// The routes with one of these hosts in one of these domains, whatever their path.
+    /// The routes with one of these hosts in one of these domains, regardless of their
+    /// path.
     pub(crate) async fn routes_with_hosts(
         &self,
         domains: &[&str],
@@ -37,13 +38,13 @@ impl Client {
         in_dialect!(self, routes::with_hosts(domains, hosts))
     }
 
-    /// Creates a route; returns its GUID.
+    /// Creates a route and returns its GUID.
     pub(crate) async fn create_route(&self, route: &NewRoute<'_>) -> Result<String, Error> {
         in_dialect!(self, routes::create(route))
     }
 
-    /// Creates a route on any free port of a domain, for a clone of an app; returns its
-    /// GUID.
+    /// Creates a route on any free port of a domain, for a clone of an app, and returns
+    /// its GUID.
     pub(crate) async fn create_route_with_port(
         &self,
         domain: &str,
@@ -62,7 +63,7 @@ impl Client {
         in_dialect!(self, routes::map(route, app))
     }
 
-    /// Replaces all destinations of a route by these.
+    /// Replaces all destinations of a route with these.
     pub(crate) async fn set_destinations(
         &self,
         route: &str,

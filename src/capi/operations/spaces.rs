@@ -41,7 +41,7 @@ impl Client {
         in_dialect!(self, spaces::of_org_named(org, name))
     }
 
-    /// Creates a space; returns its GUID. In 2017, spaces had no metadata.
+    /// Creates a space and returns its GUID. In 2017, spaces had no metadata.
     pub(crate) async fn create_space(
         &self,
         name: &str,
@@ -58,7 +58,7 @@ impl Client {
         in_dialect!(self, security_groups::named(names))
     }
 
-    /// Creates a security group; returns its GUID.
+    /// Creates a security group and returns its GUID.
     pub(crate) async fn create_security_group(
         &self,
         group: &NewSecurityGroup<'_>,
@@ -66,7 +66,7 @@ impl Client {
         in_dialect!(self, security_groups::create(group))
     }
 
-    /// Applies a security group to all spaces, or ends that.
+    /// Sets whether a security group applies to all spaces.
     pub(crate) async fn enable_security_group(
         &self,
         group: &str,

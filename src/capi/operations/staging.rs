@@ -34,12 +34,12 @@ impl Client {
         in_dialect!(self, packages::get(package))
     }
 
-    /// Creates a package for bits with this SHA-256; returns the GUID.
+    /// Creates a package for bits with this SHA-256 and returns its GUID.
     pub(crate) async fn create_package(&self, app: &str, bits: &str) -> Result<String, Error> {
         in_dialect!(self, packages::create(app, bits))
     }
 
-    /// Creates a package for a Docker image; returns its GUID.
+    /// Creates a package for a Docker image and returns its GUID.
     pub(crate) async fn create_docker_package(
         &self,
         app: &str,
@@ -79,8 +79,8 @@ impl Client {
         in_dialect!(self, builds::staging(app))
     }
 
-    /// Stages a package with these buildpacks. `None` uses those of the app, and an empty
-    /// list detects them.
+    /// Stages a package with these buildpacks. `None` uses the app's buildpacks, and an
+    /// empty list detects them.
     pub(crate) async fn create_build(
         &self,
         package: &str,
@@ -109,12 +109,12 @@ impl Client {
         in_dialect!(self, droplets::by_guids(guids))
     }
 
-    /// Creates a droplet that a file can be uploaded to; returns the GUID.
+    /// Creates a droplet that a file can be uploaded to and returns its GUID.
     pub(crate) async fn create_droplet(&self, app: &str) -> Result<String, Error> {
         in_dialect!(self, droplets::create(app))
     }
 
-    /// Starts to copy a droplet to an app; returns the GUID of the copy.
+    /// Starts to copy a droplet to an app and returns the GUID of the copy.
     pub(crate) async fn copy_droplet(&self, droplet: &str, app: &str) -> Result<String, Error> {
         in_dialect!(self, droplets::copy(droplet, app))
     }
@@ -151,7 +151,7 @@ impl Client {
         self.until(what, || async {
             Ok(match self.staging_builds(app).await?.len() {
                 0 => Progress::Done(()),
-                count => Progress::Pending(format!("{count} under way")),
+                count => Progress::Pending(format!("{count} in progress")),
             })
         })
         .await

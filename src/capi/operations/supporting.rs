@@ -68,7 +68,7 @@ impl Client {
         )
     }
 
-    /// Creates a quota with these limits only; returns its GUID.
+    /// Creates a quota with only these limits and returns its GUID.
     pub(crate) async fn create_space_quota(
         &self,
         name: &str,
@@ -103,7 +103,8 @@ impl Client {
         )
     }
 
-    /// Creates a domain of an org, or a shared one if `org` is `None`; returns its GUID.
+    /// Creates a private domain of an org, or a shared domain if `org` is `None`, and
+    /// returns its GUID.
     pub(crate) async fn create_domain(
         &self,
         name: &str,
@@ -152,7 +153,7 @@ impl Client {
         in_v3!(self, "listing users", users::named(names))
     }
 
-    /// Creates a user of an identity provider other than the UAA itself; returns the
+    /// Creates a user of an identity provider other than the UAA itself and returns the
     /// GUID.
     pub(crate) async fn create_user(
         &self,
@@ -205,8 +206,8 @@ impl Client {
         in_v3!(self, "listing roles", roles::of_spaces(spaces))
     }
 
-    /// Gives a user a role in the org or space with the GUID `place`; returns the GUID of
-    /// the role.
+    /// Gives a user a role in the org or space with the GUID `place` and returns the GUID
+    /// of the role.
     pub(crate) async fn create_role(
         &self,
         kind: &str,
@@ -266,7 +267,7 @@ impl Client {
         )
     }
 
-    /// The isolation segments to which some orgs are entitled.
+    /// The isolation segments that some orgs are entitled to.
     pub(crate) async fn isolation_segments_of_orgs(
         &self,
         orgs: &[&str],
@@ -278,7 +279,7 @@ impl Client {
         )
     }
 
-    /// The GUIDs of the spaces that have an isolation segment of their own.
+    /// The GUIDs of the spaces that are assigned to an isolation segment.
     pub(crate) async fn isolated_spaces(&self, segment: &str) -> Result<Vec<String>, Error> {
         in_v3!(
             self,

@@ -12,14 +12,14 @@ use super::http_clients::HttpClients;
 use super::request::Request;
 use crate::capi::error::Error;
 
-/// The longest time to establish a connection.
+/// The maximum time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The longest time until a response is complete.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum time until a response is complete.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest body that is read, in bytes. The rest is dropped.
-const LONGEST_BODY: usize = 16 << 20;
+/// The maximum size of a body, in bytes. The rest is dropped.
+const MAX_BODY: usize = 16 << 20;
 
 /// Sends requests to apps. Cheap to clone.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl AppRequests {
         };
         let http = http.with(|builder| {
             let builder = builder.connect_timeout(CONNECT_TIMEOUT);
-            let builder = builder.timeout(ANSWER_TIMEOUT).http1_only();
+            let builder = builder.timeout(RESPONSE_TIMEOUT).http1_only();
             match redirects {
                 0 => builder.redirect(redirect::Policy::none()),
                 count => builder.redirect(redirect::Policy::limited(count)),
@@ -67,7 +67,7 @@ impl AppRequests {
         })
     }
 
-    /// Sends `GET http://{host}{path}` once; `path` begins with `/`.
+    /// Sends `GET http://{host}{path}` once. `path` begins with `/`.
     pub(crate) async fn get(&self, host: &str, path: &str) -> Result<AppResponse, Error> {
         let request = Request::get(path);
         let origin = format!("http://{host}");
@@ -95,7 +95,7 @@ async fn receive(builder: reqwest::RequestBuilder) -> Result<AppResponse, reqwes
     let mut body = Vec::new();
     while let Some(piece) = response.chunk().await? {
         body.extend_from_slice(&piece);
-        if body.len() > LONGEST_BODY {
+        if body.len() > MAX_BODY {
             break;
         }
     }
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_unreachable_router_is_named() {
+    async fn the_error_names_an_unreachable_router() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);

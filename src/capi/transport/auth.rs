@@ -48,14 +48,14 @@ pub enum Credentials {
         access: SecretString,
         /// The refresh token.
         refresh: SecretString,
-        /// The OAuth client that they were issued to, usually `cf`.
+        /// The OAuth client that the tokens were issued to, usually `cf`.
         client: String,
         /// That client's secret, usually empty.
         client_secret: SecretString,
     },
 }
 
-/// An access token. Cheap to clone; equal only to itself.
+/// An access token. Cheap to clone. Equal only to its clones.
 #[derive(Clone)]
 pub(crate) struct AccessToken(Arc<SecretString>);
 
@@ -149,7 +149,8 @@ impl Auth {
         };
         match self.refresh(refresh).await {
             Ok(tokens) => Ok(tokens),
-            // A refresh token expires too. The credentials are needed again then.
+            // A refresh token also expires. The credentials are needed again in that
+            // case.
             Err(error) if is_refusal(&error) => self.log_in().await,
             Err(error) => Err(error),
         }
@@ -252,8 +253,8 @@ impl Auth {
     }
 }
 
-/// Has these secrets removed from texts that servers send. A password that equals the
-/// user name stays: it is not a secret, and messages name the user.
+/// Adds secrets that are removed from texts that servers send. A password that equals the
+/// user name is not added: it is not a secret, and messages contain the user name.
 fn keep_secrets(credentials: &Credentials, secrets: &Secrets) {
     match credentials {
         Credentials::Password { username, password } => {
@@ -350,7 +351,7 @@ mod tests {
         let short = renewal(Some(Duration::from_secs(10))).unwrap() - Instant::now();
         assert!(
             short > Duration::from_secs(8),
-            "a short life is not all margin"
+            "a short lifetime does not expire at once"
         );
         assert!(renewal(None).is_none());
     }

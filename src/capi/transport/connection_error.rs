@@ -14,7 +14,7 @@ use crate::capi::error::{ConnectionProblem, Error};
 /// The proxies that the environment selects, by the same rules as in the HTTP client.
 pub(super) struct Proxies {
     matcher: Matcher,
-    /// Selects the URLs that any proxy is for.
+    /// Selects the URLs that use any proxy.
     any: Matcher,
 }
 
@@ -35,8 +35,8 @@ impl Proxies {
         }
     }
 
-    /// The variable that should name the proxy for a URL, and has a value that is no URL of
-    /// a proxy. The HTTP client would ignore it.
+    /// The variable that should contain the URL of the proxy for a URL, but contains
+    /// something else. The HTTP client would ignore the variable.
     pub(super) fn invalid(&self, url: &Url) -> Option<&'static str> {
         let target = url.as_str().parse().ok()?;
         let variable = variable(url.scheme());
@@ -66,11 +66,11 @@ fn is_proxy(text: &str) -> bool {
     url.is_ok_and(|url| url.has_host() && SCHEMES.contains(&url.scheme()))
 }
 
-/// An error about a variable of the environment that should name a proxy.
+/// An error about an environment variable that should contain the URL of a proxy.
 pub(super) fn invalid_proxy(base: &Url, variable: &'static str) -> Error {
     Error::Unreachable {
         url: base.to_string(),
-        // The value may have a password in it.
+        // The value may contain a password.
         reason: format!("the value of {variable} is not the URL of a proxy"),
         problem: ConnectionProblem::Proxy {
             url: String::new(),
@@ -100,7 +100,7 @@ pub(super) fn transport_error(
     let error = error.without_url();
     let reason = innermost(&error);
     if error.is_builder() {
-        // It would fail again.
+        // A retry would fail again.
         let (method, path) = (&request.method, &request.path);
         return Error::impossible(format!("sending {method} {path} to {base}"), reason);
     }

@@ -1,5 +1,5 @@
-//! The queue of requests that wait for one of the [`Limiter`]'s slots. Requests leave it
-//! in order, except that one endpoint cannot hold more than its share of the slots.
+//! The queue of requests that wait for one of the [`Limiter`]'s slots. Requests leave the
+//! queue in order, except that one endpoint cannot hold more than its share of the slots.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -94,7 +94,7 @@ impl Gate {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = match self.state.lock() {
             Ok(state) => state,
-            // No code under the lock leaves the state half changed.
+            // No code under the lock leaves the state inconsistent.
             Err(poisoned) => poisoned.into_inner(),
         };
         act(&mut state)
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waiter_that_gives_up_holds_no_slot() {
+    fn a_dropped_waiter_holds_no_slot() {
         let gate = gate(1);
         let held = slot(&gate, "a").unwrap();
         let mut left = Box::pin(gate.enter("a"));

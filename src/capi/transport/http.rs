@@ -1,4 +1,4 @@
-//! Sends requests and retries them if [`retry`] allows that.
+//! Sends requests and retries them if [`retry`] allows it.
 
 use std::future::Future;
 use std::path::Path;
@@ -30,16 +30,16 @@ use crate::capi::error::Error;
 use crate::capi::poll;
 use crate::events::{Event, Events, StepContext};
 
-/// The longest time until a response is complete. An upload may take as long as any wait.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The maximum time until a response is complete. An upload may take as long as a wait.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The longest response that is read, in bytes.
-const LONGEST_BODY: usize = 256 << 20;
+/// The maximum size of a response, in bytes.
+const MAX_BODY: usize = 256 << 20;
 
 /// Counts a request as in flight while this exists.
 struct InFlight<'a> {
     count: &'a AtomicUsize,
-    /// The number of requests in flight when it began, itself included.
+    /// The number of requests in flight when it began, including itself.
     number: usize,
 }
 
@@ -56,7 +56,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// How a request identifies its sender.
+/// The authorization of a request.
 pub(crate) enum Authorization<'a> {
     None,
     Bearer(&'a SecretString),
@@ -64,7 +64,7 @@ pub(crate) enum Authorization<'a> {
 }
 
 tokio::task_local! {
-    /// Set in work that an interrupt does not stop.
+    /// Set in tasks that an interrupt does not stop.
     static DESPITE_INTERRUPT: ();
 }
 
@@ -128,7 +128,7 @@ impl Transport {
         AppRequests::new(&self.http, router)
     }
 
-    /// The longest duration of a wait.
+    /// The timeout of a wait.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -159,7 +159,7 @@ impl Transport {
                 _ if !self.reached.load(Ordering::Relaxed) => None,
                 Verdict::GiveUp => None,
                 Verdict::Retry => pauses.next(),
-                // Never at once, whatever the response asks for.
+                // There is always a pause, even if the response asks for none.
                 Verdict::RetryAfter(asked) => {
                     let pause = floors.next().map(|floor| asked.max(floor));
                     pause.map(retry::spread)
@@ -210,7 +210,8 @@ impl Transport {
         }
     }
 
-    /// Reports that a request will be retried. A rate limit delays all other requests too.
+    /// Reports that a request will be retried. A rate limit also delays all other
+    /// requests.
     fn hold_back(&self, request: &Request, error: &Error, pause: Duration) {
         let rate_limited = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
         if rate_limited {
@@ -254,7 +255,7 @@ impl Transport {
             (slot, sent)
         };
         let (slot, _sent) = self.unless_interrupted(turn).await?;
-        let under_way = InFlight::begin(&self.in_flight);
+        let in_flight = InFlight::begin(&self.in_flight);
         let began = Instant::now();
         let received = tokio::select! {
             received = self.receive(builder, request.file.as_deref()) => received.map_err(|error| match error {
@@ -272,7 +273,7 @@ impl Transport {
             began,
             took,
             server_time: response.and_then(|response| server_time(&response.headers)),
-            in_flight: under_way.number,
+            in_flight: in_flight.number,
             request_id: response
                 .and_then(|response| text_of(&response.headers, REQUEST_ID))
                 .map(|id| self.secrets.masked(id)),
@@ -283,7 +284,7 @@ impl Transport {
             }),
         });
         // Before the next request takes the slot.
-        drop(under_way);
+        drop(in_flight);
         slot.release(load_of(request, &received, took));
         let outcome = received.and_then(|response| self.check_response(base, request, response));
         log(request, &outcome, took);
@@ -294,7 +295,7 @@ impl Transport {
     /// time than other requests.
     async fn cut(&self) -> Error {
         self.interrupted().await;
-        tokio::time::sleep(ANSWER_TIMEOUT.min(self.timeout)).await;
+        tokio::time::sleep(RESPONSE_TIMEOUT.min(self.timeout)).await;
         Error::Interrupted
     }
 
@@ -303,7 +304,7 @@ impl Transport {
         builder: reqwest::RequestBuilder,
         body: &Body,
     ) -> Result<reqwest::RequestBuilder, Error> {
-        let builder = builder.timeout(ANSWER_TIMEOUT.min(self.timeout));
+        let builder = builder.timeout(RESPONSE_TIMEOUT.min(self.timeout));
         Ok(match body {
             Body::Empty => builder,
             Body::Json(value) => builder.json(value),
@@ -348,7 +349,7 @@ impl Transport {
             file.flush().await?;
         }
         while let Some(piece) = response.chunk().await? {
-            if body.len() + piece.len() > LONGEST_BODY {
+            if body.len() + piece.len() > MAX_BODY {
                 return Err(ReadError::TooLong);
             }
             body.extend_from_slice(&piece);
@@ -400,7 +401,8 @@ impl Transport {
             });
         }
         if !status.is_success() {
-            // Before long texts are cut, since half a secret would not be found.
+            // Secrets are removed before long texts are truncated, because half of a
+            // secret would not be found.
             let body = self
                 .secrets
                 .masked(String::from_utf8_lossy(&body).into_owned());
@@ -477,7 +479,7 @@ fn too_long(request: &Request) -> Error {
     Error::UnexpectedResponse {
         method: request.method.to_string(),
         path: request.path.clone(),
-        reason: format!("it is longer than {} MB", LONGEST_BODY >> 20),
+        reason: format!("it is longer than {} MB", MAX_BODY >> 20),
         source: None,
     }
 }
