@@ -1,5 +1,5 @@
-//! The flags of `push` and `manifest` that describe apps. Turns them into a manifest and
-//! overrides.
+//! The flags of `push` and `manifest` that describe apps, and their conversion to a
+//! manifest and overrides.
 
 use std::path::PathBuf;
 
@@ -161,8 +161,8 @@ enum StrategyChoice {
 }
 
 impl AppFlags {
-    /// The manifest that the flags name, or that of the working directory, with variables
-    /// interpolated.
+    /// The manifest that the flags name, or the manifest of the working directory, with
+    /// variables interpolated.
     pub(super) fn manifest(&self) -> Result<Manifest, CommandError> {
         let variables = self.variables.variables()?;
         let without = || match self.apps.as_slice() {
@@ -186,7 +186,7 @@ impl AppFlags {
             return Err(CommandError::usage(message)
                 .help("select a manifest with --manifest, or use --no-manifest"));
         };
-        // As the cf CLI does, a link in the given folder is followed.
+        // A link in the given folder is followed, as the cf CLI does.
         let file = Manifest::locate(&file)?.unwrap_or(file);
         Ok(Manifest::read(&file, &variables)?)
     }
@@ -267,7 +267,7 @@ fn cnb_credentials() -> Result<Option<Redacted<Map<String, Value>>>, CommandErro
     Ok(Some(credentials.into()))
 }
 
-/// Describes an error about overrides by the names of flags, with the help for it.
+/// Describes an error about overrides with the names of flags, and the help for it.
 pub(super) fn explain(error: &TransformError) -> (String, Option<&'static str>) {
     match error {
         TransformError::Conflict { field, other } => {
@@ -355,7 +355,7 @@ fn env(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A lifecycle; an empty one counts as not given.
+/// A lifecycle. An empty value counts as missing.
 fn lifecycle(text: &str) -> Result<String, String> {
     match text {
         "" | "buildpack" | "docker" | "cnb" => Ok(text.to_owned()),
@@ -418,7 +418,7 @@ mod tests {
         "-o Upper",
         "invalid value for --docker-image: invalid Docker image \"Upper\", must be [REGISTRY/]NAME[:TAG][@DIGEST] with the name in lower case"
     )]
-    fn flags_that_exclude_each_other_are_refused(#[case] line: &str, #[case] expected: &str) {
+    fn mutually_exclusive_flags_are_refused(#[case] line: &str, #[case] expected: &str) {
         assert_eq!(overrides(line).unwrap_err(), expected);
     }
 
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_value_counts_and_an_empty_one_is_ignored() {
+    fn the_last_value_is_used_and_an_empty_value_is_ignored() {
         assert_eq!(overrides("-i 1 -i 2").unwrap().instances, Some(2));
         assert_eq!(overrides("--memory=").unwrap().memory, None);
         assert_eq!(overrides("--strategy=").unwrap().strategy, None);

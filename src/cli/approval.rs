@@ -1,4 +1,4 @@
-//! Asks for the approval of deletions on the terminal, unless flags give it.
+//! Asks for the approval of deletions on the terminal, unless flags approve them.
 
 use std::io::{self, IsTerminal};
 

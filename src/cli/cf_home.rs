@@ -10,8 +10,8 @@ use cf_pusher::{Credentials, SecretString};
 
 use super::{CommandError, files};
 
-/// The largest login that is read, in bytes.
-const LARGEST_LOGIN: u64 = 10_000_000;
+/// The maximum size of a login, in bytes.
+const MAX_LOGIN: u64 = 10_000_000;
 
 /// The login of the `cf` CLI.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ struct CfConfig {
     space_fields: Targeted,
 }
 
-/// The login in `$CF_HOME`, or in the home folder if that is not set. `None` if the `cf`
-/// CLI has no target.
+/// The login in `$CF_HOME`, or in the home folder if `CF_HOME` is not set. `None` if the
+/// `cf` CLI has no target.
 pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
     let home = std::env::var_os("CF_HOME")
         .filter(|home| !home.is_empty())
@@ -66,7 +66,7 @@ pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
 
 fn read_from(home: &Path) -> Result<Option<CfLogin>, CommandError> {
     let path = home.join(".cf").join("config.json");
-    let text = match files::read(&path, LARGEST_LOGIN) {
+    let text = match files::read(&path, MAX_LOGIN) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {

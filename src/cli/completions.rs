@@ -27,8 +27,8 @@ fn script(shell: Shell) -> String {
     clap_complete::generate(shell, &mut super::command(), "cf-pusher", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
-        // clap_complete takes the hyphen in the name for the beginning of a subcommand in
-        // one of two places, and then nothing is completed after a subcommand.
+        // In one of two places, clap_complete mistakes the hyphen in the name for the
+        // beginning of a subcommand. Nothing would be completed after a subcommand.
         Shell::Bash => script.replace("cf__subcmd__pusher", "cf__pusher"),
         _ => script,
     }

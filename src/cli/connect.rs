@@ -19,7 +19,8 @@ use super::input::{Bits, Input};
 use super::progress::Progress;
 use super::{CommandError, Common, Format, Foundation, cf_home, interrupt, logging};
 
-/// The number of concurrent requests without a configuration and --concurrency.
+/// The maximum number of concurrent requests if neither the configuration nor
+/// --concurrency sets it.
 const CONCURRENCY: u32 = 16;
 
 /// A connection to a foundation, with the settings of the command.
@@ -151,7 +152,7 @@ impl Connected {
         tester
     }
 
-    /// Ends the live lines, before the summary is printed.
+    /// Removes the live lines before the summary is printed.
     pub(super) fn end_progress(&self) {
         self.progress.stop();
     }
@@ -172,7 +173,7 @@ impl Session {
         Self::recorded(common, bits, interrupt, Vec::new()).await
     }
 
-    /// See [`Session::open`], with additional sinks for events.
+    /// The same as [`Session::open`], with additional sinks for events.
     pub(super) async fn recorded(
         common: &Common,
         bits: Bits,
@@ -222,7 +223,7 @@ fn ca_cert(foundation: &Foundation) -> Option<PathBuf> {
     given.or_else(|| variable("CF_PUSHER_CA_CERT").map(PathBuf::from))
 }
 
-/// The time that a network policy of the embedded fake needs to take effect: the longest
+/// The time until a network policy of the embedded fake takes effect: the longest time
 /// that is usual on a foundation.
 #[cfg(feature = "mock")]
 const POLICY_TIME: std::time::Duration = std::time::Duration::from_secs(5);

@@ -176,7 +176,7 @@ pub(super) fn report(session: &Session, outcome: &Outcome) -> Result<(), Command
             ))?;
         }
     }
-    // Printed last, so that they are on the screen.
+    // The problems are printed last, so that they are visible on the screen.
     for line in problems(outcome) {
         match line.split_once(": ") {
             Some(("error", text)) => output::eprintln_labelled_error(text),
@@ -203,7 +203,7 @@ fn problems(outcome: &Outcome) -> Vec<String> {
     for group in outcome.failure_groups() {
         lines.extend(describe(&group));
     }
-    // One target stands for all that failed in the same way.
+    // One target represents all targets that failed in the same way.
     let mut advised = HashSet::new();
     let firsts = failures.iter().filter(|failure| {
         let kind = std::mem::discriminant(&failure.error);
@@ -236,14 +236,14 @@ fn describe(group: &FailureGroup) -> Vec<String> {
     lines
 }
 
-/// Names of targets. Those that differ only in a number are joined.
+/// The names of targets. Names that differ only in a number are joined.
 fn names(targets: &[Target]) -> String {
     Target::ranges(targets).join(", ")
 }
 
-fn at_most(most: usize, mut lines: Vec<String>) -> Vec<String> {
-    let more = lines.len().saturating_sub(most);
-    lines.truncate(most);
+fn at_most(max: usize, mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(max);
+    lines.truncate(max);
     if more > 0 {
         lines.push(format!(
             "and {more} more; run `cf-pusher verify` to list them"

@@ -272,7 +272,7 @@ impl CommandError {
     }
 }
 
-/// What to do about a configuration that cannot be used.
+/// The help for a configuration that cannot be used.
 fn for_config(error: &ConfigError) -> &'static str {
     match error {
         ConfigError::Read { .. } => {
@@ -283,7 +283,7 @@ fn for_config(error: &ConfigError) -> &'static str {
     }
 }
 
-/// What to do about the problems of a spec, as far as their texts do not say it.
+/// The help for the problems of a spec, if their messages do not already contain it.
 fn for_problems(reasons: &[&SpecProblemReason]) -> Option<&'static str> {
     use SpecProblemReason as Reason;
     let has = |is_so: fn(&Reason) -> bool| reasons.iter().any(|reason| is_so(reason));

@@ -125,8 +125,8 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
     written
 }
 
-/// The path of a folder in a spec: relative to the spec if the folder is next to it or
-/// below it.
+/// The path of a folder in a spec, which is relative to the spec if the folder is next to
+/// it or below it.
 fn in_spec(folder: &Path, spec: Option<&Path>) -> PathBuf {
     let beside = spec.and_then(Path::parent).unwrap_or(Path::new(""));
     match folder.strip_prefix(beside) {

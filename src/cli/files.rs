@@ -8,7 +8,8 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use super::CommandError;
 
-/// Parses the path of a file to write. Standard output has the result of the command.
+/// Parses the path of an output file. Standard output is refused, because the result of
+/// the command is printed there.
 pub(super) fn output_file() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| match path == Path::new("-") {
         true => Err("must be a file, not standard output"),
@@ -16,13 +17,13 @@ pub(super) fn output_file() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// Whether `path` is this input, or an existing file in it if the input is a folder.
+/// Whether `path` is this input, or an existing file in this input folder.
 pub(super) fn is_input(input: &Path, path: &Path) -> bool {
     let inside = |input: PathBuf| path.canonicalize().is_ok_and(|it| it.starts_with(input));
     input == path || input.canonicalize().is_ok_and(inside)
 }
 
-/// Refuses a file whose folder does not exist, before the work that the file is for.
+/// Refuses an output file whose folder does not exist, before the command starts.
 pub(super) fn check_folder(file: &Path) -> Result<(), CommandError> {
     let Some(folder) = file.parent().filter(|it| !it.as_os_str().is_empty()) else {
         return Ok(());
@@ -39,20 +40,19 @@ pub(super) fn check_folder(file: &Path) -> Result<(), CommandError> {
     })
 }
 
-/// What to do about an output file that could not be written, unless that is about the
-/// system.
+/// The help for an output file that could not be written, unless the cause is the system.
 pub(super) fn help_for_output(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     matches!(error.kind(), IsADirectory | NotADirectory | NotFound)
         .then_some("choose a file in a folder that exists")
 }
 
-/// Reads a text of at most `most` bytes, so that no file fills the memory.
-pub(super) fn read(path: &Path, most: u64) -> io::Result<String> {
+/// Reads a text of at most `max` bytes, so that no file fills the memory.
+pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
     let mut text = String::new();
-    let mut file = File::open(path)?.take(most + 1);
-    if file.read_to_string(&mut text)? as u64 > most {
-        let reason = format!("it is larger than {} MB", most / 1_000_000);
+    let mut file = File::open(path)?.take(max + 1);
+    if file.read_to_string(&mut text)? as u64 > max {
+        let reason = format!("it is larger than {} MB", max / 1_000_000);
         return Err(io::Error::other(reason));
     }
     Ok(text)
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_recognized_however_their_paths_are_written() {
+    fn inputs_are_recognized_regardless_of_the_notation_of_their_paths() {
         let folder = tempfile::tempdir().unwrap();
         let (specs, file) = (
             folder.path().join("specs"),

@@ -144,10 +144,10 @@ pub(super) enum Format {
     Json,
 }
 
-/// The longest time of a flag.
-const LONGEST_TIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The maximum duration of a flag.
+const MAX_DURATION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// A time of a wait.
+/// A timeout.
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let shortest = Duration::from_millis(1);
     time(text, shortest)
@@ -160,7 +160,7 @@ pub(super) fn wait(text: &str) -> Result<Duration, String> {
 
 fn time(text: &str, shortest: Duration) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).ok();
-    let time = time.filter(|time| (shortest..=LONGEST_TIME).contains(time));
+    let time = time.filter(|time| (shortest..=MAX_DURATION).contains(time));
     time.ok_or_else(|| {
         let from = humantime::format_duration(shortest);
         format!("must be a time with a unit, such as 90s or 15m, from {from} to 7days")
@@ -183,7 +183,7 @@ where
     }
 }
 
-/// A value that is true or false; an empty one is false.
+/// A value that is true or false. An empty value is false.
 fn truth(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "y" | "t" | "on" | "1" => Ok(true),

@@ -10,10 +10,10 @@ use super::connection_error::{self, Proxies, Proxy};
 use super::tls;
 use crate::capi::error::Error;
 
-/// The longest time to establish a connection.
+/// The maximum time to establish a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// HTTP clients with and without the proxy that the environment names.
+/// HTTP clients with and without the proxy from the environment.
 pub(super) struct HttpClients {
     proxied: reqwest::Client,
     direct: reqwest::Client,
@@ -72,8 +72,8 @@ impl HttpClients {
         }
     }
 
-    /// Refuses a variable of the environment that should name a proxy for a URL, and does
-    /// not. Without it, requests would be sent directly.
+    /// Refuses an environment variable that should contain the URL of a proxy and
+    /// contains something else. Without this check, requests would be sent directly.
     pub(super) fn check_proxy(&self, url: &Url) -> Result<(), Error> {
         match self.proxies.invalid(url).filter(|_| !is_loopback(url)) {
             Some(variable) => Err(connection_error::invalid_proxy(url, variable)),

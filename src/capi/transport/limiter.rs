@@ -3,15 +3,15 @@
 //!
 //! The limit starts low. Each response that is as fast as usual for its endpoint raises
 //! it by one, so it doubles in a round trip. After the first overload, it grows by one
-//! per round trip instead. Late responses mean that requests queue at the foundation, so
-//! a round trip of them lowers the limit by the share of the time that was too much, but
-//! not below the first limit: it settles in a few round trips at the least that keeps the
-//! foundation busy. A response that reports overload halves it; other responses of the same
-//! burst do not halve it again.
+//! per round trip instead. Late responses mean that requests queue at the foundation. A
+//! round trip of late responses lowers the limit in proportion to the excess time, but
+//! not below the first limit. In a few round trips, the limit settles at the lowest value
+//! that keeps the foundation busy. A response that reports overload halves the limit.
+//! Other responses of the same burst do not halve it again.
 //!
-//! An endpoint is compared only with itself, because lists and manifests are slow by
-//! nature. While an endpoint responds late, or has not responded yet, it may use at most
-//! half of the slots, so that it does not block other endpoints.
+//! An endpoint is compared only with itself, because lists and manifests are always slow.
+//! While an endpoint responds late, or has not responded yet, it may use at most half of
+//! the slots, so that it does not block other endpoints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -23,12 +23,12 @@ const FIRST: usize = 4;
 /// this much.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// With each response at the lowest limit, the shortest time moves towards its time by this
-/// fraction of the difference, because an endpoint can become permanently slower. At a
-/// higher limit, responses are slow because requests queue.
+/// At the lowest limit, each response moves the shortest time towards its own time by
+/// this fraction of the difference, because an endpoint can become permanently slower. At
+/// a higher limit, responses are slow because requests queue.
 const FORGOTTEN: u32 = 1000;
 
-/// What a response says about the load of the foundation.
+/// The load of the foundation according to a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoadSignal {
     /// The request was processed in this time.
@@ -72,7 +72,8 @@ pub(crate) struct Limiter {
     endpoints: Vec<Endpoint>,
 }
 
-/// Late responses: how many, how long they took, and how long they should at most.
+/// The number of late responses, the time that they took, and the maximum time that they
+/// should take.
 #[derive(Debug, Default)]
 struct LateResponses {
     count: usize,
@@ -82,7 +83,7 @@ struct LateResponses {
 
 #[derive(Debug, Default)]
 struct Endpoint {
-    /// When each request was admitted, by its number.
+    /// The time when each request was admitted, by its number.
     in_flight: BTreeMap<u64, Instant>,
     lowest: Option<Duration>,
     /// Whether the last response was on time.
@@ -90,7 +91,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    /// Records the time of a response. Returns the longest that would not be late.
+    /// Records the time of a response. Returns the longest time that would not be late.
     fn measure(&mut self, took: Duration, is_lowest_limit: bool) -> Duration {
         let lowest = match self.lowest {
             Some(lowest) if lowest < took && is_lowest_limit => {
@@ -180,10 +181,10 @@ impl Limiter {
     /// Frees the slot of a request and adapts the limit to its response.
     pub(crate) fn record_response(&mut self, ticket: &Ticket, response: LoadSignal) {
         // A limit that is not used up must not grow.
-        let most = self.in_flight.max(ticket.in_flight);
+        let peak = self.in_flight.max(ticket.in_flight);
         let in_use = most * 2 > ticket.limit;
         // An endpoint that is late uses only half of the slots.
-        let is_half_used = most * 2 >= ticket.limit;
+        let is_half_used = peak * 2 >= ticket.limit;
         let is_lowest_limit = self.limit <= FIRST;
         self.on_gone(ticket);
         let Some(endpoint) = self.endpoints.get_mut(ticket.endpoint.0) else {
@@ -235,7 +236,7 @@ impl Limiter {
         }
         let lower = self.limit as u128 * late.usual.as_nanos() / late.took.as_nanos().max(1);
         let lower = usize::try_from(lower).unwrap_or(self.limit);
-        // At least by one, and at most to the half.
+        // Lowers the limit by at least one, and at most by half.
         self.limit = lower.clamp(self.limit / 2, self.limit - 1).max(FIRST);
         self.threshold = self.limit;
         (self.credit, self.late) = (0, LateResponses::default());
@@ -347,16 +348,16 @@ mod tests {
     }
 
     #[test]
-    fn a_round_trip_of_late_responses_lowers_the_limit_by_what_was_too_much() {
-        // Up to 60 ms are usual.
+    fn a_round_trip_of_late_responses_lowers_the_limit_by_the_excess() {
+        // Responses of up to 60 ms are on time.
         let lowered = |took| {
             let mut fixture = Fixture::at_ceiling(40);
             fixture.round_trip(took);
             fixture.limiter.limit()
         };
         assert_eq!(lowered(RTT * 4), 30);
-        assert_eq!(lowered(RTT * 100), 20, "not below the half");
-        assert_eq!(lowered(RTT * 3 + RTT / 100), 39, "by one at least");
+        assert_eq!(lowered(RTT * 100), 20, "by at most half");
+        assert_eq!(lowered(RTT * 3 + RTT / 100), 39, "by at least one");
 
         let mut fixture = Fixture::at_ceiling(40);
         for _ in 0..100 {
@@ -369,7 +370,7 @@ mod tests {
         assert!(fixture.limiter.limit() > FIRST, "fast responses raise it");
     }
 
-    /// A foundation that serves some requests at once, and queues the others.
+    /// A foundation that serves some requests in parallel and queues the others.
     #[test]
     fn the_limit_settles_where_requests_begin_to_queue() {
         let settled = |workers: usize| {
@@ -387,9 +388,9 @@ mod tests {
         assert!((20..=61).contains(&settled(20)), "{}", settled(20));
     }
 
-    /// A foundation that serves four requests at once, one after the other.
+    /// A foundation that serves four requests in parallel.
     #[test]
-    fn a_limit_far_above_what_is_served_at_once_is_lowered_in_a_few_round_trips() {
+    fn a_limit_far_above_the_capacity_is_lowered_in_a_few_round_trips() {
         let mut fixture = Fixture::at_ceiling(64);
         let mut in_flight = VecDeque::from(fixture.all("GET /v3/apps"));
         let mut responses = 0;
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_became_slower_is_on_time_again_after_a_while() {
+    fn a_permanently_slower_endpoint_is_on_time_again_eventually() {
         let mut fixture = Fixture::new(50);
         fixture.round_trip(RTT);
         for _ in 0..500 {

@@ -1,10 +1,10 @@
 //! Spreads a rate limit over its window, so that requests are not refused.
 //!
-//! Each response of the Cloud Controller contains the number of requests that the user may
-//! send in a window of time, about how many remain, and the start of the next window.
-//! Requests are delayed only when less than a fifth remains: that fifth is spread evenly
-//! over the rest of the window. A run that needs more requests continues slowly, is not
-//! refused, and leaves some requests to other clients of the same user.
+//! Each response of the Cloud Controller contains the number of requests that the user
+//! may send in a window of time, the approximate number that remain, and the start of the
+//! next window. Requests are delayed only when less than a fifth remains: that fifth is
+//! spread evenly over the rest of the window. A run that needs more requests continues
+//! slowly, is not refused, and leaves some requests to other clients of the same user.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -48,8 +48,8 @@ impl Allowance {
         })
     }
 
-    /// The highest possible number of remaining requests: the Cloud Controller rounds
-    /// down to tenths of the limit.
+    /// The maximum number of remaining requests. The Cloud Controller rounds down to
+    /// tenths of the limit.
     fn most(&self) -> u64 {
         let tenth = self.limit / 10;
         match tenth > 0 && self.remaining.is_multiple_of(tenth) {
@@ -66,7 +66,7 @@ struct Window {
     /// The lowest number of remaining requests in any response.
     lowest_remaining: u64,
     reset: u64,
-    /// The time at which the window has certainly ended.
+    /// The time when the window has certainly ended.
     ends: Instant,
     /// An estimate of the remaining requests, from responses and requests sent since.
     budget: u64,
@@ -138,7 +138,7 @@ impl Pace {
         }
     }
 
-    /// The time until which the next request must wait; `None` if it may be sent now.
+    /// The time until which the next request must wait. `None` if it may be sent now.
     fn wait(&self, now: Instant) -> Option<Instant> {
         let refused = self.not_before.filter(|moment| *moment > now);
         refused.max(self.turn(now).filter(|moment| *moment > now))
@@ -172,7 +172,7 @@ impl Pace {
     }
 }
 
-/// Delays requests so that they stay within the rate limit, in order.
+/// Delays requests, in order, so that they stay within the rate limit.
 pub(crate) struct Pacer {
     pace: Mutex<Pace>,
     /// Held by the request that is sent next.
@@ -200,9 +200,10 @@ impl Pacer {
         }
     }
 
-    /// Waits until a request may be sent, for at most `longest`: after that, the request
-    /// is sent anyway and the Cloud Controller decides. Requests that the rate limit does
-    /// not count wait too, because counted requests depend on them.
+    /// Waits until a request may be sent, for at most `longest`. After that time, the
+    /// request is sent anyway and the Cloud Controller may refuse it. Requests that do
+    /// not count towards the rate limit also wait, because counted requests depend on
+    /// them.
     pub(crate) async fn turn(&self, counted: bool, longest: Duration) -> Option<Sent<'_>> {
         let turn = async {
             let _next = self.next.lock().await;
@@ -248,7 +249,7 @@ impl Pacer {
     fn with<T>(&self, act: impl FnOnce(&mut Pace) -> T) -> T {
         let mut pace = match self.pace.lock() {
             Ok(pace) => pace,
-            // No code under the lock leaves the state half changed.
+            // No code under the lock leaves the state inconsistent.
             Err(poisoned) => poisoned.into_inner(),
         };
         act(&mut pace)

@@ -1,9 +1,9 @@
 //! Records exchanges in a form that can be stored: without secrets, and with long bodies
-//! cut.
+//! truncated.
 //!
 //! The values of tokens, passwords, credentials, cookies and environment variables are
 //! removed, as are requests to the UAA and log lines. A body that is neither JSON nor
-//! YAML cannot be searched for secrets, so it is removed too, except for the text of
+//! YAML cannot be searched for secrets, so it is also removed, except for the text of
 //! error pages. URLs that cf-pusher sends contain no secrets.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
@@ -18,8 +18,8 @@ use crate::events::{Content, Exchange, Response};
 /// Replaces a removed value.
 const REMOVED: &str = "[removed]";
 
-/// The longest body that is not cut, in bytes.
-const LONGEST: usize = 16 * 1024;
+/// The maximum size of a body, in bytes. Longer bodies are truncated.
+const MAX_BODY: usize = 16 * 1024;
 
 /// A key that contains one of these has a secret value.
 const SECRET_PARTS: [&str; 7] = [
@@ -109,8 +109,8 @@ fn response_body(received: &Received, is_login: bool, secrets: &Secrets) -> Cont
 }
 
 fn content(mime: String, size: Option<usize>, mut text: String) -> Content {
-    let is_truncated = text.len() > LONGEST;
-    text.truncate(text.floor_char_boundary(LONGEST));
+    let is_truncated = text.len() > MAX_BODY;
+    text.truncate(text.floor_char_boundary(MAX_BODY));
     Content {
         mime,
         size: size.map(|size| size as u64),
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_may_be_secret_are_removed_and_their_names_stay() {
+    fn values_that_may_be_secret_are_removed_and_their_names_are_kept() {
         let value = json!({
             "name": "app",
             "environment_variables": {"KEY": "s3cret", "NESTED": {"a": ["s3cret", 3, null]}},
@@ -230,11 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn long_bodies_are_cut_between_characters() {
-        let kept = content(String::new(), None, "ä".repeat(LONGEST) + "x");
-        assert!(kept.is_truncated && kept.text.len() == LONGEST);
-        let kept = content(String::new(), None, format!("x{}", "ä".repeat(LONGEST)));
-        assert!(kept.is_truncated && kept.text.len() == LONGEST - 1);
+    fn long_bodies_are_truncated_between_characters() {
+        let kept = content(String::new(), None, "ä".repeat(MAX_BODY) + "x");
+        assert!(kept.is_truncated && kept.text.len() == MAX_BODY);
+        let kept = content(String::new(), None, format!("x{}", "ä".repeat(MAX_BODY)));
+        assert!(kept.is_truncated && kept.text.len() == MAX_BODY - 1);
         assert!(!content(String::new(), None, "short".to_owned()).is_truncated);
     }
 }

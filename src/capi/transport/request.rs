@@ -26,7 +26,7 @@ pub(crate) struct Request {
 pub(crate) enum Body {
     Empty,
     Json(Value),
-    /// A manifest in YAML, or in JSON, which is YAML too.
+    /// A manifest in YAML or JSON.
     Yaml(String),
     /// A form with a file.
     Upload(Upload),

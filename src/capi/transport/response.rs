@@ -118,9 +118,9 @@ pub(super) fn refusal(
     }
 }
 
-/// Why a body is not the JSON that the API promises.
+/// The reason why a body is not the JSON that the API specifies.
 fn not_json(body: &[u8], error: &serde_json::Error) -> String {
-    // The names of this program's types say nothing to a reader.
+    // The names of this program's types mean nothing to a user.
     static TYPES: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"struct \w+( with \d+ elements?)?").ok());
     let text = String::from_utf8_lossy(body);

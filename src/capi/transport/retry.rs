@@ -1,4 +1,4 @@
-//! Decides whether a failed request is sent again. No other code does.
+//! Decides whether a failed request is sent again. No other code retries requests.
 //!
 //! Reads and idempotent writes are sent again after every failure that may be temporary.
 //! Other writes are sent again only if they were certainly not processed: no connection
@@ -19,9 +19,9 @@ use crate::capi::error::Error;
 const FIRST_UNIX_TIME: u64 = 1_000_000_000;
 
 /// The number of retries after failures other than rate limits.
-const TRIES: usize = 5;
+const MAX_RETRIES: usize = 5;
 
-/// Whether a request may be sent twice.
+/// The effect of sending a request twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replay {
     /// Processing it several times has the same effect as processing it once.
@@ -36,7 +36,7 @@ pub(crate) enum Verdict {
     GiveUp,
     /// Send it again after the next pause of the backoff.
     Retry,
-    /// Send it again after the time that the answer asks for.
+    /// Send it again after the time that the response requests.
     RetryAfter(Duration),
 }
 
@@ -72,13 +72,13 @@ pub(crate) fn backoff() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(10))
-        .with_max_times(TRIES)
+        .with_max_times(MAX_RETRIES)
         .with_jitter()
         .build()
 }
 
 /// The given pause and up to a tenth more, so that requests that were delayed together
-/// are not sent again at the same moment, and none too early.
+/// are not retried at the same time, and none is retried too early.
 pub(crate) fn spread(pause: Duration) -> Duration {
     const MOST: Duration = Duration::from_secs(10);
     pause.saturating_add((pause / 10).min(MOST).mul_f64(fastrand::f64()))
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_as_long_as_the_response_asks() {
+    fn the_wait_is_as_long_as_the_response_requests() {
         let headers = |name: &'static str, value: String| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
@@ -215,7 +215,7 @@ mod tests {
     #[case(Duration::from_secs(20), Duration::from_secs(22))]
     #[case(Duration::from_secs(3600), Duration::from_secs(3610))]
     #[case(Duration::MAX, Duration::MAX)]
-    fn pauses_are_spread_and_never_shorter_than_asked(
+    fn pauses_are_spread_and_never_shorter_than_requested(
         #[case] asked: Duration,
         #[case] longest: Duration,
     ) {

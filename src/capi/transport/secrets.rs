@@ -7,27 +7,27 @@ use secrecy::{ExposeSecret, SecretString};
 /// Replaces a secret.
 const REMOVED: &str = "[removed]";
 
-/// The length of the shortest secret that is removed. Replacing shorter ones would garble
+/// The minimum length of a secret that is removed. Replacing shorter secrets would garble
 /// every text.
-const SHORTEST: usize = 4;
+const MIN_LENGTH: usize = 4;
 
-/// The number of secrets that are kept. A long run renews its tokens many times.
-const MOST: usize = 64;
+/// The maximum number of secrets that are kept. A long run renews its tokens many times.
+const MAX_SECRETS: usize = 64;
 
 /// Passwords and tokens that are removed from texts that servers send.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets(Mutex<Vec<SecretString>>);
 
 impl Secrets {
-    /// Removes this secret from all texts from now on.
+    /// Adds a secret that is removed from all later texts.
     pub(super) fn add(&self, secret: &SecretString) {
-        if secret.expose_secret().len() < SHORTEST {
+        if secret.expose_secret().len() < MIN_LENGTH {
             return;
         }
         self.with(|secrets| {
             let is_known = |it: &SecretString| it.expose_secret() == secret.expose_secret();
             if !secrets.iter().any(is_known) {
-                if secrets.len() == MOST {
+                if secrets.len() == MAX_SECRETS {
                     secrets.remove(0);
                 }
                 secrets.push(secret.clone());
@@ -50,7 +50,7 @@ impl Secrets {
     fn with<T>(&self, act: impl FnOnce(&mut Vec<SecretString>) -> T) -> T {
         let mut secrets = match self.0.lock() {
             Ok(secrets) => secrets,
-            // No code under the lock leaves the list half changed.
+            // No code under the lock leaves the list inconsistent.
             Err(poisoned) => poisoned.into_inner(),
         };
         act(&mut secrets)
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn the_oldest_secrets_are_forgotten_first() {
         let secrets = Secrets::default();
-        for i in 0..=MOST {
+        for i in 0..=MAX_SECRETS {
             secrets.add(&format!("token-{i:03}").into());
         }
         let text = secrets.masked("token-000 token-001".to_owned());

@@ -1,7 +1,7 @@
 //! TLS: decides which server certificates are trusted.
 //!
-//! These are the system's certificates, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`,
-//! and those of a file that the caller names. As in curl and Go, a self-signed
+//! Trusted certificates are the system's certificates, or those in `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR`, and those in the caller's file. As in curl and Go, a self-signed
 //! certificate in one of these files is trusted for its own server, even if it is marked
 //! as the certificate of an authority. rustls alone refuses that.
 
@@ -79,7 +79,7 @@ struct Verifier {
     trusted: OnceLock<TrustedRoots>,
 }
 
-/// All trusted certificates, and the same as authorities.
+/// All trusted certificates, and the same certificates as authorities.
 #[derive(Debug)]
 struct TrustedRoots {
     certificates: Vec<CertificateDer<'static>>,
@@ -155,7 +155,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Whether the only problem of the certificate is that no authority vouches for it.
+/// Whether the only problem of the certificate is that no trusted authority issued it.
 /// `CaUsedAsEndEntity` of WebPKI is an `Other` error.
 fn is_about_issuer(error: &rustls::Error) -> bool {
     use rustls::Error::InvalidCertificate;

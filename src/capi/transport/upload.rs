@@ -1,5 +1,5 @@
-//! A multipart form with a file, which is read while it is sent. The length is known
-//! before, and progress is reported.
+//! A multipart form with a file, which is read while it is sent. The length is known in
+//! advance, and progress is reported.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::events::{Event, Events};
 /// The number of bytes of the file that are in memory at a time.
 const PIECE: usize = 64 * 1024;
 
-/// The shortest time between two progress events.
-const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// The minimum time between two progress events.
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The parts of an upload.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ fn pieces(
     })
 }
 
-/// The progress of an upload, and when it was last reported.
+/// The progress of an upload, and the time of the last report.
 struct Progress {
     events: Events,
     name: String,
@@ -89,9 +89,11 @@ struct Progress {
 
 impl Progress {
     /// Reports the start and the end of the upload, and its progress at most every
-    /// [`REPORT_EVERY`].
+    /// [`REPORT_INTERVAL`].
     fn report(&mut self) {
-        let recently = self.last.is_some_and(|last| last.elapsed() < REPORT_EVERY);
+        let recently = self
+            .last
+            .is_some_and(|last| last.elapsed() < REPORT_INTERVAL);
         if recently && self.sent < self.total {
             return;
         }

@@ -1,4 +1,4 @@
-//! `/v3/apps`, as v3 began
+//! `/v3/apps`, in the early v3 of 2017
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Stagings before there were builds: `/v3/packages/:guid/droplets`
+//! Stagings, which were not builds in 2017: `/v3/packages/:guid/droplets`
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<B
     list(client, "app_guids", &[app], "&states=PENDING,STAGING").await
 }
 
-/// Stages a package with these buildpacks. `None` uses those of the app, and an empty
+/// Stages a package with these buildpacks. `None` uses the app's buildpacks, and an empty
 /// list detects them.
 pub(in crate::capi) async fn create(
     client: &Client,

@@ -1,4 +1,4 @@
-//! `/v3/droplets`, as v3 began
+//! `/v3/droplets`, in the early v3 of 2017
 
 use serde::Deserialize;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! The API of 2017, v2 together with an early v3. It has the same operations as
-//! [`super::v3`], except those that did not exist.
+//! The API of 2017: v2 and an early v3. It has the same operations as [`super::v3`],
+//! except for operations that did not exist.
 //!
 //! Environment variables of the apps replace the labels and annotations of today's API.
 
@@ -31,8 +31,8 @@ use super::error::Error;
 use super::parallel;
 use super::v3::{Link, encoded};
 
-/// The largest page of a list of v2.
-const LARGEST_PAGE: &str = "results-per-page=100";
+/// The maximum size of a page in v2.
+const MAX_PAGE_SIZE: &str = "results-per-page=100";
 
 /// A resource of v2.
 #[derive(Deserialize)]
@@ -60,8 +60,8 @@ impl Links {
     }
 }
 
-/// The resources of v2 with one of these names, together with the names. Each name has a
-/// request of its own. `list` is the path and the query up to the name.
+/// The resources of v2 with one of these names, together with the names. Each name is a
+/// separate request. `list` is the path and the query up to the name.
 async fn named<T: DeserializeOwned>(
     client: &Client,
     list: &str,

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, V2};
+use super::{MAX_PAGE_SIZE, V2};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Labels, Metadata, Org, Ownership};
@@ -39,7 +39,7 @@ pub(in crate::capi) async fn by_guids(
 /// The GUIDs of the orgs that a quota applies to.
 pub(super) async fn with_quota(client: &Client, quota: &str) -> Result<Vec<String>, Error> {
     let orgs: Vec<V2<WireOrg>> = client
-        .list(&format!("/v2/organizations?{LARGEST_PAGE}"))
+        .list(&format!("/v2/organizations?{MAX_PAGE_SIZE}"))
         .await?;
     let orgs = orgs.into_iter();
     let orgs = orgs.filter(|org| org.entity.quota_definition_guid.as_deref() == Some(quota));

@@ -1,5 +1,5 @@
-//! `/v2/spaces/:guid/summary`, `/v3/apps/:guid/processes` and `/v3/processes`, as
-//! v3 began
+//! `/v2/spaces/:guid/summary`, `/v3/apps/:guid/processes` and `/v3/processes`, in the
+//! early v3 of 2017
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, V2, missing};
+use super::{MAX_PAGE_SIZE, V2, missing};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Destination, NewRoute, Route};
@@ -50,15 +50,15 @@ pub(in crate::capi) async fn of_orgs(
     Err(missing("listing the routes of an org"))
 }
 
-/// The routes of some spaces, without destinations. The summaries of the spaces contain
-/// those.
+/// The routes of some spaces, without destinations, which the summaries of the spaces
+/// contain.
 pub(in crate::capi) async fn of_spaces(
     client: &Client,
     spaces: &[&str],
 ) -> Result<Vec<Route>, Error> {
     let mut routes = Vec::new();
     for space in spaces {
-        let path = format!("/v2/spaces/{space}/routes?{LARGEST_PAGE}");
+        let path = format!("/v2/spaces/{space}/routes?{MAX_PAGE_SIZE}");
         routes.extend(list(client, &path).await?);
     }
     Ok(routes)
@@ -74,7 +74,7 @@ pub(in crate::capi) async fn with_hosts(
 
 /// The routes of an app, without their destinations.
 pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Route>, Error> {
-    list(client, &format!("/v2/apps/{app}/routes?{LARGEST_PAGE}")).await
+    list(client, &format!("/v2/apps/{app}/routes?{MAX_PAGE_SIZE}")).await
 }
 
 /// The routes of some apps, without their destinations.

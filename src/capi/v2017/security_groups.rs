@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, V2, missing};
+use super::{MAX_PAGE_SIZE, V2, missing};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Enabled, NewSecurityGroup, Rule, SecurityGroup};
@@ -45,7 +45,7 @@ pub(in crate::capi) async fn named(
 }
 
 async fn spaces(client: &Client, group: &str) -> Result<Vec<String>, Error> {
-    let path = format!("/v2/security_groups/{group}/spaces?{LARGEST_PAGE}");
+    let path = format!("/v2/security_groups/{group}/spaces?{MAX_PAGE_SIZE}");
     let spaces: Vec<V2<IgnoredAny>> = client.list(&path).await?;
     let spaces = spaces.into_iter();
     Ok(spaces.map(|space| space.metadata.guid).collect())

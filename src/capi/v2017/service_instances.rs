@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{LARGEST_PAGE, V2};
+use super::{MAX_PAGE_SIZE, V2};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::ServiceInstance;
@@ -25,7 +25,7 @@ pub(in crate::capi) async fn of_orgs(
     let mut services = Vec::new();
     for org in orgs {
         for list in LISTS {
-            let path = format!("{list}?q=organization_guid:{org}&{LARGEST_PAGE}");
+            let path = format!("{list}?q=organization_guid:{org}&{MAX_PAGE_SIZE}");
             let found: Vec<V2<WireInstance>> = client.list(&path).await?;
             services.extend(found.into_iter().map(|instance| ServiceInstance {
                 name: instance.entity.name,

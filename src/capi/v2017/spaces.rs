@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, V2};
+use super::{MAX_PAGE_SIZE, V2};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Labels, Metadata, Ownership, Space};
@@ -79,7 +79,7 @@ pub(in crate::capi) async fn set_metadata(
 pub(in crate::capi) async fn of_orgs(client: &Client, orgs: &[&str]) -> Result<Vec<Space>, Error> {
     let mut spaces = Vec::new();
     for org in orgs {
-        let path = format!("/v2/organizations/{org}/spaces?{LARGEST_PAGE}");
+        let path = format!("/v2/organizations/{org}/spaces?{MAX_PAGE_SIZE}");
         let of_org: Vec<V2<WireSpace>> = client.list(&path).await?;
         spaces.extend(of_org.into_iter().map(|space| Space {
             guid: space.metadata.guid,

@@ -46,7 +46,7 @@ pub(in crate::capi) async fn staging(client: &Client, app: &str) -> Result<Vec<B
     Ok(into_all(builds))
 }
 
-/// Stages a package with these buildpacks. `None` uses those of the app, and an empty
+/// Stages a package with these buildpacks. `None` uses the app's buildpacks, and an empty
 /// list detects them.
 pub(in crate::capi) async fn create(
     client: &Client,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, OurMetadata, ToOne, into_all, to_one};
+use super::{MAX_PAGE_SIZE, OurMetadata, ToOne, into_all, to_one};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Domain, Metadata};
@@ -44,11 +44,11 @@ impl From<WireDomain> for Domain {
 
 /// All domains that the user can see, in the foundation's order.
 pub(in crate::capi) async fn all(client: &Client) -> Result<Vec<Domain>, Error> {
-    let path = format!("/v3/domains?{LARGEST_PAGE}");
+    let path = format!("/v3/domains?{MAX_PAGE_SIZE}");
     Ok(into_all(client.list::<WireDomain>(&path).await?))
 }
 
-/// Creates a domain of an org, or a shared one if `org` is `None`.
+/// Creates a private domain of an org, or a shared domain if `org` is `None`.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

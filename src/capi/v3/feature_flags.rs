@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{LARGEST_PAGE, encoded};
+use super::{MAX_PAGE_SIZE, encoded};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::FeatureFlag;
@@ -10,7 +10,7 @@ use crate::capi::transport::Request;
 
 pub(in crate::capi) async fn all(client: &Client) -> Result<Vec<FeatureFlag>, Error> {
     client
-        .list(&format!("/v3/feature_flags?{LARGEST_PAGE}"))
+        .list(&format!("/v3/feature_flags?{MAX_PAGE_SIZE}"))
         .await
 }
 

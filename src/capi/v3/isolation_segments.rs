@@ -33,7 +33,7 @@ pub(in crate::capi) async fn named(
     Ok(into_all(segments))
 }
 
-/// The isolation segments to which some orgs are entitled.
+/// The isolation segments that some orgs are entitled to.
 pub(in crate::capi) async fn of_orgs(
     client: &Client,
     orgs: &[&str],
@@ -81,7 +81,7 @@ pub(in crate::capi) async fn set_of_org(
     Ok(())
 }
 
-/// The GUIDs of the spaces that have it as their own.
+/// The GUIDs of the spaces that are assigned to the isolation segment.
 pub(in crate::capi) async fn spaces(client: &Client, segment: &str) -> Result<Vec<String>, Error> {
     let path = format!("/v3/isolation_segments/{segment}/relationships/spaces");
     Ok(client.get::<ToMany>(&path).await?.guids())

@@ -1,4 +1,4 @@
-//! Today's API v3: sends the request of each operation and reads its response.
+//! Today's v3 API: sends the request of each operation and reads its response.
 
 pub(super) mod apps;
 pub(super) mod builds;
@@ -36,14 +36,14 @@ use super::chunks;
 use super::client::Client;
 use super::error::Error;
 use super::model::{MANAGED_BY_LABEL, MANAGED_BY_VALUE, Ownership};
-use pages::{LARGEST_PAGE, Pages};
+use pages::{MAX_PAGE_SIZE, Pages};
 
 /// How most apps are staged.
 const BUILDPACK: &str = "buildpack";
 
-/// Every resource of a list that is filtered by any number of values, in as few
-/// requests as URLs allow. The values must be encoded; `rest` is the rest of the
-/// query, beginning with `&`.
+/// Every resource of a list that is filtered by any number of values, in as few requests
+/// as URLs allow. The values must be encoded. `rest` is the rest of the query, beginning
+/// with `&`.
 pub(super) async fn list_by<T: DeserializeOwned>(
     client: &Client,
     list: &str,
@@ -54,7 +54,7 @@ pub(super) async fn list_by<T: DeserializeOwned>(
     list_of_all(client, list, filter, values, rest, 0).await
 }
 
-/// As [`list_by`], for a list of about `expected` resources.
+/// The same as [`list_by`], for a list of about `expected` resources.
 async fn list_of_all<T: DeserializeOwned>(
     client: &Client,
     list: &str,
@@ -68,7 +68,7 @@ async fn list_of_all<T: DeserializeOwned>(
     Ok(resources)
 }
 
-/// As [`list_of_all`], and the `included` resources of each page.
+/// The same as [`list_of_all`], with the `included` resources of each page.
 async fn list_including<T: DeserializeOwned, I: DeserializeOwned>(
     client: &Client,
     list: &str,
@@ -97,7 +97,7 @@ fn list_items(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| list_item(name)).collect()
 }
 
-/// Converts resources of the wire to those of the model.
+/// Converts resources in the API's format to the model's types.
 pub(super) fn into_all<W, R: From<W>>(resources: Vec<W>) -> Vec<R> {
     resources.into_iter().map(R::from).collect()
 }
@@ -165,7 +165,7 @@ impl Lifecycle {
 }
 
 /// The labels and annotations that cf-pusher needs. Keeping all metadata of thousands of
-/// apps, packages and droplets would take much memory.
+/// apps, packages and droplets would need a lot of memory.
 #[derive(Deserialize, Default)]
 struct OurMetadata {
     #[serde(default)]
@@ -213,8 +213,8 @@ impl Link {
     }
 }
 
-/// Encodes a value for a list in a query: the Cloud Controller splits the list at its
-/// commas and decodes each value once more.
+/// Encodes a value for a list in a query. The Cloud Controller splits the list at its
+/// commas and decodes each value a second time.
 fn list_item(value: &str) -> String {
     encoded(&value.replace('%', "%25").replace(',', "%2C"))
 }

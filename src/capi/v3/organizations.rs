@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_items, managed_by_us};
+use super::{MAX_PAGE_SIZE, ToOne, into_all, list_by, list_items, managed_by_us};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Metadata, Org};
@@ -46,7 +46,7 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
     Ok(into_all(orgs))
 }
 
-/// The orgs with these GUIDs. Those that do not exist are missing.
+/// The orgs with these GUIDs. Orgs that do not exist are missing.
 pub(in crate::capi) async fn by_guids(client: &Client, guids: &[&str]) -> Result<Vec<Org>, Error> {
     let orgs = list_by::<WireOrg>(client, "/v3/organizations", "guids", guids, "").await?;
     Ok(into_all(orgs))
@@ -89,7 +89,7 @@ pub(in crate::capi) async fn set_suspended(
 
 /// The orgs with our label, of any owner.
 pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<Org>, Error> {
-    let path = format!("/v3/organizations?{}&{LARGEST_PAGE}", managed_by_us());
+    let path = format!("/v3/organizations?{}&{MAX_PAGE_SIZE}", managed_by_us());
     Ok(into_all(client.list::<WireOrg>(&path).await?))
 }
 

@@ -1,23 +1,23 @@
-//! How many resources a page of a list has.
+//! The number of resources on a page of a list.
 //!
-//! A page costs a Cloud Controller some time, and every resource on it some more: see "How
-//! lists are read" in docs/architecture.md, with the measurements. So the largest page
-//! costs it the least, and lists of some names or GUIDs have it. But a list of all apps
-//! would keep one process busy for seconds, while others idle. The lists that grow with
-//! the number of apps are requested in a few pages at once, as many as make their times
-//! alike.
+//! A page has a fixed cost for a Cloud Controller, and every resource on it an additional
+//! cost. See "How lists are read" in docs/architecture.md for measurements. The largest
+//! page is therefore the cheapest, and lists of some names or GUIDs use it. However, a
+//! list of all apps would keep one process busy for seconds while the others are idle.
+//! Lists that grow with the number of apps are requested in a few pages in parallel. The
+//! number of pages depends on the list, so that all lists take about the same time.
 
-/// The largest page that a Cloud Controller allows.
-const LARGEST: usize = 5000;
+/// The maximum size of a page.
+const MAX_SIZE: usize = 5000;
 
-/// The same, in a query.
-pub(super) const LARGEST_PAGE: &str = "per_page=5000";
+/// The maximum size of a page, in a query.
+pub(super) const MAX_PAGE_SIZE: &str = "per_page=5000";
 
-/// A page with fewer resources takes little less time.
-const SMALLEST: usize = 500;
+/// The minimum size of a page. A smaller page takes hardly less time.
+const MIN_SIZE: usize = 500;
 
-/// The most pages of a list that are requested at once.
-const MOST_AT_ONCE: [(&str, usize); 4] = [
+/// The maximum number of pages of a list that are requested in parallel.
+const MAX_PARALLEL: [(&str, usize); 4] = [
     ("/v3/apps", 3),
     ("/v3/processes", 3),
     ("/v3/routes", 3),
@@ -30,22 +30,22 @@ const MOST_AT_ONCE: [(&str, usize); 4] = [
 pub(super) struct Pages {
     /// The number of resources on a page.
     pub(super) size: usize,
-    /// The number of pages that are requested at once. All others follow one by one.
+    /// The number of pages that are requested in parallel. All others follow one by one.
     pub(super) at_once: usize,
 }
 
 impl Pages {
     /// The pages of a list of about `expected` resources.
     pub(super) fn of(list: &str, expected: usize) -> Self {
-        let mut lists = MOST_AT_ONCE.iter();
-        let most = lists.find(|(name, _)| *name == list);
-        let most = most.map_or(1, |(_, most)| *most);
-        let at_once = (expected / SMALLEST).clamp(1, most);
+        let mut limits = MAX_PARALLEL.iter();
+        let limit = limits.find(|(name, _)| *name == list);
+        let limit = limit.map_or(1, |(_, limit)| *limit);
+        let at_once = (expected / MIN_SIZE).clamp(1, limit);
         let size = match at_once {
-            1 => LARGEST,
-            // Leaves room for a few more than expected, so that these need no page of
-            // their own.
-            _ => (expected + expected / 20).div_ceil(at_once).min(LARGEST),
+            1 => MAX_SIZE,
+            // Leaves room for a few more resources than expected, so that they do not
+            // need another page.
+            _ => (expected + expected / 20).div_ceil(at_once).min(MAX_SIZE),
         };
         Self { size, at_once }
     }
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_query_has_the_largest_page() {
-        assert_eq!(LARGEST_PAGE, format!("per_page={LARGEST}"));
+        assert_eq!(MAX_PAGE_SIZE, format!("per_page={MAX_SIZE}"));
     }
 
     #[rstest]

@@ -39,8 +39,8 @@ impl From<WireProcess> for Process {
 }
 
 /// Processes with their instances. Old foundations cannot embed the instances in lists,
-/// and refuse the parameter. The instances of each process need a request of their own
-/// then.
+/// and refuse the parameter. In that case, the instances of each process are a separate
+/// request.
 async fn list(
     client: &Client,
     filter: &str,

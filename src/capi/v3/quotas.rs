@@ -100,7 +100,7 @@ pub(in crate::capi) async fn by_guids(
     Ok(into_all(quotas))
 }
 
-/// Creates a quota with these limits only.
+/// Creates a quota with only these limits.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

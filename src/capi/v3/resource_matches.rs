@@ -9,7 +9,7 @@ use crate::capi::model::Resource;
 use crate::capi::transport::Request;
 
 /// The maximum number of files in one request.
-const LARGEST_REQUEST: usize = 5000;
+const MAX_FILES: usize = 5000;
 
 #[derive(Deserialize)]
 struct Matches {
@@ -32,7 +32,7 @@ pub(in crate::capi) async fn known(
     resources: &[Resource<'_>],
 ) -> Result<Vec<String>, Error> {
     let mut known = Vec::new();
-    for resources in resources.chunks(LARGEST_REQUEST) {
+    for resources in resources.chunks(MAX_FILES) {
         let body: Vec<Value> = resources.iter().map(body_of).collect();
         let request = Request::post("/v3/resource_matches")
             .json(json!({"resources": body}))

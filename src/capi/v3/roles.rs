@@ -85,7 +85,7 @@ impl WireRole {
     }
 }
 
-/// Gives a user a role in an org, or in a space if the role is one of spaces.
+/// Gives a user a role in an org or a space, depending on the role.
 pub(in crate::capi) async fn create(
     client: &Client,
     kind: &str,

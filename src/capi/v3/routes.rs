@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{LARGEST_PAGE, OurMetadata, ToOne, into_all, list_by, list_items, list_of_all, to_one};
+use super::{
+    MAX_PAGE_SIZE, OurMetadata, ToOne, into_all, list_by, list_items, list_of_all, to_one,
+};
 use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -52,7 +54,7 @@ struct DestinationProcess {
 }
 
 impl WireDestination {
-    /// The destination. `None` if it has no app, and so no effect.
+    /// The destination. `None` if it has no app and therefore no effect.
     fn destination(self) -> Option<Destination> {
         let process = self.app.process;
         Some(Destination {
@@ -102,7 +104,7 @@ pub(in crate::capi) async fn of_spaces(
 }
 
 pub(in crate::capi) async fn of_app(client: &Client, app: &str) -> Result<Vec<Route>, Error> {
-    let path = format!("/v3/apps/{app}/routes?{LARGEST_PAGE}");
+    let path = format!("/v3/apps/{app}/routes?{MAX_PAGE_SIZE}");
     Ok(into_all(client.list::<WireRoute>(&path).await?))
 }
 
@@ -112,7 +114,7 @@ pub(in crate::capi) async fn of_apps(client: &Client, apps: &[&str]) -> Result<V
     Ok(into_all(routes))
 }
 
-/// The routes with one of these hosts in one of these domains, whatever their path.
+/// The routes with one of these hosts in one of these domains, regardless of their path.
 pub(in crate::capi) async fn with_hosts(
     client: &Client,
     domains: &[&str],
@@ -142,8 +144,8 @@ pub(in crate::capi) async fn create(
     client.create(&Request::post("/v3/routes").json(body)).await
 }
 
-/// Creates a route on any free port of a domain. An annotation names the app of which the
-/// route's app will be a clone.
+/// Creates a route on any free port of a domain. An annotation names the app that the
+/// route's app will be a clone of.
 pub(in crate::capi) async fn create_with_port(
     client: &Client,
     domain: &str,
@@ -166,7 +168,7 @@ pub(in crate::capi) async fn map(client: &Client, route: &str, app: &str) -> Res
     Ok(())
 }
 
-/// Replaces all destinations of a route by these.
+/// Replaces all destinations of a route with these.
 pub(in crate::capi) async fn set_destinations(
     client: &Client,
     route: &str,

@@ -59,7 +59,7 @@ pub(in crate::capi) async fn named(
     Ok(into_all(groups))
 }
 
-/// The security groups that apply to running apps of some spaces. One that applies to
+/// The security groups that apply to running apps of some spaces. A group that applies to
 /// several spaces may be listed more than once.
 pub(in crate::capi) async fn of_spaces(
     client: &Client,

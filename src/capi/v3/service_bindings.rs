@@ -39,7 +39,7 @@ struct Related {
     service_instance: ToOne,
 }
 
-/// The keys of some service instances: of each, the GUID of its service instance.
+/// The GUIDs of the service instances of all keys for some service instances.
 pub(in crate::capi) async fn keys_of(
     client: &Client,
     instances: &[&str],
@@ -53,7 +53,7 @@ pub(in crate::capi) async fn keys_of(
     .await
 }
 
-/// The same of bindings of routes.
+/// The GUIDs of the service instances of all route bindings to some service instances.
 pub(in crate::capi) async fn of_routes(
     client: &Client,
     instances: &[&str],

@@ -11,7 +11,7 @@ struct WireBroker {
     name: String,
 }
 
-/// The names of the service brokers that only some spaces see.
+/// The names of the service brokers that are limited to some spaces.
 pub(in crate::capi) async fn of_spaces(
     client: &Client,
     spaces: &[&str],

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::{LARGEST_PAGE, ToOne, list_item};
+use super::{MAX_PAGE_SIZE, ToOne, list_item};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::ServicePlan;
@@ -75,7 +75,7 @@ async fn list(
     for values in super::chunks::for_urls(values) {
         let fields =
             "fields%5Bservice_offering.service_broker%5D=guid,name&include=service_offering";
-        let path = format!("/v3/service_plans?{filter}={values}&{fields}&{LARGEST_PAGE}");
+        let path = format!("/v3/service_plans?{filter}={values}&{fields}&{MAX_PAGE_SIZE}");
         let (found, included) = client
             .list_including::<WirePlan, Included>(&path, 1)
             .await?;

@@ -68,7 +68,7 @@ pub(in crate::capi) async fn of_orgs(
     Ok(into_all(quotas))
 }
 
-/// Creates a quota with these limits only.
+/// Creates a quota with only these limits.
 pub(in crate::capi) async fn create(
     client: &Client,
     name: &str,

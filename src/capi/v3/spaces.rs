@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::organizations::WireOrg;
-use super::{LARGEST_PAGE, ToOne, into_all, list_by, list_item, list_items, managed_by_us, to_one};
+use super::{
+    MAX_PAGE_SIZE, ToOne, into_all, list_by, list_item, list_items, managed_by_us, to_one,
+};
 use crate::capi::chunks;
 use crate::capi::client::Client;
 use crate::capi::error::Error;
@@ -51,7 +53,7 @@ impl From<WireSpace> for Space {
     }
 }
 
-/// The spaces with these GUIDs. Those that do not exist are missing.
+/// The spaces with these GUIDs. Spaces that do not exist are missing.
 pub(in crate::capi) async fn by_guids(
     client: &Client,
     guids: &[&str],
@@ -91,7 +93,7 @@ pub(in crate::capi) async fn of_org_named(
     name: &str,
 ) -> Result<Option<Space>, Error> {
     let name = list_item(name);
-    let path = format!("/v3/spaces?names={name}&include=organization&{LARGEST_PAGE}");
+    let path = format!("/v3/spaces?names={name}&include=organization&{MAX_PAGE_SIZE}");
     let (spaces, included) = client
         .list_including::<WireSpace, Included>(&path, 1)
         .await?;
@@ -132,7 +134,7 @@ pub(in crate::capi) async fn set_metadata(
 
 /// The spaces with our label, of any owner.
 pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<Space>, Error> {
-    let path = format!("/v3/spaces?{}&{LARGEST_PAGE}", managed_by_us());
+    let path = format!("/v3/spaces?{}&{MAX_PAGE_SIZE}", managed_by_us());
     Ok(into_all(client.list::<WireSpace>(&path).await?))
 }
 

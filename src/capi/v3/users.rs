@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{LARGEST_PAGE, OurMetadata, into_all, list_by, list_items, managed_by_us};
+use super::{MAX_PAGE_SIZE, OurMetadata, into_all, list_by, list_items, managed_by_us};
 use crate::capi::client::Client;
 use crate::capi::error::Error;
 use crate::capi::model::{Metadata, User};
@@ -38,7 +38,7 @@ pub(in crate::capi) async fn named(client: &Client, names: &[&str]) -> Result<Ve
 
 /// The users with our label.
 pub(in crate::capi) async fn managed(client: &Client) -> Result<Vec<User>, Error> {
-    let path = format!("/v3/users?{}&{LARGEST_PAGE}", managed_by_us());
+    let path = format!("/v3/users?{}&{MAX_PAGE_SIZE}", managed_by_us());
     let users = client.list::<WireUser>(&path).await?;
     Ok(into_all(users))
 }
