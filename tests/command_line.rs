@@ -373,7 +373,7 @@ fn a_thread_limit_causes_an_error_instead_of_a_panic() {
     assert_eq!(output.code, 1, "{}", output.stderr);
     insta::assert_snapshot!(output.stderr, @r"
     error: starting threads failed: Resource temporarily unavailable (os error 11)
-    help: raise the limit for processes (`ulimit -u`), or end other programs
+    help: raise the limit for processes (`ulimit -u`), or stop other programs
     ");
 }
 

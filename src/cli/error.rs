@@ -197,7 +197,7 @@ impl CommandError {
                 Some("check the path in -f".to_owned())
             }
             Self::Threads { .. } => Some(
-                "raise the limit for processes (`ulimit -u`), or end other programs".to_owned(),
+                "raise the limit for processes (`ulimit -u`), or stop other programs".to_owned(),
             ),
             Self::Source(
                 SourceError::Missing { .. }

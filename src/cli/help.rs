@@ -34,7 +34,7 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         }
         _ if error.is_forbidden() => "log in as an admin",
         _ if error.is_redirect() => "use the URL of the Cloud Controller itself",
-        _ if error.is_unavailable() => "run again when the foundation is well",
+        _ if error.is_unavailable() => "run again when the foundation is available",
         _ => return None,
     };
     Some(help.to_owned())
@@ -53,8 +53,8 @@ fn for_connection(problem: &ConnectionProblem) -> String {
     }
 }
 
-/// What to do if SSL_CERT_FILE, which takes the place of the system's certificates, names no
-/// file that can be read.
+/// The help if SSL_CERT_FILE, which replaces the system's certificates, does not name a
+/// readable file.
 fn unreadable_certificates() -> Option<String> {
     let path = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?;
     let error = std::fs::File::open(&path).err()?;

@@ -10,7 +10,7 @@ use super::connect::variable;
 use super::flags::InputFlags;
 use super::{CommandError, output};
 
-/// The number of concurrent requests for a spec, unless a flag sets it.
+/// The maximum number of concurrent requests for a spec, unless a flag sets it.
 const CONCURRENCY: u32 = 16;
 
 /// Whether a command needs the apps' bits.

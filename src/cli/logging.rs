@@ -33,7 +33,7 @@ fn filter(verbose: u8, variable: &str) -> Result<EnvFilter, String> {
         ("", None) => "off".to_owned(),
         ("", Some(level)) => level.to_owned(),
         (variable, None) => variable.to_owned(),
-        // For each target, the last directive counts.
+        // For each target, the last directive applies.
         (variable, Some(level)) => format!("{variable},{level}"),
     };
     EnvFilter::builder()

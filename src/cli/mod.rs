@@ -1,4 +1,4 @@
-//! The command line: turns flags into calls of the library, and their results into
+//! The command line, which turns flags into calls of the library, and their results into
 //! output and an exit code.
 //!
 //! Exit codes: 0 converged or up to date; 1 not converged, drift, or a failed test; 2 usage,
@@ -145,7 +145,7 @@ enum Online {
     Export(export::ExportArgs),
 }
 
-/// The subcommands that work on this machine alone. A signal ends them.
+/// The subcommands that do not use a foundation. A signal ends them.
 #[derive(Debug, Subcommand)]
 enum Offline {
     Manifest(Box<manifest::ManifestArgs>),
@@ -190,7 +190,7 @@ fn command() -> clap::Command {
         })
 }
 
-/// Takes `-1` for a value and not for a flag, so that the error names what is allowed.
+/// Treats `-1` as a value and not as a flag, so that the error names the allowed values.
 fn with_negative_numbers(argument: clap::Arg) -> clap::Arg {
     match argument.get_action().takes_values() && !argument.is_positional() {
         true => argument.allow_negative_numbers(true),
@@ -232,7 +232,8 @@ fn fail(error: &CommandError, hints: Hints) -> ExitCode {
 fn execute(command: Online) -> Result<u8, CommandError> {
     let runtime = runtime::start()?;
     let interrupt = CancellationToken::new();
-    // A task of its own: a file that blocks it, such as a pipe, does not block signals.
+    // A separate task, so that a file that blocks it, such as a pipe, does not block
+    // signals.
     let running = runtime.spawn({
         let interrupt = interrupt.clone();
         async move { run(command, &interrupt).await }
@@ -244,7 +245,7 @@ fn execute(command: Online) -> Result<u8, CommandError> {
         }
     });
     progress::stop();
-    // A prompt may still be reading from the terminal. It is not waited for.
+    // A prompt may still be reading from the terminal. The process does not wait for it.
     runtime.shutdown_background();
     outcome
 }

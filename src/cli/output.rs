@@ -36,7 +36,7 @@ struct Run<'a> {
     duration_ms: u64,
 }
 
-/// The keys with which scaling tests find their apps.
+/// The keys that scaling tests use to find their apps.
 pub(super) fn scale_group(config: &ScalingTest) -> Value {
     let names = config.names();
     json!(ScaleGroup {

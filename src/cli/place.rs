@@ -27,8 +27,8 @@ impl SelectedSpace {
     }
 }
 
-/// A name from a flag, or else from a variable of the environment. An empty one counts as
-/// not given.
+/// A name from a flag or, if the flag is not set, from an environment variable. An empty
+/// name counts as missing.
 pub(super) fn given(flag: Option<&str>, variable: &str) -> Option<String> {
     let flag = flag.filter(|name| !name.is_empty()).map(str::to_owned);
     flag.or_else(|| connect::variable(variable))

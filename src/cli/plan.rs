@@ -11,8 +11,8 @@ use super::connect::Session;
 use super::input::Bits;
 use super::{CommandError, Common, Format, files, output, record};
 
-/// The largest plan that is read, in bytes.
-const LARGEST_PLAN: u64 = 256_000_000;
+/// The maximum size of a plan, in bytes.
+const MAX_PLAN: u64 = 256_000_000;
 
 /// Show the changes that `converge` or `apply` would make
 #[derive(Debug, Args)]
@@ -137,6 +137,6 @@ pub(super) fn read(path: &Path) -> Result<SavedPlan, CommandError> {
         ))
         .help("write a plan with `cf-pusher plan --out FILE`")
     };
-    let text = files::read(path, LARGEST_PLAN).map_err(|error| failed(&error))?;
+    let text = files::read(path, MAX_PLAN).map_err(|error| failed(&error))?;
     SavedPlan::parse(&text).map_err(|error| failed(&error))
 }

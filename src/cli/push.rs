@@ -16,8 +16,8 @@ use super::connect::Connected;
 use super::place::{self, SelectedSpace};
 use super::{CommandError, Format, Foundation, help, interrupt, output};
 
-/// The longest timeout, the same as for `--timeout`.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The maximum timeout, the same as for `--timeout`.
+const MAX_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The environment variable with the password for Docker images.
 const DOCKER_PASSWORD: &str = "CF_DOCKER_PASSWORD";
@@ -68,7 +68,8 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
     let overrides = args.flags.overrides()?;
     let flags = args.flags.clone();
     let manifest = interrupt::blocking(interrupt, move || flags.manifest()).await?;
-    // Before connecting, so that an invalid manifest is reported offline.
+    // The manifest is transformed before connecting, so that an invalid manifest is
+    // reported offline.
     let transformed = manifest.clone().transform(&overrides)?;
     if !args.dry_run {
         transformed.check_paths()?;
@@ -134,7 +135,7 @@ fn announce(connected: &Connected, manifest: &Manifest, place: &str) {
     output::eprintln_line(&format!("pushing {what} to {place} at {api}"));
 }
 
-/// Prints the changes to standard output, unless standard output gets JSON.
+/// Prints the changes to standard output, unless the format is JSON.
 fn show(
     connected: &Connected,
     manifest: &Manifest,
@@ -194,7 +195,7 @@ fn minutes(variable: &str) -> Result<Option<Duration>, CommandError> {
     }
     let minutes = given.trim().parse::<f64>().ok().filter(|it| *it > 0.0);
     let timeout = minutes.and_then(|it| Duration::try_from_secs_f64(it * 60.0).ok());
-    match timeout.filter(|it| *it <= LONGEST_TIMEOUT) {
+    match timeout.filter(|it| *it <= MAX_TIMEOUT) {
         Some(timeout) => Ok(Some(timeout)),
         None => Err(CommandError::usage(format!(
             "{variable} is \"{given}\", must be a number of minutes, such as 15"

@@ -39,8 +39,8 @@ pub(super) struct RecordArgs {
 type Create = fn(&Path) -> io::Result<Arc<dyn Recording>>;
 
 impl RecordArgs {
-    /// Creates the files, before anything else is done, and replaces none of the `inputs`.
-    /// A pipe is waited for until it has a reader.
+    /// Creates the files before the run starts, and replaces none of the `inputs`. Waits
+    /// until a pipe has a reader.
     pub(super) async fn open(
         &self,
         inputs: &[&PathBuf],
@@ -111,7 +111,7 @@ pub(super) fn check_output(
     Err(CommandError::usage(message).help("choose another file"))
 }
 
-/// Whether both are the same existing file, however their paths are written.
+/// Whether both are the same existing file, regardless of the notation of their paths.
 fn is_same(one: &Path, other: &Path) -> bool {
     let canonical = |path: &Path| path.canonicalize().ok();
     one == other || canonical(one).is_some_and(|one| canonical(other) == Some(one))
@@ -123,7 +123,8 @@ struct OpenRecording {
     recording: Arc<dyn Recording>,
 }
 
-/// The recordings of a run. They are completed on drop, whatever the outcome of the run.
+/// The recordings of a run. They are completed on drop, regardless of the outcome of the
+/// run.
 pub(super) struct Recordings(Vec<OpenRecording>);
 
 impl Recordings {

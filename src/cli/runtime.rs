@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::CommandError;
 
-/// The number of threads in addition to one per core: for reading files and resolving
+/// The number of threads in addition to one per core, for reading files and resolving
 /// host names.
 const SPARE: usize = 2;
 
@@ -16,7 +16,7 @@ const SPARE: usize = 2;
 ///
 /// # Errors
 ///
-/// The system refuses to start enough threads.
+/// An error if the system refuses to start enough threads.
 pub(super) fn start() -> Result<Runtime, CommandError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let failed = |source: io::Error| CommandError::Threads { source };
@@ -34,7 +34,7 @@ fn check(threads: usize) -> io::Result<()> {
         .map(|_| {
             let wait = std::sync::Arc::clone(&wait);
             thread::Builder::new().spawn(move || {
-                // Fails when all threads should end.
+                // Receiving fails when all threads should end.
                 let _ = wait.lock().map(|wait| wait.recv());
             })
         })

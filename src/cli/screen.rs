@@ -15,10 +15,10 @@ const DEFAULT_WIDTH: usize = 80;
 static SCREEN: OnceLock<Screen> = OnceLock::new();
 
 struct Screen {
-    /// The live lines; `None` if standard error is not a terminal that can move its
+    /// The live lines. `None` if standard error is not a terminal that can move its
     /// cursor.
     live: Option<MultiProgress>,
-    /// Whether a question is on the screen. Nothing may be drawn then.
+    /// Whether a question is on the screen. While it is, nothing may be drawn.
     is_asking: AtomicBool,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum ColorChoice {
 }
 
 impl ColorChoice {
-    /// Whether a stream has colors; `variable` reads the environment.
+    /// Whether a stream has colors. `variable` reads the environment.
     fn is_on(self, is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool {
         let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
         match self {
@@ -63,7 +63,7 @@ pub(super) fn init(color: ColorChoice) {
         live: is_live.then(live_lines),
         is_asking: AtomicBool::new(false),
     };
-    // Only the first call counts.
+    // Only the first call has an effect.
     let _ = SCREEN.set(screen);
 }
 

@@ -168,7 +168,7 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
     };
     let session = Session::of(input, &args.foundation, interrupt, recordings.sinks()).await?;
     let tester = tester(&args, &session, test);
-    // Before anything is created.
+    // The test is checked before anything is created.
     tester.check()?;
     let setup = match args.setup {
         true => Some(set_up(&args, &session).await?),
@@ -195,7 +195,7 @@ pub(super) async fn run(args: TestArgs, interrupt: &CancellationToken) -> Result
             let error = tested.error.clone();
             (Some(tested), error)
         }
-        // The setup is reported, although nothing was tested.
+        // The setup is reported even if nothing was tested.
         Err(error) if setup.is_some() => (None, Some(error)),
         Err(error) => return Err(error.into()),
     };
@@ -300,7 +300,8 @@ fn print_json(session: &Session, setup: Option<&Outcome>, result: Value) -> std:
     output::print_json(session, object)
 }
 
-/// Prints what was tested, then the failures, and last the error that ended the test early.
+/// Prints the tested connections, then the failures, and finally the error that ended the
+/// test early.
 fn report(
     session: &Session,
     setup: Option<&Outcome>,

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::{ColorChoice, CommandError, Format, output, screen};
 
 /// Properties of the output, read from the arguments before they are parsed, so that an
-/// error in them is printed in the right form.
+/// error in the arguments is printed in the right format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hints {
     pub(super) format: Format,
@@ -125,7 +125,7 @@ fn suggestion(error: &clap::Error) -> Option<String> {
     Some(format!("did you mean `{nearest}`?"))
 }
 
-/// The valid value that differs from the given one in upper and lower case only.
+/// The valid value that differs from the given value only in upper and lower case.
 fn value_in_another_case(error: &clap::Error) -> Option<&str> {
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidValue) else {
         return None;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_errors_suggest_what_was_meant() {
+    fn usage_errors_suggest_the_nearest_match() {
         let explained = [
             "cf-pusher push -i -1",
             "cf-pusher push -u bogus",
@@ -217,7 +217,7 @@ mod tests {
     #[case("cf-pusher verify --detailed-exitcode", Format::Text, false)]
     #[case("cf-pusher push -- --format json", Format::Text, false)]
     #[case("cf-pusher plan --format", Format::Text, false)]
-    fn arguments_that_cannot_be_parsed_still_choose_the_form_of_the_error(
+    fn invalid_arguments_still_select_the_format_of_the_error(
         #[case] line: &str,
         #[case] format: Format,
         #[case] detailed_exitcode: bool,

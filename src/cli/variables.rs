@@ -56,7 +56,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err("must be NAME=VALUE, with both".to_owned()),
+        _ => Err("must be NAME=VALUE, and neither may be empty".to_owned()),
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Cloner {
     client: Client,
     /// The space of the source.
     space: PushSpace,
-    /// The space of the clones, if it differs from that of the source.
+    /// The space of the clones, if it differs from the source's space.
     target: Option<PushSpace>,
     app: String,
     new: String,
@@ -89,7 +89,7 @@ impl Cloner {
         }
     }
 
-    /// Creates this many clones. `{i}` in their name stands for the number of each,
+    /// Creates this many clones. `{i}` in their name stands for the number of each clone,
     /// starting at 0. Without it, the names end in `-0`, `-1` and so on.
     #[must_use]
     pub fn count(mut self, count: u32) -> Self {
@@ -118,8 +118,8 @@ impl Cloner {
         self
     }
 
-    /// Gives the clones no routes. Otherwise, a clone gets a route with its own name as
-    /// host in each domain in which its source has one.
+    /// Creates no routes for the clones. Otherwise, a clone gets a route with its own
+    /// name as host in each domain where its source has a route.
     #[must_use]
     pub fn no_routes(mut self) -> Self {
         self.routes = false;
@@ -133,7 +133,7 @@ impl Cloner {
         self
     }
 
-    /// Creates the clones, or finishes those of an interrupted run.
+    /// Creates the clones, or finishes the clones of an interrupted run.
     ///
     /// If the Cloud Controller refuses the manifest, or refuses to start a clone, the new
     /// apps and routes are deleted again. They are kept if the result of a request is

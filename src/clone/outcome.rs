@@ -18,7 +18,7 @@ pub enum CloneError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The source was never staged, so there is no droplet to copy.
-    #[error("app {app} has no droplet that could be copied")]
+    #[error("app {app} has no droplet to copy")]
     NoDroplet {
         /// The name of the source.
         app: String,
@@ -110,11 +110,11 @@ impl CloneOutcome {
 pub struct ClonedApp {
     /// The clone's name.
     pub name: String,
-    /// The clone's GUID; `None` if it does not exist.
+    /// The clone's GUID. `None` if it does not exist.
     pub guid: Option<String>,
     /// Whether the clone is finished.
     pub result: CloneResult,
-    /// The clone's requested state; `None` unless it is finished.
+    /// The clone's requested state. `None` unless it is finished.
     pub state: Option<AppState>,
     /// The URLs of the clone's routes, without scheme. Empty unless it is finished.
     #[serde(rename = "routes")]
@@ -128,10 +128,10 @@ pub struct ClonedApp {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum CloneResult {
-    /// The clone has all properties and the droplet of its source, and runs unless it was
-    /// to stay stopped.
+    /// The clone has all properties and the droplet of its source, and is running unless
+    /// [`Cloner::no_start`](super::Cloner::no_start) was called.
     Cloned,
-    /// A step failed; see [`CloneOutcome::failures`].
+    /// A step failed. See [`CloneOutcome::failures`].
     Failed,
     /// The run was interrupted before the clone was finished.
     Interrupted,

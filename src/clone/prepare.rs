@@ -14,8 +14,8 @@ use crate::manifest::clones::{CloneEntry, MetadataChange};
 use crate::manifest::entry::route_text;
 use crate::push::lowercase;
 
-/// The longest host of a route.
-const LONGEST_HOST: usize = 63;
+/// The maximum length of a route's host.
+const MAX_HOST: usize = 63;
 
 /// The state that a run needs before it creates the first clone.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub(super) struct ClonePlan {
     pub(super) source: String,
     /// The source's droplet, if it has one.
     pub(super) droplet: Option<Droplet>,
-    /// The source's TCP routes. Each clone gets others, on free ports of the same domains.
+    /// The source's TCP routes. Each clone gets other TCP routes, on free ports of the
+    /// same domains.
     pub(super) tcp_routes: Vec<TcpRoute>,
     /// The manifest of all clones.
     pub(super) manifest: Manifest,
@@ -43,8 +44,8 @@ pub(super) struct NewClone {
     /// The copy of the source's droplet from an interrupted run, if it is or will be
     /// staged.
     pub(super) copy: Option<String>,
-    /// The destinations of its routes, by their text, if a manifest would set others. The
-    /// app of a destination is the source.
+    /// The destinations of its routes, by URL, if a manifest would set other
+    /// destinations. The app of a destination is the source.
     pub(super) destinations: BTreeMap<String, Vec<Destination>>,
 }
 
@@ -77,7 +78,7 @@ struct Source {
     routes: Vec<Route>,
 }
 
-/// The routes of a source that clones can have in their own domain and path.
+/// The routes of a source whose domain and path clones can use.
 struct HostRoutes<'s> {
     routes: Vec<&'s Route>,
 }
@@ -100,7 +101,8 @@ impl Cloner {
         let manifest = source.manifest.of_clones(
             &clones,
             &[
-                // A clone is not one of the apps that the source was converged with.
+                // A clone does not belong to the group that the source was converged
+                // with.
                 MetadataChange::LeaveOut {
                     part: "labels",
                     key: MANAGED_BY_LABEL,
@@ -248,7 +250,7 @@ impl Cloner {
             if is_usable && !copies.contains_key(&droplet.app) {
                 copies.insert(droplet.app, droplet.guid);
             } else if !is_current(&droplet) {
-                let what = "deleting a droplet that an earlier run left";
+                let what = "deleting a droplet of an earlier run";
                 self.client.delete_droplet(what, &droplet.guid).await?;
             }
         }
@@ -257,7 +259,7 @@ impl Cloner {
 }
 
 /// The image of an app. The Cloud Controller shows it in the manifest only if the current
-/// droplet was staged from a package, so not for a copy.
+/// droplet was staged from a package, and therefore not for a copy.
 async fn image_of(
     client: &Client,
     app: &App,
@@ -293,7 +295,7 @@ impl<'s> HostRoutes<'s> {
         }
     }
 
-    /// The destinations of a clone's routes, if a manifest would set others.
+    /// The destinations of a clone's routes, if a manifest would set other destinations.
     fn destinations(
         &self,
         source: &App,
@@ -323,7 +325,7 @@ impl<'s> HostRoutes<'s> {
         }
         let host = lowercase(name);
         let is_host = !host.is_empty()
-            && host.len() <= LONGEST_HOST
+            && host.len() <= MAX_HOST
             && host
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
@@ -413,7 +415,7 @@ mod tests {
     #[case("web", "web.apps.example.com/api", "apps.example.com")]
     #[case("", "apps.example.com/api", "apps.example.com")]
     #[case("*", "*.apps.example.com", "apps.example.com")]
-    fn the_domain_of_a_route_is_what_follows_its_host(
+    fn the_domain_of_a_route_follows_its_host(
         #[case] host: &str,
         #[case] url: &str,
         #[case] expected: &str,

@@ -75,7 +75,7 @@ impl Cloner {
 /// Routes of the target space.
 #[derive(Default)]
 struct OtherRoutes {
-    /// The GUIDs of all by their text.
+    /// The GUIDs of all routes, by URL.
     by_url: HashMap<String, String>,
     with_ports: Vec<Route>,
     /// The routes with ports that an interrupted run created for clones of the same source
@@ -99,14 +99,14 @@ impl OtherRoutes {
         }
     }
 
-    /// The routes with ports that lead only to an app.
+    /// The routes with ports that lead only to this app.
     fn with_ports_of(&self, app: &App) -> Vec<&Route> {
         let routes = self.with_ports.iter();
         let of_app = routes.filter(|route| route.destinations.iter().all(|it| it.app == app.guid));
         of_app.collect()
     }
 
-    /// The GUID of an unused route in a domain, which is no longer unused.
+    /// Takes an unused route in a domain and returns its GUID.
     fn take_unused(&self, domain: &str) -> Option<String> {
         let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
         let at = unused.iter().position(|route| route.domain == domain)?;
@@ -157,7 +157,7 @@ impl CloneRun<'_> {
             let app = existing.remove(&lowercase(&clone.name));
             self.create_one(clone, app, routes)
         });
-        // Collected first, so that the future is `Send`.
+        // The clones are collected first, so that the future is `Send`.
         let clones: Vec<_> = clones.collect();
         let (phase, total) = (Phase::Clones, clones.len());
         let events = self.client.events();
@@ -171,7 +171,7 @@ impl CloneRun<'_> {
         Ok(created)
     }
 
-    /// The routes that clones may get beside those that a manifest maps.
+    /// The routes that clones may get in addition to the routes that a manifest maps.
     async fn routes_to_map(&self, existing: &BTreeMap<String, App>) -> Result<OtherRoutes, Error> {
         let prepared = self.prepared;
         if !prepared.tcp_routes.is_empty() {
@@ -236,7 +236,7 @@ impl CloneRun<'_> {
         progressed
     }
 
-    /// Lets the routes of a clone lead to the same ports and processes as its source's.
+    /// Maps the routes of a clone to the same ports and processes as the source's routes.
     async fn map_routes(
         &self,
         clone: &NewClone,
@@ -263,8 +263,8 @@ impl CloneRun<'_> {
         Ok(())
     }
 
-    /// Gives a clone a TCP route for each of its source's, on a free port of the same
-    /// domain.
+    /// Creates a TCP route of a clone for each TCP route of its source, on a free port of
+    /// the same domain.
     async fn map_ports(
         &self,
         clone: &NewClone,
@@ -424,8 +424,9 @@ impl CloneRun<'_> {
         Ok((urls, processes))
     }
 
-    /// Removes the annotation of unfinished clones once all are finished. Otherwise the
-    /// same run could not be repeated, because the finished clones would exist already.
+    /// Removes the annotation of unfinished clones when all clones are finished. If it
+    /// were removed earlier, the same run could not be repeated, because the finished
+    /// clones would already exist.
     async fn finish(&self, clones: &mut [CloneState]) {
         if !clones.iter().all(CloneState::is_cloned) {
             return;
@@ -454,8 +455,8 @@ impl CloneRun<'_> {
         });
     }
 
-    /// Counts a clone that is done with a phase, or failed in it. A clone that an
-    /// interrupt stopped counts as neither.
+    /// Counts a clone that finished a phase or failed in it. A clone that was interrupted
+    /// counts as neither.
     fn count(&self, phase: Phase, is_done: bool) {
         if !is_done && self.client.is_interrupted() {
             return;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::plan::{Action, Plan};
 use super::target::Target;
 
-/// The deletions that a run may make. There is no default: the caller decides.
+/// The deletions that a run may make. The caller always has to choose.
 ///
-/// Deletions are those of orgs and apps. A run that only creates and changes needs
-/// no approval.
+/// Only deletions of orgs and apps need approval. A run that only creates and changes
+/// resources needs no approval.
 ///
 /// ```
 /// use cf_pusher::Approval;
@@ -57,8 +57,8 @@ impl fmt::Debug for Approval {
 
 /// The deletions of a run.
 ///
-/// `Display` shows a line for each org, quota, security group and kind of app; apps
-/// whose names differ in a number only share a line.
+/// `Display` shows a line for each org, quota, security group and kind of app. Apps whose
+/// names differ only in a number share a line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Deletions {
@@ -185,7 +185,7 @@ pub(crate) fn ranges(names: &[&str]) -> Vec<String> {
     shown
 }
 
-/// The name without its number, and the number at its end if that has no leading zeros.
+/// The name without the number at its end, and that number, unless it has leading zeros.
 fn number_at_end(name: &str) -> Option<(&str, u64)> {
     let stem = name.trim_end_matches(|it: char| it.is_ascii_digit());
     let digits = name.get(stem.len()..)?;

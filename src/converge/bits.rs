@@ -57,8 +57,7 @@ pub(crate) enum GroupBits {
         /// because it could be guessed from the hash.
         sha256: String,
     },
-    /// Nothing: the apps are copies of another group, or keep the droplets that they
-    /// have.
+    /// No bits: the apps are copies of another group, or keep their current droplets.
     None,
 }
 
@@ -124,7 +123,8 @@ fn image(docker: DockerImage<'_>) -> GroupBits {
     }
 }
 
-/// A hash of an image and the user of its registry, compared as the SHA-256 of bits is.
+/// A hash of an image and the user of its registry, which is compared like the SHA-256 of
+/// bits.
 pub(super) fn image_sha256(image: &str, username: Option<&str>) -> String {
     hex(&Sha256::digest(format!("docker {image:?} {username:?}")))
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn files_stay_in_their_folder() {
+    fn files_cannot_leave_their_folder() {
         for path in ["../x", "/x", "", "a/../../x"] {
             let error = read_one(&Source::files([(path, "")])).unwrap_err();
             assert!(matches!(error, GroupBitsError::Path(_)), "{error}");

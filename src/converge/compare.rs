@@ -26,7 +26,7 @@ impl EntryDifference {
     }
 
     /// A difference that the Cloud Controller reports, and the position of the app in the
-    /// manifest. `None` if the values mean the same, because the Cloud Controller
+    /// manifest. `None` if the values are equivalent, because the Cloud Controller
     /// compares texts and the order of lists.
     pub(crate) fn of(difference: DiffEntry) -> Option<(usize, Self)> {
         if difference.op == DiffOp::Move {
@@ -46,7 +46,7 @@ impl EntryDifference {
     }
 }
 
-/// Whether two values mean the same.
+/// Whether two values are equivalent.
 fn are_equivalent(path: &[String], was: &Value, value: &Value) -> bool {
     if was == value || (is_empty(was) && is_empty(value)) {
         return true;
@@ -100,7 +100,7 @@ pub(crate) fn compare(
     differences
 }
 
-/// Compares two maps. With `whole`, keys that only the app has are differences too.
+/// Compares two maps. With `whole`, keys that only the app has are also differences.
 fn compare_maps(
     path: &[&str],
     was: &Value,

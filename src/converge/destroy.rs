@@ -18,7 +18,7 @@ use crate::desired::{Group, user_and_origin};
 use crate::events::{Phase, StepContext};
 
 /// The time between two counts of an org's remaining apps.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
+const COUNT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The result of a deletion.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -43,14 +43,14 @@ struct GlobalResource {
 
 impl Converger {
     /// Deletes the orgs with everything in them, their quotas, the security groups, the
-    /// shared domains, and the users that it created. Feature flags stay as they are.
+    /// shared domains, and the users that cf-pusher created. Feature flags are not
+    /// changed.
     ///
-    /// # Errors
-    /// [`ConvergeError::NotOurs`] for an org without our label and
-    /// [`ConvergeError::HasUnmanaged`] for one with apps or service instances that are
-    /// not ours, unless that is [forced](Converger::force), and
-    /// [`ConvergeError::NotApproved`] or [`ConvergeError::Declined`]. Nothing is deleted
-    /// then.
+    /// # Errors [`ConvergeError::NotOurs`] for an org without our label and
+    /// [`ConvergeError::HasUnmanaged`] for an org with unmanaged apps or service
+    /// instances, unless the deletion is [forced](Converger::force), and
+    /// [`ConvergeError::NotApproved`] or [`ConvergeError::Declined`]. After these errors,
+    /// nothing was deleted.
     pub fn destroy(&self, approval: Approval) -> BoxFuture<'_, Result<Destroyed, ConvergeError>> {
         Box::pin(async move {
             let mut destroyed = Destroyed::default();
@@ -282,7 +282,7 @@ impl Converger {
         deleting: &Progress<'_>,
     ) -> Infallible {
         loop {
-            if self.client.pause(COUNT_EVERY).await.is_err() {
+            if self.client.pause(COUNT_INTERVAL).await.is_err() {
                 return std::future::pending().await;
             }
             // The deletion itself reports the error.

@@ -1,4 +1,5 @@
-//! Describes the end of a run for sinks: every app, and other resources that failed.
+//! Describes the end of a run for event sinks: every app, and other resources that
+//! failed.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -174,7 +174,7 @@ pub enum ConvergeError {
 /// The names of the groups, for an error.
 fn groups(known: &[String]) -> String {
     match known {
-        [] => "the desired state has none".to_owned(),
+        [] => "the desired state has no groups".to_owned(),
         known => format!("the groups are {}", known.join(", ")),
     }
 }

@@ -17,17 +17,18 @@ const WIDE: usize = 100;
 /// On a terminal below this width, the names of phases are not padded.
 const NARROW: usize = 60;
 
-/// The width of the longest name of a phase that is common.
+/// The width of the longest name of a common phase.
 const NAME_WIDTH: usize = 11;
 
 /// The columns between two parts of a line.
 const GAP: usize = 2;
 
-/// The fewest columns in which a cut description says anything.
-const SHORTEST_WHAT: usize = 8;
+/// The minimum number of columns in which a truncated description is useful.
+const MIN_DESCRIPTION: usize = 8;
 
-/// The columns that are kept free for the description of what is being waited for.
-const WAITING_ROOM: usize = 28;
+/// The columns that are reserved for the description of the step that the phase waits
+/// for.
+const DESCRIPTION_WIDTH: usize = 28;
 
 /// A phase in progress.
 #[derive(Debug, Clone, Default)]
@@ -47,8 +48,8 @@ pub(super) struct PhaseLine<'a> {
 impl PhaseLine<'_> {
     /// The line, at most `width` columns wide.
     ///
-    /// Phase, count and what is being waited for are always shown. The other parts are
-    /// left out where there is no room for them.
+    /// The phase, the count and the step that the phase waits for are always shown. The
+    /// other parts are left out if the line is too narrow.
     pub(super) fn text(&self, width: usize) -> String {
         let ended = self.done + self.failed;
         let rest = self.total.saturating_sub(ended);
@@ -64,9 +65,9 @@ impl PhaseLine<'_> {
         room.take(&name);
         room.take(&count);
         if self.waiting.is_some() {
-            room.reserve(WAITING_ROOM.min(room.0 / 2));
+            room.reserve(DESCRIPTION_WIDTH.min(room.0 / 2));
         }
-        // The most important part first.
+        // The most important part is first.
         let failed = room.fitting(failed);
         let left = rate.map(|rate| format!("{} left", time(left(rest, rate))));
         let left = room.fitting(left);
@@ -80,7 +81,7 @@ impl PhaseLine<'_> {
             let time_so_far = format!(": {}", time(*time_so_far));
             let taken = measure_text_width(&text) + GAP + time_so_far.len() + 1;
             let free = width.saturating_sub(taken);
-            if free >= SHORTEST_WHAT || measure_text_width(what) <= free {
+            if free >= MIN_DESCRIPTION || measure_text_width(what) <= free {
                 text += &format!("{:GAP$}{}{time_so_far}", "", shorten(what, free));
             }
         }
@@ -104,7 +105,7 @@ impl Room {
         self.reserve(measure_text_width(part));
     }
 
-    /// The part, if there is room for it.
+    /// The part, if it fits.
     fn fitting(&mut self, part: Option<String>) -> Option<String> {
         let part = part.filter(|part| measure_text_width(part) + GAP <= self.0)?;
         self.take(&part);
@@ -112,8 +113,8 @@ impl Room {
     }
 }
 
-/// Cuts an activity so that the name at its end remains: `copying... scale-tick-1042`, or
-/// without the verb if there is no room for it.
+/// Shortens an activity so that the name at its end remains: `copying...
+/// scale-tick-1042`, or only the name if the line is too narrow.
 fn shorten(what: &str, most: usize) -> String {
     const DOTS: &str = "...";
     if measure_text_width(what) <= most {
@@ -145,7 +146,7 @@ pub(super) struct StatusLine {
 }
 
 impl StatusLine {
-    /// The line at the bottom, which is shown between phases too.
+    /// The line at the bottom, which is also shown between phases.
     pub(super) fn text(&self, width: usize) -> String {
         let mut text = format!(
             "{} {}, {}",
@@ -252,8 +253,8 @@ fn left(rest: usize, rate: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// Cuts a line that is wider than the terminal. The last column is not used, because some
-/// terminals wrap a line that fills it.
+/// Truncates a line that is wider than the terminal. The last column is not used, because
+/// some terminals wrap a line that fills it.
 fn fit(text: &str, width: usize) -> String {
     let most = width.saturating_sub(1);
     match measure_text_width(text) > most {
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_stays_when_other_parts_find_no_room() {
+    fn a_narrow_line_keeps_the_step_that_the_phase_waits_for() {
         let lines = [None, Some(24.2)].map(|rate| {
             let line = PhaseLine {
                 failed: 0,

@@ -67,7 +67,7 @@ pub(super) fn latency(name: &str, latency: &Percentiles) -> String {
     format!("{name}: p50 {p50:.1} ms, p95 {p95:.1} ms, max {max:.1} ms ({count} measured)")
 }
 
-/// The help for the first failure. `has_setup` tells whether the apps were converged first.
+/// The help for the first failure. `has_setup` is whether the apps were converged first.
 pub(super) fn help(tested: &TestOutcome, has_setup: bool) -> Option<String> {
     if !tested.registry.ok {
         return Some(match &tested.registry.error {
@@ -76,7 +76,7 @@ pub(super) fn help(tested: &TestOutcome, has_setup: bool) -> Option<String> {
                 let wait = "wait until the registry forgets deleted apps (test_app_registry_ttl_seconds)";
                 match has_setup {
                     true => wait.to_owned(),
-                    false => format!("if the apps are those of another configuration, add --setup; else {wait}"),
+                    false => format!("if the apps are those of another configuration, add --setup; otherwise, {wait}"),
                 }
             }
             None => "check that the tick apps run (`cf-pusher verify`), and that they reach the registry (`cf logs APP --recent`)".to_owned(),

@@ -1,8 +1,8 @@
 //! Applies manifests with many apps.
 //!
 //! The Cloud Controller refuses a manifest as a whole, and its job ends at the first app
-//! that fails. So a manifest that fails is applied again in halves, until only the faulty
-//! app fails, with its own error.
+//! that fails. A manifest that fails is therefore applied again in halves, until only the
+//! faulty app fails, with its own error.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::converge::plan::{Action, ResourcePlan, Step};
 use crate::events::{AppMilestone, Event, StepContext};
 use crate::manifest::entry::{ManifestEntry, Purpose};
 
-/// The longest time that a list of apps may lag behind their creation.
+/// The maximum time that a list of apps may lag behind their creation.
 const LAG: Duration = Duration::from_secs(3);
 
 /// The state of an app after its batch.

@@ -1,5 +1,5 @@
-//! Carries out the plans of all resources except apps, in parallel unless they depend on
-//! each other.
+//! Carries out the plans of all resources except apps. Resources that do not depend on
+//! each other are processed in parallel.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -34,14 +34,14 @@ pub(super) type ResourceSteps<'p> = (&'p ResourcePlan, Vec<&'p Step>);
 /// The number of waves before the apps.
 const WAVES_BEFORE_APPS: usize = 3;
 
-/// The wave that binds security groups, and creates those that are bound at their
-/// creation. It runs in parallel to the work on apps, which start after it.
+/// The wave that binds security groups, and creates security groups that are bound when
+/// they are created. It runs in parallel to the work on apps, which start after it.
 const BINDINGS: usize = 3;
 
 /// The wave after the apps.
 const AFTER_APPS: usize = 4;
 
-/// The wave of a step. Steps that others depend on come first.
+/// The wave of a step. Steps that other steps depend on come first.
 fn wave(resource: &ResourcePlan, step: &Step) -> usize {
     match (step, &resource.target) {
         (Step::CreateSecurityGroup { spaces }, _) if !spaces.is_empty() => BINDINGS,
@@ -208,7 +208,7 @@ impl<'a> Foundation<'a> {
                 placed.id,
                 match failed {
                     Some(failed) => Err(failed),
-                    // Its org failed, perhaps because its quota did.
+                    // Its org failed, perhaps because the org's quota failed.
                     None => guid.ok_or_else(|| placed.target()),
                 },
             );

@@ -1,5 +1,5 @@
 //! Carries out a plan. Each step is a request, or a request and a wait for the work that
-//! it starts. A failure ends the plan of its app; other apps continue.
+//! it starts. A failure ends the plan of its app. Other apps continue.
 
 mod batches;
 mod foundation;
@@ -33,12 +33,12 @@ use crate::events::{AppMilestone, Event, Phase, StepContext};
 
 /// The number of manifests that are applied in parallel. Each is a job that changes many
 /// apps.
-const MANIFESTS_AT_ONCE: usize = 4;
+const MAX_PARALLEL_MANIFESTS: usize = 4;
 
 /// The number of clones that are in progress at a time, from the copy of their droplet to
 /// their last step. The limit lets apps finish one after another, instead of all at the
 /// end.
-const CLONES_AT_ONCE: usize = 1000;
+const MAX_CLONES_IN_PROGRESS: usize = 1000;
 
 /// The result of carrying out a plan.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ impl Applied {
     }
 }
 
-/// Carries out a plan from `observed` to `desired`. `bits` are those of the groups, in
+/// Carries out a plan from `observed` to `desired`. `bits` are the bits of the groups, in
 /// order, and `batch` is the number of apps in a manifest.
 pub(crate) async fn apply(
     client: &Client,
@@ -83,8 +83,8 @@ pub(crate) async fn apply(
         }),
         copies: BatchPoll::new(Droplets),
         app_permits: Semaphore::new(client.concurrency()),
-        copy_permits: Semaphore::new(CLONES_AT_ONCE),
-        manifest_permits: Semaphore::new(MANIFESTS_AT_ONCE),
+        copy_permits: Semaphore::new(MAX_CLONES_IN_PROGRESS),
+        manifest_permits: Semaphore::new(MAX_PARALLEL_MANIFESTS),
         staged: desired.groups().map(|_| Staged::new()).collect(),
         bound: SetOnce::new(),
         created: Mutex::new(existing(desired, observed)),
@@ -92,7 +92,7 @@ pub(crate) async fn apply(
     };
     let bind = async {
         let failures = foundation.bind(plan).await;
-        // It is set in no other place.
+        // This is the only place that sets it.
         let failed = failures.first().map(|failure| failure.target.clone());
         let _ = apply.bound.set(failed);
         failures
@@ -183,10 +183,10 @@ struct Apply<'a> {
 /// staged, and `None` if the prototype gets no droplet.
 type Staged = SetOnce<Option<String>>;
 
-/// The end of an app's plan.
+/// The result of an app's plan.
 type Outcome = Result<Completion, Box<Failure>>;
 
-/// The end of an app's plan without a failure of its own.
+/// The result of an app's plan in which no step failed.
 enum Completion {
     /// All steps were carried out.
     Done,
@@ -254,7 +254,8 @@ impl Apply<'_> {
         }
         let (started, in_progress) = mpsc::unbounded();
         let begin = async {
-            // Moved in, so that it is dropped and the receiver ends.
+            // The sender is moved into this block, so that it is dropped and the receiver
+            // ends.
             let started = started;
             let mut batches: FuturesUnordered<_> = by_space
                 .values()
@@ -328,7 +329,7 @@ impl Apply<'_> {
         let groups: HashSet<usize> = groups.collect();
         let others = self.staged.iter().enumerate();
         for (_, staged) in others.filter(|(group, _)| !groups.contains(group)) {
-            // It is set in no other place.
+            // This is the only place that sets it.
             let _ = staged.set(None);
         }
     }
@@ -365,8 +366,8 @@ impl Apply<'_> {
         Ok(Completion::Done)
     }
 
-    /// Carries out one step when there is a permit for it. The request is built only
-    /// then, so waiting apps need little memory.
+    /// Carries out one step after acquiring a permit. The request is built after that, so
+    /// waiting apps need little memory.
     async fn run_step(
         &self,
         plan: &ResourcePlan,
@@ -396,9 +397,9 @@ impl Apply<'_> {
         }
     }
 
-    /// Clones have as many permits as there are concurrent requests. So requests of
-    /// prototypes and copies, which clones depend on, never queue behind requests of
-    /// clones.
+    /// Clones have as many permits as there are concurrent requests. Requests of
+    /// prototypes and copies, which clones depend on, therefore never queue behind
+    /// requests of clones.
     async fn permit(&self, plan: &ResourcePlan, step: &Step) -> Option<SemaphorePermit<'_>> {
         if plan.role() != Some(Role::Clone) || *step == Step::AwaitDroplet {
             return None;

@@ -203,8 +203,8 @@ impl Apply<'_> {
                 let what = format!("deleting {name}");
                 client.delete_app(&what, &app).await?;
             }
-            // Manifests are applied in batches, apps are created above, and the other
-            // steps are not steps of apps.
+            // Manifests are applied in batches, apps are created above, and the remaining
+            // steps do not belong to apps.
             Step::ApplyManifest { .. }
             | Step::CreateApp { .. }
             | Step::CreateQuota

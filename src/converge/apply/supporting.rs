@@ -144,7 +144,7 @@ impl Foundation<'_> {
             }
             (name, _) => Err(Error::impossible(
                 format!("creating the user {name}"),
-                "no such user is known, and the Cloud Controller creates users of other identity providers only: create it in the UAA, or name it ORIGIN/USER",
+                "the user does not exist, and the Cloud Controller only creates users of other identity providers: create it in the UAA, or name it ORIGIN/USER",
             )),
         }
     }
