@@ -275,7 +275,7 @@ async fn drift_of_a_droplet_is_repaired() {
         .collect();
     assert_eq!(
         mismatches,
-        ["app scale-tick-1: droplet is another, desired the one it has"]
+        ["app scale-tick-1: droplet is another, desired the existing droplet"]
     );
     assert_eq!(fixture.converge_up_to_date(SMALL).await, 1);
 }

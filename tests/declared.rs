@@ -235,7 +235,7 @@ async fn drift_of_supporting_resources_is_found_and_repaired() {
     space prod: feature ssh is enabled, desired disabled
     role space_auditor of bob in front/prod: missing
     service instance db: tags is none, desired sql
-    service instance db: credentials is others, desired the given ones
+    service instance db: credentials is other values, desired the declared values
     service instance db: syslog_drain_url is none, desired syslog://logs.test
     service instance cache: tags is x, desired none
     space test: isolation segment is none, desired cells

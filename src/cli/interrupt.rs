@@ -28,7 +28,9 @@ pub(super) async fn wait_for_second_signal(interrupt: &CancellationToken) {
 /// Runs blocking work, such as reading a file, which may be a pipe or a terminal. An
 /// interrupt does not wait for the work.
 ///
-/// # Errors The errors of `work`, and [`Error::Interrupted`].
+/// # Errors
+///
+/// The errors of `work`, and [`Error::Interrupted`].
 pub(super) async fn blocking<T: Send + 'static>(
     interrupt: &CancellationToken,
     work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,

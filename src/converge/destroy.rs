@@ -46,7 +46,9 @@ impl Converger {
     /// shared domains, and the users that cf-pusher created. Feature flags are not
     /// changed.
     ///
-    /// # Errors [`ConvergeError::NotOurs`] for an org without our label and
+    /// # Errors
+    ///
+    /// [`ConvergeError::NotOurs`] for an org without our label and
     /// [`ConvergeError::HasUnmanaged`] for an org with unmanaged apps or service
     /// instances, unless the deletion is [forced](Converger::force), and
     /// [`ConvergeError::NotApproved`] or [`ConvergeError::Declined`]. After these errors,

@@ -241,7 +241,7 @@ struct ObservedPlan {
 }
 
 impl Converger {
-    /// Creates a converger of a foundation to `desired`.
+    /// Creates a converger that converges a foundation to `desired`.
     ///
     /// Apps are created by manifests with up to 100 apps each. The API of 2017 has no
     /// manifests, so each app is created by separate requests there.
@@ -292,17 +292,17 @@ impl Converger {
         Self { adopts, ..self }
     }
 
-    /// Makes [`Converger::converge`] also delete resources with our label and the owner
-    /// of the desired state that are no longer part of it: orgs and spaces with
+    /// Makes [`Converger::converge`] also delete resources that have our label and the
+    /// owner of the desired state, but are no longer part of it: orgs and spaces with
     /// everything in them, service instances, domains and users. An org or space with
-    /// unmanaged resources is not deleted: [`ConvergeError::Occupied`].
+    /// unmanaged resources is not deleted. The error is [`ConvergeError::Occupied`].
     ///
     /// A resource that cannot have a label is deleted if everything that it belongs to is
     /// managed: network policies and routes of managed apps, roles of managed users in
     /// managed orgs and spaces, quotas whose orgs or spaces are deleted or get another
     /// quota in this run, and security groups of managed spaces. A desired security group
-    /// is unbound from managed spaces that do not list it. Resources that belong to
-    /// nothing are kept, and so are feature flags.
+    /// is unbound from managed spaces that do not list it. Feature flags, and resources
+    /// that do not belong to any other resource, are kept.
     ///
     /// The plan lists these deletions, and they need approval like the deletions of apps.
     #[must_use]
@@ -317,13 +317,13 @@ impl Converger {
         Self { forces, ..self }
     }
 
-    /// Restricts the run to some groups: apps of other groups are neither changed nor
+    /// Restricts the run to some groups. Apps of other groups are neither changed nor
     /// deleted, and their drift is not reported. The name of a group is its name in the
     /// desired state without `{i}`, with or without the owner's prefix.
     ///
     /// # Errors
     ///
-    /// [`ConvergeError::UnknownGroup`].
+    /// [`ConvergeError::UnknownGroup`] if the desired state has no group of that name.
     pub fn only<G: Into<String>>(
         self,
         groups: impl IntoIterator<Item = G>,
@@ -335,7 +335,9 @@ impl Converger {
 
     /// The changes that [`Converger::converge`] would make. Sends no writes.
     ///
-    /// # Errors If the foundation cannot be observed, bits cannot be read, the API of the
+    /// # Errors
+    ///
+    /// An error if the foundation cannot be observed, bits cannot be read, the API of the
     /// foundation does not support a desired property, or the plan would change
     /// [protected](Desired::protected) resources.
     pub fn plan(&self) -> BoxFuture<'_, Result<Plan, ConvergeError>> {
@@ -351,7 +353,8 @@ impl Converger {
     /// All drift from the desired state. Sends no writes.
     ///
     /// # Errors
-    /// As [`Converger::plan`].
+    ///
+    /// The same errors as [`Converger::plan`].
     pub fn verify(&self) -> BoxFuture<'_, Result<Vec<Drift>, ConvergeError>> {
         Box::pin(async move {
             let bits = self.prepare().await?;
@@ -366,7 +369,9 @@ impl Converger {
     /// sends no write. If a later round would delete apps that the first plan did not
     /// list, the run stops, and each such app is a failure.
     ///
-    /// # Errors As [`Converger::plan`], [`ConvergeError::NotApproved`],
+    /// # Errors
+    ///
+    /// The errors of [`Converger::plan`], [`ConvergeError::NotApproved`],
     /// [`ConvergeError::Declined`] and [`ConvergeError::Unmanaged`]. Failures of single
     /// apps are in the [`Outcome`].
     pub fn converge(&self, approval: Approval) -> BoxFuture<'_, Result<Outcome, ConvergeError>> {

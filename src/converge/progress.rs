@@ -28,8 +28,8 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Counts a step or resource that is done, or that failed. A step that an interrupt
-    /// stopped counts as neither.
+    /// Counts a step or resource that is done or failed. An interrupted step counts as
+    /// neither.
     pub(super) fn advance(&self, is_done: bool) {
         if self.total == 0 || !is_done && self.client.is_interrupted() {
             return;

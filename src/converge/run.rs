@@ -1,5 +1,5 @@
-//! One convergence: rounds of observing, planning and applying, until there is
-//! nothing to do and all instances run.
+//! A convergence: rounds of observing, planning and applying, until there is nothing to
+//! do and all instances run.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -21,15 +21,15 @@ use crate::events::Event;
 /// The maximum number of rounds.
 const MAX_ROUNDS: usize = 4;
 
-/// How long the plan must stay the same until the foundation counts as stable.
+/// The time for which the plan must be unchanged until the foundation counts as stable.
 const STABLE_FOR: Duration = Duration::from_secs(1);
 
-/// The longest time that a list may lag behind earlier writes.
+/// The maximum time that a list may lag behind earlier writes.
 pub(super) const LAG: Duration = Duration::from_secs(3);
 
 /// The number of additional observations before a run is refused because of unmanaged
 /// resources.
-const CHECKS_OF_UNMANAGED: usize = 2;
+const UNMANAGED_CHECKS: usize = 2;
 
 /// A run in progress.
 pub(super) struct Run<'a> {
@@ -38,8 +38,8 @@ pub(super) struct Run<'a> {
     approval: Approval,
     /// The deletions of the first plan, after their approval.
     approved: Option<HashSet<Target>>,
-    /// The resources that were ours before an org was deleted. A quota without its org
-    /// does not show that any more.
+    /// The resources that were ours before an org was deleted. The ownership of a quota
+    /// cannot be determined without its org.
     ours: HashSet<Target>,
     records: AppRecords,
     failures: Vec<Failure>,
@@ -138,9 +138,9 @@ impl<'a> Run<'a> {
     }
 
     /// Refuses unmanaged resources, unless they are to be adopted. Resources that another
-    /// run is about to label look unmanaged for a moment, so they are observed again.
+    /// run is about to label temporarily look unmanaged, so they are observed again.
     async fn check_unmanaged(&self, mut seen: ObservedPlan) -> Result<ObservedPlan, ConvergeError> {
-        for _ in 0..CHECKS_OF_UNMANAGED {
+        for _ in 0..UNMANAGED_CHECKS {
             if self.unmanaged(&seen.plan).is_empty() {
                 return Ok(seen);
             }
@@ -161,7 +161,8 @@ impl<'a> Run<'a> {
         unmanaged.cloned().collect()
     }
 
-    /// Asks for approval of the first deletions. Later rounds may delete no others.
+    /// Asks for approval of the first deletions. Later rounds may not delete other
+    /// resources.
     async fn approve(&mut self, deletions: &Deletions) -> Result<(), ConvergeError> {
         self.converger.approve(&self.approval, deletions).await?;
         self.approved = Some(deletions.targets.iter().cloned().collect());
@@ -271,8 +272,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether a later plan deletes resources that the first one did not. Each such app
-    /// fails. The first plan's deletions are approved here.
+    /// Whether a later plan deletes resources that the first plan did not delete. Each
+    /// such app fails. The first plan's deletions are approved here.
     async fn is_beyond_approval(&mut self, plan: &Plan) -> Result<bool, ConvergeError> {
         let deletions = Deletions::of(plan);
         let Some(approved) = &self.approved else {
@@ -295,8 +296,9 @@ impl<'a> Run<'a> {
         Ok(!more.is_empty())
     }
 
-    /// Whether a plan concerns resources that the last round changed without a failure.
-    /// Lists may lag behind the writes then, or someone else has changed the resources.
+    /// Whether a plan contains resources that the last round changed without a failure.
+    /// In that case, lists may lag behind the writes, or someone else has changed the
+    /// resources.
     fn is_behind(&self, plan: &Plan) -> bool {
         let mut changes = plan.resources.iter();
         changes.any(|it| it.action != Action::Unchanged && self.done.contains(&it.target))

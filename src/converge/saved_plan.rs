@@ -91,8 +91,8 @@ impl SavedPlan {
         }
     }
 
-    /// The differences of a later plan. Empty if the later plan is equal to this one or a
-    /// part of it.
+    /// The differences of a later plan. Empty if the later plan is equal to this plan or
+    /// a part of it.
     fn differences(&self, now: &Self) -> Vec<String> {
         let mut differences = Vec::new();
         if self.api != now.api {
@@ -121,7 +121,8 @@ impl Converger {
     /// A plan to write to a file and carry out later.
     ///
     /// # Errors
-    /// As [`Converger::plan`].
+    ///
+    /// The same errors as [`Converger::plan`].
     pub fn save<'a>(&'a self, plan: &'a Plan) -> BoxFuture<'a, Result<SavedPlan, ConvergeError>> {
         Box::pin(async move {
             let bits = self.prepare().await?;
@@ -130,7 +131,7 @@ impl Converger {
         })
     }
 
-    /// Makes [`Converger::converge`] refuse to run unless its plan is the saved one or a
+    /// Makes [`Converger::converge`] refuse to run unless its plan is the saved plan or a
     /// part of it, as after an interrupted run.
     #[must_use]
     pub fn follow(self, plan: SavedPlan) -> Self {
@@ -138,7 +139,7 @@ impl Converger {
         Self { follows, ..self }
     }
 
-    /// Compares a plan with the saved one, if there is one to follow.
+    /// Compares a plan with the saved plan to follow, if any.
     pub(super) fn check_saved(&self, bits: &[GroupBits], plan: &Plan) -> Result<(), ConvergeError> {
         let Some(saved) = &self.follows else {
             return Ok(());
@@ -170,8 +171,8 @@ impl SavedResource {
         }
     }
 
-    /// Whether this plan of a resource is covered by the saved one. An interrupted run
-    /// leaves apps that exist already, are stopped, or have another droplet.
+    /// Whether the saved plan covers this plan of a resource. An interrupted run leaves
+    /// apps that already exist, are stopped, or have another droplet.
     fn is_part_of(&self, planned: &Self) -> bool {
         if self == planned {
             return true;

@@ -11,7 +11,7 @@ use crate::desired::{Desired, PlacedGroup};
 /// The placeholder for the number in the names of a group's apps.
 const INDEX: &str = "{i}";
 
-/// The groups of a run. Apps of other groups are left alone.
+/// The groups of a run. Apps of other groups are not changed.
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
     /// The indexes of the groups.
@@ -44,8 +44,8 @@ impl Selection {
         Ok(Self { groups })
     }
 
-    /// Removes apps of other groups from a plan. A prototype stays if an app needs the
-    /// droplet that it gets.
+    /// Removes apps of other groups from a plan. A prototype is kept if an app needs its
+    /// new droplet.
     pub(super) fn keep_in_plan(&self, desired: &Desired, plan: &mut Plan) {
         let kept = plan.apps().filter(|app| self.has(desired, app));
         let awaited: HashSet<usize> = kept.filter_map(ResourcePlan::awaits).collect();
@@ -85,8 +85,7 @@ impl Selection {
     }
 }
 
-/// Whether a name selects a group: the group's own name, with or without the number and
-/// the owner's prefix.
+/// Whether a name selects a group. The name may omit the number and the owner's prefix.
 fn is_named(placed: &PlacedGroup<'_>, name: &str, owner: &str) -> bool {
     let whole = placed.group.name.as_str();
     let stem = stem(whole);

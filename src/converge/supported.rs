@@ -1,4 +1,5 @@
-//! Refuses properties that a convergence does not support, so that none is ignored.
+//! Refuses properties that a convergence does not support, so that no property is
+//! ignored.
 
 use std::collections::HashMap;
 
@@ -23,8 +24,8 @@ pub(super) fn check(desired: &Desired, dialect: Dialect) -> Result<(), ConvergeE
     }
 }
 
-/// Refuses what the foundation would refuse: unknown feature flags, apps of a lifecycle that
-/// is disabled, and apps that exist with another lifecycle.
+/// Refuses properties that the foundation would refuse: unknown feature flags, apps with
+/// a disabled lifecycle, and apps that exist with another lifecycle.
 pub(super) fn check_observed(desired: &Desired, observed: &Observed) -> Result<(), ConvergeError> {
     let flags = &observed.supporting.feature_flags;
     let mut wanted = desired.feature_flags().keys();

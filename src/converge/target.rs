@@ -40,7 +40,8 @@ pub enum Target {
     },
     /// A user that the Cloud Controller knows.
     User {
-        /// The user's name, preceded by the identity provider and a `/` if that is given.
+        /// The user's name, preceded by the identity provider and a `/` if the provider is
+        /// declared.
         name: String,
     },
     /// A domain.
@@ -63,7 +64,8 @@ pub enum Target {
         space: Option<String>,
         /// The type of the role, such as `space_developer`.
         role: String,
-        /// The user's name, preceded by the identity provider and a `/` if that is given.
+        /// The user's name, preceded by the identity provider and a `/` if the provider is
+        /// declared.
         user: String,
     },
     /// A route.

@@ -214,7 +214,9 @@ impl Manifest {
 
     /// Parses and validates a manifest after interpolating variables.
     ///
-    /// # Errors [`ManifestError`]. [`VariablesError::Missing`] contains all variables
+    /// # Errors
+    ///
+    /// [`ManifestError`]. [`VariablesError::Missing`] contains all variables
     /// without a value.
     pub fn parse_with(
         text: &str,

@@ -56,7 +56,9 @@ struct Connection {
 impl Client {
     /// Finds the foundation's UAA and version (`GET /`) and logs in.
     ///
-    /// # Errors [`Error::Unreachable`] if there is no Cloud Controller at the URL, and
+    /// # Errors
+    ///
+    /// [`Error::Unreachable`] if there is no Cloud Controller at the URL, and
     /// [`Error::Login`] if logging in fails.
     pub fn connect(options: &ConnectOptions, events: Events) -> BoxFuture<'_, Result<Self, Error>> {
         Box::pin(async move {

@@ -19,7 +19,7 @@ pub(crate) struct App {
     pub(crate) ownership: Ownership,
     /// `buildpack`, `cnb` or `docker`. Empty in 2017.
     pub(crate) lifecycle: String,
-    /// The buildpacks that it is staged with; none where they are detected.
+    /// The buildpacks that it is staged with. Empty if they are detected.
     pub(crate) buildpacks: Vec<String>,
     pub(crate) current_droplet: Option<String>,
     /// All droplets of the app.
@@ -77,7 +77,7 @@ impl App {
         !self.ownership.managed && !self.started && has_nothing
     }
 
-    /// The same for an app with a name that begins with `owner`.
+    /// Whether it looks like such an app and its name begins with `owner`.
     pub(crate) fn may_be_leftover_of(&self, owner: &str) -> bool {
         !owner.is_empty() && self.name.starts_with(owner) && self.is_unlabelled_and_empty()
     }

@@ -85,8 +85,8 @@ impl Observed {
         Ok(())
     }
 
-    /// The domain of the apps of an org: the desired one, the first shared domain, or the
-    /// org's own.
+    /// The domain of the apps of an org: the desired domain, the first shared domain, or
+    /// the org's private domain.
     fn domain_of(&self, desired: &Desired, org: Option<&Org>) -> Result<String, Error> {
         // A desired domain may not exist yet.
         if let Some(name) = desired

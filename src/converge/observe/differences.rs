@@ -1,8 +1,8 @@
 //! Compares existing apps with their desired entries.
 //!
-//! The Cloud Controller does the comparison: it gets the desired entry of every app, and
-//! returns the differences. If it cannot compare, or does not report a difference that
-//! must exist, cf-pusher reads the manifest of each app and compares it.
+//! The Cloud Controller compares: it gets the desired entry of every app and returns the
+//! differences. If it cannot compare, or does not report a difference that must exist,
+//! cf-pusher reads the manifest of each app and compares it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,11 +20,12 @@ use crate::desired::{Desired, Group, PlacedSpace};
 use crate::manifest::entry::Purpose;
 use crate::manifest::yaml;
 
-/// The largest manifest that the Cloud Controller accepts.
-const MOST_BYTES: usize = 1024 * 1024;
+/// The maximum size of a manifest, in bytes.
+const MAX_MANIFEST: usize = 1024 * 1024;
 
-/// The number of concurrent diffs. Each takes the Cloud Controller a long time.
-const DIFFS_AT_ONCE: usize = 2;
+/// The maximum number of parallel diffs. Each diff takes the Cloud Controller a long
+/// time.
+const MAX_PARALLEL_DIFFS: usize = 2;
 
 /// No app has this name, so a diff must report that it would be created.
 const PROBE: &str = "cf-pusher-diff-probe";
@@ -63,7 +64,7 @@ async fn differences_in(
     let batches = batches.into_iter();
     let asked = batches.map(|batch| diff(client, &found.guid, batch));
     let answers: Vec<Option<Vec<(usize, EntryDifference)>>> =
-        parallel::run(DIFFS_AT_ONCE, asked).await?;
+        parallel::run(MAX_PARALLEL_DIFFS, asked).await?;
     let answers: Option<Vec<_>> = answers.into_iter().collect();
     let Some(answers) = answers else {
         return read_one_by_one(client, placed, domain, &space.apps).await;
@@ -124,7 +125,7 @@ fn sizes(claims: &[Claim]) -> Vec<usize> {
     let mut sizes = Vec::new();
     let (mut bytes, mut count) = (head, 0);
     for claim in claims {
-        if bytes + claim.yaml.len() > MOST_BYTES && count > 0 {
+        if bytes + claim.yaml.len() > MAX_MANIFEST && count > 0 {
             sizes.push(count);
             (bytes, count) = (head, 0);
         }
@@ -137,7 +138,7 @@ fn sizes(claims: &[Claim]) -> Vec<usize> {
     sizes
 }
 
-/// A manifest with the entries, and with one more for an app that does not exist.
+/// A manifest with the entries, and with an entry for an app that does not exist.
 fn manifest(claims: &[Claim]) -> String {
     let mut manifest = String::from("applications:\n");
     manifest.extend(claims.iter().map(|claim| claim.yaml.as_str()));
@@ -180,7 +181,7 @@ async fn diff(
 }
 
 /// The differences in a response. `None` if the response does not report that the probe
-/// would be created, because then it reports nothing at all.
+/// would be created, because such a response is incomplete.
 fn placed_differences(
     count: usize,
     answer: Vec<DiffEntry>,
@@ -217,8 +218,8 @@ async fn read_one_by_one(
     Ok(compared_here(placed, domain, &read))
 }
 
-/// The properties of an app in its own manifest, with those of its web process at the
-/// top.
+/// The properties of an app in its own manifest, with the properties of its web process
+/// at the top level.
 async fn current_manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
     let text = client.app_manifest(app).await?;
     let manifest = yaml::Value::parse(&text).map_err(|error| {
@@ -310,7 +311,7 @@ mod tests {
         assert!(
             batches
                 .iter()
-                .all(|batch| manifest(batch).len() <= MOST_BYTES + 64)
+                .all(|batch| manifest(batch).len() <= MAX_MANIFEST + 64)
         );
         insta::assert_snapshot!(manifest(&batches[0][..1]), @r#"
         applications:

@@ -1,7 +1,8 @@
 //! Observes the resources of a desired state on the foundation.
 //!
-//! Most properties come from lists. The Cloud Controller itself compares others, such as
-//! the environment, the start command and health checks (see [`differences`]).
+//! Most properties come from lists. Other properties, such as the environment, the start
+//! command and health checks, are compared by the Cloud Controller itself (see
+//! [`differences`]).
 
 mod app;
 mod arrange;
@@ -28,11 +29,11 @@ pub(crate) use prune::Surplus;
 pub(crate) use supporting::{Service, SupportingResources};
 
 /// The maximum number of apps whose instances are read by separate requests.
-const STATES_AT_ONCE: usize = 20;
+const MAX_PARALLEL_STATES: usize = 20;
 
-/// The number of apps whose instances are read by their GUIDs, which fit into one URL.
-/// Those of more apps are read with all others, in few pages.
-const FEW: usize = 100;
+/// The maximum number of apps whose instances are read by their GUIDs, which must fit
+/// into one URL. For more apps, the instances of all apps are read, in a few pages.
+const MAX_BY_GUID: usize = 100;
 
 /// The existing resources of a desired state.
 #[derive(Debug, Clone, Default)]
@@ -46,12 +47,12 @@ pub(crate) struct Observed {
     pub(crate) knows_destinations: bool,
     /// Whether orgs and spaces can be labelled.
     pub(crate) has_labels: bool,
-    /// The GUIDs of our orgs and spaces: the desired ones, and others that a quota or
-    /// security group applies to.
+    /// The GUIDs of our orgs and spaces: the desired orgs and spaces, and others that a
+    /// quota or security group applies to.
     pub(crate) managed: HashSet<String>,
     /// The supporting resources.
     pub(crate) supporting: SupportingResources,
-    /// Our resources that are not desired any more, if they should be deleted.
+    /// Our resources that are no longer desired, if they should be deleted.
     pub(crate) surplus: Surplus,
     /// In the order of the desired orgs.
     pub(crate) orgs: Vec<ObservedOrg>,
@@ -73,9 +74,9 @@ pub(crate) struct ObservedOrg {
 #[derive(Debug, Clone)]
 pub(crate) struct OtherApp {
     pub(crate) name: String,
-    /// The name of its space. Empty if it is not known.
+    /// The name of its space. Empty if unknown.
     pub(crate) space: String,
-    /// Not known in 2017.
+    /// Unknown in 2017.
     pub(crate) ownership: Ownership,
 }
 
@@ -98,7 +99,7 @@ impl Observed {
     }
 }
 
-/// Adds our resources that are not desired any more.
+/// Adds our resources that are no longer desired.
 pub(crate) async fn add_surplus(
     client: &Client,
     desired: &Desired,
@@ -108,8 +109,8 @@ pub(crate) async fn add_surplus(
     Ok(())
 }
 
-/// Observes the resources of a desired state. With `packages`, it reads all packages, even
-/// if annotated droplets make that unnecessary.
+/// Observes the resources of a desired state. With `packages`, all packages are read,
+/// even if annotated droplets make that unnecessary.
 pub(crate) async fn observe(
     client: &Client,
     desired: &Desired,
@@ -121,7 +122,7 @@ pub(crate) async fn observe(
     }
 }
 
-/// Reads the instances of some apps again: of all, if that takes fewer requests.
+/// Reads the instances of some apps again, or of all apps if that takes fewer requests.
 pub(crate) async fn refresh_instances(
     client: &Client,
     observed: &mut Observed,
@@ -129,7 +130,7 @@ pub(crate) async fn refresh_instances(
 ) -> Result<(), Error> {
     let has_lists = client.dialect() == Dialect::V3;
     let only: Option<HashSet<&String>> =
-        (has_lists && starting.len() <= FEW).then(|| starting.iter().collect());
+        (has_lists && starting.len() <= MAX_BY_GUID).then(|| starting.iter().collect());
     let processes = match only {
         Some(_) => client.processes_of_apps(starting).await?,
         None => {
@@ -159,10 +160,13 @@ async fn add_states(client: &Client, observed: &mut Observed) -> Result<(), Erro
         .filter(|app| app.started)
         .filter_map(|app| app.web.as_mut());
     let is_short = |web: &&mut Process| web.running() < web.instances as usize;
-    let states = webs.filter(is_short).take(STATES_AT_ONCE).map(|web| async {
-        web.actual = client.instances(&web.guid).await?;
-        Ok::<_, Error>(())
-    });
+    let states = webs
+        .filter(is_short)
+        .take(MAX_PARALLEL_STATES)
+        .map(|web| async {
+            web.actual = client.instances(&web.guid).await?;
+            Ok::<_, Error>(())
+        });
     let states: Vec<_> = states.collect();
     parallel::run(parallel::PER_APP, states).await?;
     Ok(())

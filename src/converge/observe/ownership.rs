@@ -11,7 +11,7 @@ use crate::desired::Desired;
 
 impl Observed {
     /// In 2017, orgs had no labels. An org is ours if it has our quota, or if all of its
-    /// apps are ours. Its spaces are ours if it is.
+    /// apps are ours. The spaces of such an org are also ours.
     pub(super) fn infer_ownership(&mut self, desired: &Desired) {
         for (id, wanted) in desired.orgs().iter().enumerate() {
             let spaces = desired.spaces().zip(&self.spaces);
@@ -73,7 +73,7 @@ impl Observed {
     }
 }
 
-/// The GUIDs that are not in `known`, each once and in order.
+/// The GUIDs that are not in `known`, without duplicates and in order.
 fn unknown<'a>(
     guids: impl Iterator<Item = &'a String>,
     known: &HashMap<&str, bool>,

@@ -18,7 +18,8 @@ use crate::desired::{self, Desired, ServiceKind};
 /// The existing supporting resources of a desired state.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SupportingResources {
-    /// Whether features are enabled, by name, if some are desired or needed by apps.
+    /// Whether feature flags are enabled, by name. Empty unless the desired state or an
+    /// app needs them.
     pub(crate) feature_flags: HashMap<String, bool>,
     /// The users that have a desired name.
     pub(crate) users: Vec<User>,
@@ -166,7 +167,7 @@ async fn segments(client: &Client, desired: &Desired) -> Result<HashMap<String, 
     {
         return Err(Error::impossible(
             format!("using the isolation segment {missing}"),
-            "the foundation has none of that name",
+            "the foundation has no isolation segment of that name",
         ));
     }
     let segments = found.into_iter().map(|segment| async move {
@@ -179,8 +180,8 @@ async fn segments(client: &Client, desired: &Desired) -> Result<HashMap<String, 
     Ok(segments.into_iter().collect())
 }
 
-/// The isolation segments of orgs and spaces. A segment shows its spaces, but not the orgs
-/// whose default it is.
+/// The isolation segments of orgs and spaces. The API shows the spaces of a segment, but
+/// not the orgs whose default it is.
 async fn isolation(
     client: &Client,
     desired: &Desired,

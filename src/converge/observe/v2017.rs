@@ -74,8 +74,8 @@ pub(super) async fn observe(
     Ok(observed)
 }
 
-/// Adds processes, droplets and environments to the apps of a space; returns
-/// its routes.
+/// Adds processes, droplets and environments to the apps of a space, and returns the
+/// space's routes.
 async fn add_details(
     client: &Client,
     space: &str,
@@ -176,7 +176,7 @@ async fn add_app_details(
             summary.env
         }
     };
-    take_marks(app, &mut env);
+    take_markers(app, &mut env);
     manifest.insert("env".to_owned(), json!(env));
     app.manifest = Some(manifest);
     Ok(())
@@ -184,7 +184,7 @@ async fn add_app_details(
 
 /// Reads the variables that replace labels and annotations, and removes them from the
 /// environment.
-fn take_marks(app: &mut App, env: &mut Env) {
+fn take_markers(app: &mut App, env: &mut Env) {
     app.ownership.managed = env.remove(MANAGED_BY_VARIABLE).as_deref() == Some(MANAGED_BY_VALUE);
     let bits = env.remove(BITS_VARIABLE);
     let current = app.current_droplet.as_deref();

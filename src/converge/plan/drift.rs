@@ -1,5 +1,5 @@
 //! Sorts the differences between an app and its entry: changes to show, properties that a
-//! manifest repairs, and values that need requests of their own.
+//! manifest repairs, and values that need separate requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 

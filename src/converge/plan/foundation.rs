@@ -45,7 +45,7 @@ pub(super) fn foundation(desired: &Desired, observed: &Observed) -> Vec<Resource
     plans
 }
 
-/// Creates a missing quota. Limits of an existing one that the desired state does not
+/// Plans a quota. A missing quota is created. Limits that the desired state does not
 /// contain are an operator's decision, and are kept.
 fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePlan {
     let target = Target::Quota {
@@ -69,7 +69,7 @@ fn plan_quota(name: &str, desired: &Desired, observed: &Observed) -> ResourcePla
 }
 
 /// Whether the orgs that should have the quota exist, are ours and have it. Other orgs
-/// may have it too.
+/// may also have it.
 fn has_quota(name: &str, desired: &Desired, observed: &Observed) -> bool {
     let guid = observed.quotas.get(name).map(|quota| &quota.guid);
     let orgs = desired.orgs().iter().zip(&observed.orgs);
@@ -114,7 +114,7 @@ fn plan_org(org_id: usize, org: &Org, observed: &Observed, owner: &str) -> Resou
     plan
 }
 
-/// Entitles an org to the isolation segments of itself and its spaces.
+/// Entitles an org to its own isolation segment and those of its spaces.
 fn plan_isolation_of_org(
     plan: &mut ResourcePlan,
     org: &Org,
@@ -273,7 +273,7 @@ fn plan_security_group(
         plan.steps.push(Step::BindSecurityGroup { spaces: missing });
     }
     plan_unbound(&mut plan, group, observed);
-    // Spaces of ours may share a group with others.
+    // Our spaces may share a group with other spaces.
     let existing = spaces.iter().map(|placed| observed.spaces.get(placed.id));
     let mut existing = existing.map(|space| space.and_then(|it| it.space.as_ref()));
     let are_ours =
@@ -284,7 +284,7 @@ fn plan_security_group(
     plan
 }
 
-/// The group no longer applies to spaces of ours that do not name it, if that is pruned.
+/// Unbinds a group from our spaces that do not list it, if the run prunes.
 fn plan_unbound(plan: &mut ResourcePlan, group: &SecurityGroup, observed: &Observed) {
     let spaces = observed.surplus.unbound.get(&group.name);
     let spaces: Vec<Target> = spaces.into_iter().flatten().cloned().collect();
@@ -318,8 +318,8 @@ fn plan_globally_enabled(plan: &mut ResourcePlan, group: &SecurityGroup, found: 
 }
 
 impl Observed {
-    /// Whether a quota is ours: all orgs that have it are ours, or no org has it and its
-    /// limits are those that we would create it with.
+    /// Whether a quota is ours: all orgs that have it are ours, or no org has it and it
+    /// has the limits that we would create it with.
     pub(crate) fn is_our_quota(&self, quota: &OrgQuota, wanted: Option<&Limits>) -> bool {
         let is_wanted = || {
             let mut plan = ResourcePlan::new(
@@ -426,7 +426,7 @@ impl ResourcePlan {
     }
 
     /// Records whether an existing org or space is ours. If it is not, it gets our label,
-    /// provided that there are labels.
+    /// unless the foundation has no labels.
     pub(super) fn adopted(
         &mut self,
         metadata: &Metadata,

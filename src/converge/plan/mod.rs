@@ -152,7 +152,7 @@ pub(crate) enum Role {
 pub(crate) enum Workflow {
     /// Many apps together by a manifest, then each by a deployment.
     Manifest,
-    /// Each app by requests of its own, as in the API of 2017.
+    /// Each app by separate requests, as in the API of 2017.
     PerApp,
 }
 
@@ -299,7 +299,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// The other apps that should have a route too.
+    /// The other apps that should also have a route.
     fn others_of(&self, route: &str) -> &[&'a str] {
         self.shared
             .get(route)
@@ -360,8 +360,7 @@ impl<'a> Space<'a> {
         }
     }
 
-    /// Whether an app that is not desired is one that an interrupted run of ours has just
-    /// created.
+    /// Whether an interrupted run of ours has just created an app that is not desired.
     fn is_leftover(&self, app: &App) -> bool {
         self.is_ours() && app.may_be_leftover_of(self.owner)
     }
@@ -428,8 +427,8 @@ impl Plan {
         self.apps().filter(|app| app.action == action).count()
     }
 
-    /// Whether the plan removes the hash of the bits from a droplet, so that it does not
-    /// account for the app's packages any more.
+    /// Whether the plan removes the hash of the bits from a droplet, so that the droplet
+    /// no longer accounts for the app's packages.
     pub(crate) fn removes_bits_hash(&self) -> bool {
         let mut steps = self.apps().flat_map(|app| &app.steps);
         steps.any(|step| matches!(step, Step::RemoveBitsHash { .. }))

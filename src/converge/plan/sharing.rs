@@ -1,6 +1,7 @@
 //! Groups of a space whose apps are staged from the same bits in the same way share a
-//! droplet: it is staged once, and copied to the apps of the others. Groups of different
-//! spaces share only if they say so (`like`), so that a space that fails blocks no other.
+//! droplet. It is staged once, and copied to the apps of the other groups. Groups of
+//! different spaces share a droplet only if they declare it (`like`), so that a space
+//! that fails does not block other spaces.
 
 use std::collections::HashMap;
 
@@ -19,8 +20,8 @@ struct DropletKind<'d> {
     space: usize,
     /// The hash of the bits, the droplet or the image.
     bits: &'d str,
-    /// What the staging depends on; nothing for an uploaded droplet. An image depends on
-    /// its login.
+    /// The properties that the staging depends on. Empty for an uploaded droplet. An
+    /// image depends on its login.
     properties: Vec<&'d Value>,
     /// The service instances that the space binds.
     services: Vec<&'d str>,
@@ -28,7 +29,8 @@ struct DropletKind<'d> {
 }
 
 impl<'d> DropletKind<'d> {
-    /// The kind of a group's droplet. `None` if it has none, or none that is copied.
+    /// The kind of a group's droplet. `None` if the group has no droplet, or if its
+    /// droplet is not copied.
     fn of(placed: &PlacedGroup<'d>, bits: &'d str) -> Option<Self> {
         let group = placed.group;
         let image = group.entry.get("docker");

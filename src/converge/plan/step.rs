@@ -27,7 +27,7 @@ pub enum Step {
         /// The name of the org that owns it. `None` for a shared domain.
         org: Option<String>,
     },
-    /// Creates the quota with its desired limits only.
+    /// Creates the quota with only its desired limits.
     CreateQuota,
     /// Sets limits of the quota. All others are kept.
     SetLimits {
@@ -76,14 +76,14 @@ pub enum Step {
     },
     /// Deletes the service instance, and waits for its broker.
     DeleteService,
-    /// Deletes the org or space with all that is in it, or another resource.
+    /// Deletes the org or space with everything in it, or another resource.
     Delete {
         /// Its GUID.
         guid: String,
     },
     /// Deletes the network policy.
     DeletePolicy,
-    /// Allows apps to send traffic to others.
+    /// Allows apps to send traffic to other apps.
     AllowTraffic {
         /// The pairs of apps that the policy does not cover yet.
         pairs: Vec<(Target, Target)>,
@@ -113,7 +113,7 @@ pub enum Step {
         /// The spaces whose running apps it applies to.
         spaces: Vec<Target>,
     },
-    /// Applies the security group to all spaces, or ends that.
+    /// Sets whether the security group applies to all spaces.
     EnableSecurityGroup {
         /// Whether it applies to all running apps. `None` keeps the current value.
         running: Option<bool>,
@@ -127,7 +127,7 @@ pub enum Step {
         /// The spaces.
         spaces: Vec<Target>,
     },
-    /// Applies the security group to the running apps of some spaces no longer.
+    /// Unbinds the security group from the running apps of some spaces.
     UnbindSecurityGroup {
         /// The spaces.
         spaces: Vec<Target>,
@@ -139,18 +139,19 @@ pub enum Step {
         env: Arc<BTreeMap<String, String>>,
         /// The buildpacks. Empty if they are detected.
         buildpacks: Vec<String>,
-        /// `docker` or `cnb`; none if it is staged by buildpacks.
+        /// `docker` or `cnb`. `None` if it is staged by buildpacks.
         #[serde(skip_serializing_if = "Option::is_none")]
         lifecycle: Option<String>,
     },
-    /// Applies a manifest with this entry, together with those of other apps. A missing
-    /// app is created.
+    /// Applies a manifest with this entry and the entries of other apps. A missing app is
+    /// created.
     ApplyManifest {
         /// The entry.
         #[serde(serialize_with = "redacted_entry")]
         entry: Box<ManifestEntry>,
     },
-    /// Removes the annotation with which a droplet accounts for the app's packages.
+    /// Removes the droplet's annotation, so that the droplet no longer accounts for the
+    /// app's packages.
     RemoveBitsHash {
         /// The droplet's GUID.
         droplet: String,
@@ -160,7 +161,7 @@ pub enum Step {
         /// The package's GUID.
         package: String,
     },
-    /// Makes the bits or the Docker image of the group a new package.
+    /// Creates a package from the bits or the Docker image of the group.
     PushBits,
     /// Uploads the droplet of the group.
     UploadDroplet,
@@ -186,7 +187,7 @@ pub enum Step {
         droplet: DropletRef,
     },
     /// Sets the droplet and starts the app, with a deployment if the foundation allows
-    /// those.
+    /// deployments.
     Deploy {
         /// The droplet.
         droplet: DropletRef,
@@ -214,10 +215,10 @@ pub enum Step {
         check: Option<String>,
         /// The path that an `http` check requests.
         endpoint: Option<String>,
-        /// The longest time of a check, in seconds.
+        /// The maximum time of a check, in seconds.
         invocation_timeout: Option<u64>,
     },
-    /// Sets environment variables, and removes those without a value.
+    /// Sets environment variables, and removes variables without a value.
     SetEnv {
         /// The variables.
         #[serde(serialize_with = "redacted_variables")]

@@ -295,7 +295,7 @@ fn similar_changes_share_a_line() {
     ");
 }
 
-/// Each drift, what the plan says of it, and what it does about it.
+/// Each drift, with its text in the plan and the steps that repair it.
 #[rstest]
 #[case::instances(
     |it: &mut Observed| web(it, "scale-tick-1").instances = 5,
@@ -334,7 +334,7 @@ fn similar_changes_share_a_line() {
 )]
 #[case::route_leads_elsewhere_too(
     |it: &mut Observed| it.spaces[0].routes[2].destinations.push(to("other")),
-    "~ app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: another app too -> the web process)",
+    "~ app scale-tick-1 (destinations of route scale-tick-1.apps.example.com: also another app -> the web process)",
     &["scale-tick-1: SetDestinations { route: \"route of scale-tick-1\", apps: [\"guid of scale-tick-1\"], protocol: None }"],
 )]
 #[case::route_leads_to_another_port(
@@ -361,17 +361,17 @@ fn similar_changes_share_a_line() {
 )]
 #[case::clone_holds_the_copy_unset(
     |it: &mut Observed| { let app = find(it, "scale-tick-1"); app.started = false; app.current_droplet = None; },
-    "~ app scale-tick-1 (droplet: none -> the one it has, state: STOPPED -> STARTED)",
+    "~ app scale-tick-1 (droplet: none -> the existing droplet, state: STOPPED -> STARTED)",
     &["scale-tick-1: SetDroplet { droplet: Existing(\"droplet of scale-tick-1\") }", "scale-tick-1: Start"],
 )]
 #[case::prototype_staged_but_not_set(
     |it: &mut Observed| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; },
-    "~ app scale-registry (droplet: none -> the one it has, state: STOPPED -> STARTED)",
+    "~ app scale-registry (droplet: none -> the existing droplet, state: STOPPED -> STARTED)",
     &["scale-registry: SetDroplet { droplet: Existing(\"droplet of scale-registry\") }", "scale-registry: Start"],
 )]
 #[case::prototype_pushed_but_not_staged(
     |it: &mut Observed| { let app = find(it, "scale-registry"); app.started = false; app.current_droplet = None; app.droplets.clear(); },
-    "~ app scale-registry (droplet: none -> of the staged bits, state: STOPPED -> STARTED)",
+    "~ app scale-registry (droplet: none -> from the staged bits, state: STOPPED -> STARTED)",
     &[
         "scale-registry: Stage { package: Existing(\"package of scale-registry\"), buildpacks: None }",
         "scale-registry: SetDroplet { droplet: New }",
@@ -381,7 +381,7 @@ fn similar_changes_share_a_line() {
 )]
 #[case::prototype_staged_with_other_buildpacks(
     |it: &mut Observed| find(it, "scale-registry").buildpacks.clear(),
-    "~ app scale-registry (droplet: another -> of the staged bits)",
+    "~ app scale-registry (droplet: another -> from the staged bits)",
     &[
         "scale-registry: RemoveBitsHash { droplet: \"droplet of scale-registry\" }",
         "scale-registry: Stage { package: Existing(\"package of scale-registry\"), buildpacks: Some([\"go_buildpack\"]) }",
@@ -478,7 +478,7 @@ fn similar_changes_share_a_line() {
     "~ org scale-org (quota: another -> scale-quota)",
     &["org: AssignQuota { quota: \"scale-quota\" }"],
 )]
-fn each_drift_is_repaired(
+fn each_drift_has_steps_that_repair_it(
     #[case] drift: fn(&mut Observed),
     #[case] line: &str,
     #[case] expected: &[&str],
@@ -561,7 +561,7 @@ fn credentials_of_buildpacks_are_not_compared() {
 }
 
 #[test]
-fn another_stack_pushes_the_bits_again() {
+fn a_change_of_the_stack_pushes_the_bits_again() {
     let desired = desired_with(|groups| with_entry(&mut groups[1], "stack", json!("new")));
     let mut observed = as_desired(&desired);
     for app in ["scale-tick-0", "scale-tick-1"] {

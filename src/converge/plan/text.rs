@@ -82,16 +82,16 @@ struct Line<'p> {
     targets: Vec<&'p Target>,
 }
 
-/// Joins similar resources in one line, at the place of the first one.
+/// Joins similar resources in one line, at the position of the first one.
 fn lines<'p>(resources: impl Iterator<Item = &'p ResourcePlan>) -> Vec<Line<'p>> {
     let mut lines: Vec<Line<'p>> = Vec::new();
     for resource in resources {
         let alike = LineKey::of(resource);
-        // Similar resources follow one another, or nearly so.
+        // Similar resources are close together.
         match lines
             .iter_mut()
             .rev()
-            .take(LOOK_BACK)
+            .take(MAX_LINES_BACK)
             .find(|line| line.alike == alike)
         {
             Some(line) => line.targets.push(&resource.target),
@@ -106,7 +106,7 @@ fn lines<'p>(resources: impl Iterator<Item = &'p ResourcePlan>) -> Vec<Line<'p>>
 
 /// The number of previous lines that are searched for similar resources. The limit makes
 /// printing take linear time even if all apps differ.
-const LOOK_BACK: usize = 100;
+const MAX_LINES_BACK: usize = 100;
 
 impl<'p> LineKey<'p> {
     fn of(resource: &'p ResourcePlan) -> Self {

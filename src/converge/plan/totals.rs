@@ -8,7 +8,7 @@ use super::PlannedSize;
 use crate::converge::observe::Observed;
 use crate::desired::Desired;
 
-/// The memory of an instance whose manifest sets none, in MB: the Cloud Controller's
+/// The memory of an instance without a declared size, in MB: the Cloud Controller's
 /// default of `default_app_memory`.
 const DEFAULT_MEMORY_MB: u64 = 1024;
 
@@ -24,8 +24,8 @@ pub struct OrgTotals {
     pub apps: u64,
     /// The number of instances.
     pub instances: u64,
-    /// The memory of all instances, in MB. An instance without a size of its own counts
-    /// as 1024 MB, the Cloud Controller's default.
+    /// The memory of all instances, in MB. An instance without a declared size counts as
+    /// 1024 MB, the Cloud Controller's default.
     pub memory_mb: u64,
     /// The org's quota, if the desired state names one.
     pub quota: Option<String>,

@@ -1,8 +1,8 @@
-//! Finds resources that a desired state declared earlier and does not declare any more.
+//! Finds resources that a desired state declared earlier and no longer declares.
 //!
 //! Orgs, spaces, apps, service instances, domains and users have our label and an
-//! annotation with their owner, which prove that they are ours. Other kinds have neither:
-//! see [`unlabelled`].
+//! annotation with their owner, which prove that they are ours. For resources without
+//! labels, see [`unlabelled`].
 
 mod unlabelled;
 
@@ -19,15 +19,15 @@ use crate::capi::network_policies::NetworkPolicy;
 use crate::converge::target::Target;
 use crate::desired::{self, Desired};
 
-/// Our resources that are not desired any more.
+/// Our resources that are no longer desired.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surplus {
-    /// Orgs and spaces with all that is in them, and others.
+    /// Orgs and spaces with everything in them, and other resources.
     pub(crate) resources: Vec<SurplusResource>,
-    /// The spaces of ours that desired security groups must no longer apply to, by the
-    /// groups' names.
+    /// Our spaces that desired security groups must no longer apply to, by the groups'
+    /// names.
     pub(crate) unbound: BTreeMap<String, Vec<Target>>,
-    /// Policies between our apps, and the names of those.
+    /// Policies between our apps, with the names of the apps.
     pub(crate) policies: Vec<(Target, NetworkPolicy)>,
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn observe(
     let spaces = spaces.into_iter();
     let spaces = spaces.filter(|space| is_of(&space.ownership, owner));
     let spaces = spaces.filter(|space| !wanted_spaces.contains(&space.guid.as_str()));
-    // Spaces of other orgs are deleted with their org, or do not belong to this desired
+    // Spaces in other orgs are deleted with their org, or do not belong to this desired
     // state.
     let spaces: Vec<Space> = spaces
         .filter(|space| known.contains_key(space.org.as_str()))

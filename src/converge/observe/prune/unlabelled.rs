@@ -1,17 +1,17 @@
-//! Finds resources without labels that are ours. A resource is ours if everything that it
-//! belongs to is ours:
+//! Finds our resources without labels. A resource is ours if everything that it belongs
+//! to is ours:
 //!
-//! - a quota, if it applies only to orgs or spaces of ours, and to none after the run,
-//!   because they are deleted or get another quota;
-//! - a security group, if it applies only to spaces of ours. A group for all spaces is
-//!   kept. A group that is still desired is unbound from spaces of ours that no longer
-//!   name it;
-//! - a route in a space of ours, if it has destinations, and all of them are apps of ours
-//!   whose entries set their routes;
-//! - a role in an org or space of ours, if its user is ours too. Users that we created
-//!   have a label.
+//! - a quota, if it applies only to our orgs or spaces, and to none of them after the
+//!   run, because they are deleted or get another quota
+//! - a security group, if it applies only to our spaces. A group for all spaces is kept.
+//!   A group that is still desired is unbound from our spaces that no longer list it
+//! - a route in one of our spaces, if it has destinations, and all of them are our apps
+//!   whose entries set their routes
+//! - a role in one of our orgs or spaces, if its user is also ours. Users that we created
+//!   have a label
 //!
-//! A resource that belongs to nothing is kept, because its owner is unknown.
+//! A resource that does not belong to any other resource is kept, because its owner is
+//! unknown.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -36,14 +36,14 @@ pub(super) struct ManagedPlaces {
 /// An org or space of ours.
 struct Place {
     target: Target,
-    /// Whether it is desired. Others are deleted.
+    /// Whether it is desired. An org or space that is not desired is deleted.
     is_desired: bool,
     /// The quota that it is to have.
     quota: Option<String>,
 }
 
 impl ManagedPlaces {
-    /// The desired orgs and spaces, and those that are deleted.
+    /// The desired orgs and spaces, and the orgs and spaces to delete.
     pub(super) fn of<'s>(
         desired: &Desired,
         observed: &Observed,
@@ -114,8 +114,8 @@ impl Place {
     }
 }
 
-/// Whether all orgs or spaces of a quota are ours and lose it in this run. False if it has
-/// none.
+/// Whether all orgs or spaces of a quota are ours and lose the quota in this run. False
+/// if the quota has no orgs or spaces.
 fn is_left(guids: &[String], places: &HashMap<String, Place>, quota: &str) -> bool {
     let leaves = |guid: &String| places.get(guid).is_some_and(|place| place.leaves(quota));
     !guids.is_empty() && guids.iter().all(leaves)
@@ -170,7 +170,7 @@ async fn quotas(
         .collect())
 }
 
-/// The quotas of desired orgs; those of others are deleted with them.
+/// The space quotas of desired orgs. Other orgs are deleted with their space quotas.
 async fn space_quotas(
     client: &Client,
     desired: &Desired,
@@ -199,7 +199,7 @@ async fn space_quotas(
     Ok(surplus.collect())
 }
 
-/// Groups that are not desired, and spaces that the desired ones are unbound from.
+/// Groups that are not desired, and spaces that desired groups are unbound from.
 type Groups = (Vec<SurplusResource>, BTreeMap<String, Vec<Target>>);
 
 async fn groups(client: &Client, desired: &Desired, ours: &ManagedPlaces) -> Result<Groups, Error> {
@@ -246,7 +246,7 @@ async fn groups(client: &Client, desired: &Desired, ours: &ManagedPlaces) -> Res
     Ok((surplus, unbound))
 }
 
-/// The routes of desired spaces that led to apps of ours.
+/// The routes of desired spaces that led to our apps.
 fn routes(desired: &Desired, observed: &Observed) -> Vec<SurplusResource> {
     let mut surplus = Vec::new();
     for (placed, found) in desired.spaces().zip(&observed.spaces) {
@@ -295,7 +295,7 @@ fn routes_of(
         .collect()
 }
 
-/// Users of ours that are not desired, and roles of those that are.
+/// Our users that are not desired, and roles of desired users.
 async fn users(
     client: &Client,
     desired: &Desired,

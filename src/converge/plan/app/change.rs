@@ -16,9 +16,10 @@ use crate::converge::plan::{Action, Change, ResourcePlan, Role, Step, Workflow};
 use crate::manifest::entry::BY_REQUESTS;
 
 impl AppContext<'_> {
-    /// Changes that need a restart are made while the app is stopped. If the run is killed
-    /// in between, the next run sees a stopped app and repairs it. Staging and copying take
-    /// long, so they run before the app is stopped.
+    /// Plans the changes of an app. Changes that need a restart are made while the app is
+    /// stopped. If the run is killed in between, the next run observes a stopped app and
+    /// starts it. Staging and copying take a long time, so they run before the app is
+    /// stopped.
     pub(super) fn change(&self, plan: &mut ResourcePlan, need: DropletNeed<'_>, app: &App) {
         let changes = &mut plan.changes;
         let droplet_differs = droplet_change(need, app, changes);
@@ -104,8 +105,8 @@ impl AppContext<'_> {
         };
     }
 
-    /// Sets the environment variables that a manifest does not change: those to remove
-    /// or, without manifests, all.
+    /// Sets the environment variables that a manifest does not change: variables to
+    /// remove or, without manifests, all variables.
     fn env_step(&self, drift: &EntryDrift) -> Option<Step> {
         let by_manifest = self.workflow == Workflow::Manifest;
         let variables: BTreeMap<String, Option<String>> = drift
@@ -161,7 +162,7 @@ impl AppContext<'_> {
         Some(Step::ApplyManifest { entry })
     }
 
-    /// Adds requests for one app that replace a manifest.
+    /// Adds requests that replace the manifest of one app.
     fn change_by_requests(
         &self,
         steps: &mut Vec<Step>,
@@ -193,8 +194,8 @@ impl AppContext<'_> {
         steps.extend(scale.map(Scale::step));
     }
 
-    /// The buildpacks of a clone. A clone has those of its group although it is not
-    /// staged.
+    /// The buildpacks of a clone. A clone has the buildpacks of its group although it is
+    /// not staged.
     fn clone_buildpacks(&self, changes: &mut Vec<Change>, app: &App) -> Option<Vec<String>> {
         let is_clone = self.role == Role::Clone && self.workflow == Workflow::Manifest;
         if !is_clone || !buildpacks_differ(self.group.group, app) {

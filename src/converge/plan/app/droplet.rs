@@ -8,19 +8,19 @@ use crate::converge::plan::step::{DropletRef, PackageRef, SourceDroplet};
 use crate::converge::plan::{Change, Role, Space, Step};
 use crate::desired::{Bits, Group};
 
-/// How an app gets the right droplet.
+/// The way in which an app gets the right droplet.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::converge::plan) enum DropletNeed<'a> {
     /// The app runs with this droplet.
     Nothing(&'a Droplet),
-    /// The app has this droplet, and runs with another.
+    /// The app has this droplet, but runs with another droplet.
     Set(&'a Droplet),
-    /// This package has the bits, and is not staged.
+    /// This package has the bits, and must be staged.
     Stage(&'a str),
     Push,
     /// The droplet of the group is uploaded.
     Upload,
-    /// The app keeps the droplet that it has, if any.
+    /// The app keeps its current droplet, if any.
     Keep,
     /// The prototype's droplet is copied. `None` is the droplet that the prototype gets in
     /// this run.
@@ -66,8 +66,8 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     })
 }
 
-/// Whether a droplet was staged from the bits of a group. The Cloud Controller does not show
-/// the bits of a copy, but its image, though not with which login it was copied.
+/// Whether a droplet was staged from the bits of a group. For a copy, the Cloud
+/// Controller does not show the bits. It shows the image, but not the login.
 fn is_of(droplet: &Droplet, group: &Group, bits: &str) -> bool {
     match (&droplet.bits, group.entry.docker()) {
         (Some(staged_from), _) => staged_from == bits,
@@ -78,7 +78,7 @@ fn is_of(droplet: &Droplet, group: &Group, bits: &str) -> bool {
     }
 }
 
-/// How an app gets the droplet with a checksum.
+/// The way in which an app gets the droplet with this checksum.
 fn droplet_need<'a>(checksum: &str, app: Option<&'a App>) -> DropletNeed<'a> {
     let same =
         |droplet: &&Droplet| is_staged(droplet) && droplet.checksum.as_deref() == Some(checksum);
@@ -106,9 +106,9 @@ pub(in crate::converge::plan) fn clone_need<'a>(
     held.map_or(DropletNeed::Copy(Some(&source.guid)), DropletNeed::Set)
 }
 
-/// Whether a droplet is a copy of another. One of a Docker image has no checksum: it is
-/// a copy if it is of the same image and not older, since an older one may have the login
-/// of another user.
+/// Whether a droplet is a copy of another droplet. A droplet of a Docker image has no
+/// checksum. It is a copy if it has the same image and is not older, because an older
+/// droplet may have the login of another user.
 fn is_copy(droplet: &Droplet, source: &Droplet) -> bool {
     match &source.image {
         None => droplet.checksum == source.checksum,
@@ -137,8 +137,8 @@ pub(super) fn without_credentials(buildpack: &str) -> String {
 }
 
 impl AppContext<'_> {
-    /// Steps that make the droplet the current one. With `deploys`, they also start the
-    /// app.
+    /// Steps that make the droplet the current droplet. With `deploys`, they also start
+    /// the app.
     pub(super) fn set_steps(&self, need: DropletNeed<'_>, deploys: bool) -> Vec<Step> {
         let set = |droplet: DropletRef| match deploys {
             true => Step::Deploy { droplet },
@@ -180,11 +180,11 @@ impl AppContext<'_> {
 pub(super) fn droplet_change(need: DropletNeed<'_>, app: &App, changes: &mut Vec<Change>) -> bool {
     let new = match need {
         DropletNeed::Nothing(_) | DropletNeed::Keep => return false,
-        DropletNeed::Upload => "the uploaded one",
-        DropletNeed::Push => "of the pushed bits",
-        DropletNeed::Stage(_) => "of the staged bits",
+        DropletNeed::Upload => "the uploaded droplet",
+        DropletNeed::Push => "from the pushed bits",
+        DropletNeed::Stage(_) => "from the staged bits",
         DropletNeed::Copy(_) => "a copy of the prototype's",
-        DropletNeed::Set(_) => "the one it has",
+        DropletNeed::Set(_) => "the existing droplet",
     };
     let old = app.current_droplet.as_ref().map_or("none", |_| "another");
     changes.push(Change::new("droplet", old, new));
@@ -215,8 +215,8 @@ pub(super) fn droplet_steps(need: DropletNeed<'_>, buildpacks: Option<Vec<String
     }
 }
 
-/// Steps that delete packages, except the one that the app's current or future droplet is
-/// staged from.
+/// Steps that delete packages, except for the package of the app's current or future
+/// droplet.
 pub(super) fn unused_packages(need: DropletNeed<'_>, app: &App) -> Vec<Step> {
     let kept = match need {
         DropletNeed::Nothing(droplet) | DropletNeed::Set(droplet) => droplet.package.as_deref(),
@@ -239,8 +239,8 @@ pub(super) fn unused_packages(need: DropletNeed<'_>, app: &App) -> Vec<Step> {
     remove.chain(delete).collect()
 }
 
-/// Steps that delete droplets, except the one that the app runs with or will run with. A
-/// droplet that is being staged is kept.
+/// Steps that delete droplets, except for the app's current or future droplet. A droplet
+/// that is being staged is kept.
 pub(super) fn unused_droplets(need: DropletNeed<'_>, app: &App) -> Vec<Step> {
     let (kept, stages) = match need {
         DropletNeed::Nothing(droplet) | DropletNeed::Set(droplet) => {

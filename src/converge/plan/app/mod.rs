@@ -102,7 +102,7 @@ impl AppContext<'_> {
     }
 
     /// Whether the staging depends only on the environment and the buildpacks, and needs
-    /// no more memory and disk than every staging gets.
+    /// no more than the minimum memory and disk of a staging.
     fn is_staged_first(&self) -> bool {
         const AFTER_STAGING: [&str; 4] = ["env", "metadata", "no-route", "routes"];
         let is_irrelevant = |key: &str| BY_REQUESTS.contains(&key) || AFTER_STAGING.contains(&key);

@@ -8,8 +8,8 @@ use crate::converge::plan::{Change, Step};
 use crate::manifest::entry::EntryRoute;
 
 impl AppContext<'_> {
-    /// Whether a manifest maps routes to a destination. The default port of an app of a
-    /// Docker image is one that the image names.
+    /// Whether a manifest maps routes to a destination. The default port of an app with a
+    /// Docker image comes from the image.
     fn is_default(&self, destination: &Destination) -> bool {
         match self.entry.docker() {
             Some(_) => destination.process_type == "web",
@@ -62,7 +62,7 @@ impl AppContext<'_> {
             let otherwise = destinations.any(|it| is_wanted(&it.app) && !self.is_default(it));
             let old = match (elsewhere, otherwise) {
                 (false, false) => continue,
-                (true, _) => "another app too",
+                (true, _) => "also another app",
                 (false, true) => "another port or process",
             };
             let property = format!("destinations of route {}", wanted.route);

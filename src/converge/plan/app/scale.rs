@@ -8,8 +8,8 @@ use crate::converge::observe::App;
 use crate::converge::plan::{Change, Step};
 use crate::desired::Group;
 
-/// The memory and disk in MB that most apps of a group have. They apply if the entry sets
-/// none.
+/// The most frequent memory and disk of the apps of a group, in MB. They apply if the
+/// entry does not set them.
 pub(in crate::converge::plan) fn usual_sizes(group: &Group, apps: &HashMap<&str, &App>) -> Sizes {
     if group.entry.memory_mb().is_some() && group.entry.disk_mb().is_some() {
         return Sizes::default();
@@ -24,7 +24,7 @@ pub(in crate::converge::plan) fn usual_sizes(group: &Group, apps: &HashMap<&str,
     }
 }
 
-/// The most frequent value, or the first of several.
+/// The most frequent value, or the first one of several that are equally frequent.
 pub(super) fn usual(mut values: impl Iterator<Item = u64> + Clone) -> Option<u64> {
     let mut counts: HashMap<u64, usize> = HashMap::new();
     for value in values.clone() {

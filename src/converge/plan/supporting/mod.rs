@@ -40,7 +40,7 @@ fn plan_flag(name: &str, enabled: bool, observed: &Observed) -> ResourcePlan {
     plan
 }
 
-/// Plans a domain of an org, or a shared one if `org` is `None`.
+/// Plans a private domain of an org, or a shared domain if `org` is `None`.
 fn plan_domain(name: &str, org: Option<&Org>, observed: &Observed, owner: &str) -> ResourcePlan {
     let found = observed.domains.iter().find(|domain| domain.name == name);
     let name = name.to_owned();
@@ -64,7 +64,7 @@ fn plan_domain(name: &str, org: Option<&Org>, observed: &Observed, owner: &str) 
         Some(org) => owning == Some(&org.name),
     };
     if !is_right {
-        // The Cloud Controller refuses to create it again, with the reason.
+        // The Cloud Controller refuses to create it again, and reports the reason.
         let old = match &found.owner {
             None => "all orgs",
             Some(_) => owning.unwrap_or("another org"),
@@ -164,7 +164,7 @@ pub(super) fn of_space(
     wanted.chain(services).collect()
 }
 
-/// Plans the deletion of our resources that are not desired any more.
+/// Plans the deletion of our resources that are no longer desired.
 pub(super) fn surplus(observed: &Observed) -> Vec<ResourcePlan> {
     let delete = |target: &Target, step: Step| {
         let mut plan = ResourcePlan::new(target.clone(), true);

@@ -53,7 +53,7 @@ impl<'o> Allowed<'o> {
         Self { ports }
     }
 
-    /// Whether policies allow all of the ports, one policy or several together.
+    /// Whether one policy or several policies together allow all of the ports.
     fn has(&self, from: &str, to: &str, protocol: &str, (first, last): (u16, u16)) -> bool {
         let ranges = self.ports.get(&(from, to, protocol));
         let mut next = u32::from(first);
@@ -108,7 +108,7 @@ fn plan_policy(
     plan
 }
 
-/// The desired apps of a space whose names match, with the GUIDs of existing ones.
+/// The desired apps of a space whose names match, with the GUIDs of the existing apps.
 fn apps_of<'o>(
     placed: &PlacedSpace<'_>,
     pattern: &str,

@@ -32,7 +32,7 @@ fn is_user(name: &str, origin: Option<&str>, found: &str, found_origin: Option<&
 }
 
 /// The missing roles in the org of users with roles in its spaces. The Cloud Controller
-/// requires the role `organization_user` for that, whatever other roles a user has.
+/// requires the role `organization_user`, regardless of the user's other roles.
 pub(super) fn memberships(org: &Org, found: &[FoundRole]) -> Vec<Role> {
     let mut seen = HashSet::new();
     let of_spaces = org.spaces.iter().flat_map(|space| &space.roles);
@@ -57,7 +57,7 @@ pub(super) fn memberships(org: &Org, found: &[FoundRole]) -> Vec<Role> {
     members.filter(|role| seen.insert(role.clone())).collect()
 }
 
-/// Whether an existing role is one of the same user.
+/// Whether a desired and an existing role have the same user.
 fn is_of(role: &Role, found: &FoundRole) -> bool {
     is_user(
         &role.user,

@@ -72,7 +72,7 @@ fn differences(
                 differences.push(("type", old, new));
             }
             if credentials.is_some() && *credentials != found.credentials {
-                let (old, new) = ("others".to_owned(), "the given ones".to_owned());
+                let (old, new) = ("other values".to_owned(), "the declared values".to_owned());
                 differences.push(("credentials", old, new));
             }
             let urls = [
