@@ -1,5 +1,5 @@
-//! The events of a run. The engine emits them; the sinks in [`report`](crate::report), or
-//! a caller's own, show, count or record them.
+//! The events of a run. The engine emits events, and sinks show, count or record them.
+//! Sinks are in [`report`](crate::report), or implemented by callers.
 
 use std::fmt;
 use std::future::Future;
@@ -30,7 +30,7 @@ pub enum Phase {
     Policies,
     /// Tries the connections of a scaling test.
     Connections,
-    /// Measures how long changes take to have an effect.
+    /// Measures the time until changes take effect.
     Measurements,
 }
 
@@ -59,8 +59,8 @@ impl Phase {
 pub enum PushStep {
     /// The app's bits are zipped and uploaded.
     Upload {
-        /// The size of the zip in bytes; `None` if the Cloud Controller already
-        /// has all files.
+        /// The size of the zip in bytes. `None` if the Cloud Controller already has all
+        /// files.
         bytes: Option<u64>,
     },
     /// An existing package with the same bits is staged again.
@@ -90,7 +90,7 @@ pub struct StepContext {
 }
 
 impl StepContext {
-    /// A step for a target, outside of any phase.
+    /// A step for a target that does not belong to a phase.
     pub fn new(target: impl Into<String>, step: impl Into<String>) -> Arc<Self> {
         Arc::new(Self {
             target: target.into(),
@@ -146,7 +146,7 @@ pub struct Exchange {
     pub url: String,
     /// The request's body.
     pub request_body: Option<Content>,
-    /// The response; `None` if the request failed without one.
+    /// The response. `None` if the request failed without a response.
     pub response: Option<Response>,
     /// The reason why there is no response.
     pub error: Option<String>,
@@ -190,7 +190,7 @@ pub struct Content {
 pub struct ResourceResult {
     /// The resource, such as `app scale-tick-0`.
     pub target: String,
-    /// The names of an app's org and space, such as `scale-org/scale-space`; empty for
+    /// The names of an app's org and space, such as `scale-org/scale-space`. Empty for
     /// other resources.
     pub place: String,
     /// The failure of the resource, if it failed.
@@ -253,7 +253,7 @@ pub struct TriedConnection {
     pub took: Duration,
     /// The number of tries.
     pub tries: u32,
-    /// The difference from the expected result. `None` if it was as expected.
+    /// The difference from the expected result. `None` if there is no difference.
     pub failure: Option<String>,
 }
 
@@ -322,20 +322,21 @@ pub enum Event {
     Request {
         /// Method and path with GUIDs replaced by `:guid`, such as `GET /v3/apps/:guid`.
         endpoint: String,
-        /// The status code of the response; `None` if there was no response.
+        /// The status code of the response. `None` if there was no response.
         status: Option<u16>,
         /// The time at which the request was sent.
         began: Instant,
         /// The time from sending the request to the end of the response.
         took: Duration,
         /// The time that the Cloud Controller reports for the request (`X-Runtime`), if
-        /// it does.
+        /// any.
         server_time: Option<Duration>,
-        /// The number of requests in flight when this one was sent, including it.
+        /// The number of requests in flight when this request was sent, including this
+        /// request.
         in_flight: usize,
         /// The `X-Vcap-Request-Id` of the response, as in the foundation's logs.
         request_id: Option<String>,
-        /// The step that the request was sent for; `None` if it serves several.
+        /// The step that the request was sent for. `None` if it serves several steps.
         context: Option<Arc<StepContext>>,
         /// Request and response, if a sink [wants them](EventSink::wants_exchanges).
         exchange: Option<Arc<Exchange>>,
@@ -351,7 +352,7 @@ pub enum Event {
         /// The same as in [`Event::Request`].
         context: Option<Arc<StepContext>>,
     },
-    /// The limit for concurrent requests was set; also emitted at the start.
+    /// The limit for concurrent requests was set. Also emitted at the start.
     Concurrency {
         /// The new limit.
         limit: usize,
@@ -369,9 +370,8 @@ pub enum Event {
         phase: Phase,
         /// The number of steps or resources that are done.
         done: usize,
-        /// The number of steps or resources that failed, or were given up because a
-        /// resource that they need failed. Steps that an interrupt stopped are not
-        /// counted.
+        /// The number of steps or resources that failed, or were skipped because a
+        /// resource that they need failed. Interrupted steps are not counted.
         failed: usize,
     },
     /// A phase ended.
@@ -388,7 +388,7 @@ pub enum Event {
         /// The size of the upload in bytes.
         total: u64,
     },
-    /// A phase without steps waits for an app, and maybe for others too.
+    /// A phase without steps waits for an app, and possibly for other apps.
     Waiting {
         /// The phase.
         phase: Phase,
@@ -404,7 +404,7 @@ pub enum Event {
         /// The reason why the test stopped early. `None` if it did not.
         error: Option<String>,
     },
-    /// An announcement of what the run does next.
+    /// A note about the next action of the run.
     Note(String),
     /// A warning for the user, from cf-pusher or the Cloud Controller.
     Warning(String),

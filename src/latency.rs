@@ -43,7 +43,7 @@ impl Latencies {
         }
     }
 
-    /// Adds all latencies of another one.
+    /// Adds all latencies of another histogram.
     pub(crate) fn merge(&mut self, other: &Self) {
         match (&mut self.0, &other.0) {
             (Some(times), Some(others)) => {

@@ -148,7 +148,7 @@ async fn images_are_refused_where_the_foundation_does_not_allow_them() {
         .org(Org::new("o").space(app()))
         .build()
         .unwrap_err();
-    insta::assert_snapshot!(refused, @"the group web cannot have `docker`: the feature flag that it needs is to be disabled");
+    insta::assert_snapshot!(refused, @"the group web cannot have `docker`: the desired state disables the feature flag that it needs");
 }
 
 #[tokio::test]
@@ -247,7 +247,7 @@ fn properties_that_an_image_cannot_have_are_refused_by_name() {
         check("docker: {image: 'i:{i}'}", "web-{i}"),
     ];
     insta::assert_snapshot!(groups.join("\n"), @"
-    the group web-{i} cannot have `docker`: a `username` needs a `password`, and the other way round
-    the group web-{i} cannot have `docker`: the image cannot have {i}, since the apps share a droplet
+    the group web-{i} cannot have `docker`: `username` and `password` must be set together
+    the group web-{i} cannot have `docker`: the image cannot contain {i}, because the apps share a droplet
     ");
 }

@@ -1,4 +1,4 @@
-//! Every step of a plan is necessary: if any one is left out, drift remains.
+//! Tests that every step of a plan is necessary: if a step is left out, drift remains.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const SMALL: &str = r#"{
     "test_applications": 3, "test_app_instances": 2, "asg_size": 2
 }"#;
 
-/// A configuration with fewer apps, of other sizes, environments and bits.
+/// A configuration with fewer apps, and with other sizes, environments and bits.
 const OTHER: &str = r#"{
     "proxy_applications": 2, "proxy_instances": 3,
     "test_applications": 2, "test_app_instances": 2, "asg_size": 3,
@@ -139,7 +139,7 @@ async fn without_step(
     apply::apply(&client, &new.desired, observed, bits, plan, DEFAULT_BATCH).await;
     let seen = converger.observe_and_plan(bits, true).await.unwrap();
     let drift = verify::verify(&new.desired, &seen.observed, &seen.plan);
-    // A deleted app leaves no trace but its route.
+    // The route is the only trace of a deleted app.
     let routes = mock.state()["routes"].as_array().unwrap().len();
     Some((step, drift.len() + routes.abs_diff(new.desired.app_count())))
 }
@@ -165,7 +165,7 @@ fn remove_step(dialect: Dialect, plan: &mut Plan, mut index: usize) -> Option<St
 /// Whether the foundation shows that a step was carried out. It does not show whether an
 /// app was stopped before a change, whether a wait was long enough, or whether an
 /// annotation was removed in time. In 2017, the only droplet of an app counts as its
-/// current one. The per-app workflow always scales apps, even to one instance.
+/// current droplet. The per-app workflow always scales apps, even to one instance.
 fn shows(dialect: Dialect, step: &Step) -> bool {
     match step {
         Step::Stop | Step::AwaitDroplet | Step::RemoveBitsHash { .. } => false,

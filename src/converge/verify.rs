@@ -21,7 +21,7 @@ pub struct Drift {
     pub target: Target,
     /// The difference.
     pub difference: Difference,
-    /// Whether the drift may disappear without a change, as for starting instances.
+    /// Whether the drift may disappear without a change, such as starting instances.
     pub is_transient: bool,
 }
 
@@ -207,8 +207,8 @@ fn instances(desired: &Desired, observed: &Observed) -> Vec<Drift> {
     drifts
 }
 
-/// The drift of a started app that has fewer running instances than `wanted`, or than it
-/// is scaled to.
+/// The drift of a started app that has fewer running instances than `wanted`, or than its
+/// scale.
 fn instances_of(app: &App, wanted: Option<u32>) -> Option<Difference> {
     let Some(web) = &app.web else {
         return Some(Difference::NoWebProcess);

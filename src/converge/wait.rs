@@ -23,10 +23,10 @@ const WAITING: &str = "waiting for instances";
 
 /// The number of crashed apps whose logs are read. Other apps usually crash for the same
 /// reason.
-const LOGS: usize = 5;
+const MAX_LOGS: usize = 5;
 
 /// The number of lines of a crashed app's log.
-const LINES: usize = 10;
+const LOG_LINES: usize = 10;
 
 /// The timeout of reading the log of a crashed app.
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Converger {
     /// passed. Sends no writes.
     ///
     /// # Errors
-    /// As [`Converger::plan`].
+    /// The same errors as [`Converger::plan`].
     pub fn verify_within(
         &self,
         wait: Duration,
@@ -83,7 +83,7 @@ impl Converger {
             let now = starting.iter().filter(|it| it.difference.is_crash());
             crashed.extend(now.map(|it| it.target.clone()));
             crashed.retain(|target| starting.iter().any(|it| it.target == *target));
-            // The list of processes may lag behind that of apps.
+            // The list of processes may lag behind the list of apps.
             let lacks_process = |it: &&Drift| it.difference == Difference::NoWebProcess;
             let lagging = match began.elapsed() < LAG {
                 true => drift.iter().filter(lacks_process).count(),
@@ -152,11 +152,11 @@ impl Converger {
         }
     }
 
-    /// A failure for each app whose instances do not run, with the reason that the
-    /// foundation gives. Some crashed apps also have the end of their log.
+    /// A failure for each app whose instances do not run, with the foundation's reason.
+    /// The failures of some crashed apps contain the end of their log.
     pub(super) async fn start_failures(&self, waited: &WaitResult) -> Vec<Failure> {
         let apps = self.apps_by_target(&waited.observed);
-        let mut logs_left = LOGS;
+        let mut logs_left = MAX_LOGS;
         let failures = waited.drift.iter().filter_map(|drift| {
             let Difference::Instances { .. } = drift.difference else {
                 return None;
@@ -211,7 +211,8 @@ impl Converger {
     }
 }
 
-/// The number of apps whose instances run or may start. Apps whose changes failed do not.
+/// The number of apps whose instances are running or may start, without apps whose
+/// changes failed.
 fn startable(plan: &Plan, drift: &[Drift]) -> usize {
     let targets = |is_wanted: fn(&&Drift) -> bool| -> HashSet<&Target> {
         let wanted = drift.iter().filter(is_wanted);
@@ -228,7 +229,7 @@ fn startable(plan: &Plan, drift: &[Drift]) -> usize {
 
 /// The last lines of an app's log. Empty if it cannot be read.
 async fn last_lines(client: &Client, app: &str) -> Vec<String> {
-    let read = log_cache::last_lines(client, app, LINES);
+    let read = log_cache::last_lines(client, app, LOG_LINES);
     match tokio::time::timeout(LOG_TIMEOUT, read).await {
         Ok(Ok(lines)) => lines,
         Ok(Err(_)) | Err(_) => Vec::new(),

@@ -78,7 +78,7 @@ impl Desired {
         self.check_flags()
     }
 
-    /// The apps must be allowed by the features of the foundation.
+    /// Checks that the desired feature flags allow the apps.
     fn check_flags(&self) -> Result<(), DesiredError> {
         let disabled = |flag: &NeededFlag<'_>| self.feature_flags.get(flag.name) == Some(&false);
         match self.needed_flags().find(disabled) {
@@ -86,7 +86,7 @@ impl Desired {
             Some(flag) => Err(DesiredError::Property {
                 group: flag.group.name.clone(),
                 property: flag.property,
-                reason: "the feature flag that it needs is to be disabled",
+                reason: "the desired state disables the feature flag that it needs",
             }),
         }
     }
@@ -150,7 +150,7 @@ impl Desired {
             return Err(DesiredError::Value {
                 subject,
                 value: format!("the feature {name}"),
-                reason: format!("allowed are {}", SPACE_FEATURES.join(", ")),
+                reason: format!("must be {}", SPACE_FEATURES.join(" or ")),
             });
         }
         check_roles(&space.roles, &subject, &SPACE_ROLES)?;
@@ -205,8 +205,8 @@ impl Desired {
         }
     }
 
-    /// For each group, the index of the group whose droplet its apps get, if that is
-    /// another group. Each `like` must lead to a group with bits.
+    /// For each group, the index of the other group whose droplet its apps get, if any.
+    /// Each `like` must lead to a group with bits.
     pub(super) fn find_sources(&self) -> Vec<Result<Option<usize>, DesiredError>> {
         let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
         let mut named: HashMap<(&str, &str, &str), usize> = HashMap::new();
@@ -239,7 +239,7 @@ impl Desired {
         groups.iter().zip(references).map(follow).collect()
     }
 
-    /// Apps with the droplet of a Docker image must be of that image too.
+    /// Apps with the droplet of a Docker image must also have that image.
     pub(super) fn share_images(&mut self) {
         let images: Vec<Option<Value>> = {
             let groups: Vec<PlacedGroup<'_>> = self.groups().collect();
@@ -291,7 +291,7 @@ fn root(
     while let Some(further) = follow(current) {
         count += 1;
         if count > groups.len() {
-            return Err(refused("no group of that circle has bits of its own"));
+            return Err(refused("no group in this cycle has bits"));
         }
         current = further;
     }
@@ -331,8 +331,8 @@ fn unknown(user: String, kind: &'static str, name: &str) -> DesiredError {
     }
 }
 
-/// A binding must select apps of the space, and bind each of them to its service only
-/// once.
+/// Checks that a binding selects apps of the space, and binds each of them to a service
+/// only once.
 fn check_bindings(space: &Space, subject: &str) -> Result<(), DesiredError> {
     let mut seen = HashSet::new();
     for binding in &space.service_bindings {
@@ -358,7 +358,7 @@ fn check_bindings(space: &Space, subject: &str) -> Result<(), DesiredError> {
     Ok(())
 }
 
-/// Roles of one org or space.
+/// Checks the roles of an org or space.
 fn check_roles(roles: &[Role], subject: &str, allowed: &[&str]) -> Result<(), DesiredError> {
     let mut seen = HashSet::new();
     for role in roles {

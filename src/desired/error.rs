@@ -17,19 +17,19 @@ pub enum DesiredError {
         kind: &'static str,
         /// Their name.
         name: String,
-        /// The place, such as ` in the space prod`. Empty if the name must be unique
+        /// The scope, such as ` in the space prod`. Empty if the name must be unique
         /// everywhere.
         place: String,
     },
     /// All apps of a group would have the same name.
-    #[error("the group {group} has {count} apps, so its name needs a {{i}} for the number of each")]
+    #[error("the group {group} has {count} apps, so its name must contain {{i}}")]
     NoIndex {
         /// The group's name.
         group: String,
         /// The number of apps.
         count: u32,
     },
-    /// A host of a route is longer than DNS allows.
+    /// A label of a route's host is longer than DNS allows.
     #[error("the route {route} of the app {app} has a label of more than 63 characters")]
     HostTooLong {
         /// The app's name.

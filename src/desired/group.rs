@@ -9,13 +9,13 @@ use serde::Serialize;
 use super::DesiredError;
 use crate::manifest::entry::{ManifestEntry, filled_in, has_index};
 
-/// The longest label of a host name that DNS, and so the Cloud Controller, allows.
-const LONGEST_HOST: usize = 63;
+/// The maximum length of a label of a host name in DNS.
+const MAX_LABEL: usize = 63;
 
 /// The placeholder for the number in the names of a group's apps.
 const INDEX: &str = "{i}";
 
-/// Identical apps: the first one is staged from bits, the others get a copy of its
+/// Identical apps. The first app is staged from bits, and the others get a copy of its
 /// droplet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -30,31 +30,30 @@ pub struct Group {
     pub bits: Bits,
     /// Whether the apps run.
     pub state: AppState,
-    /// Whether apps that exist keep running, or stay stopped, whatever `state` says. Only
-    /// apps without bits can do so: their new apps are created stopped.
+    /// Whether existing apps keep their state, regardless of `state`. Only apps without
+    /// bits can ignore it. New apps are created stopped.
     pub ignores_state: bool,
-    /// The group whose droplet is copied to all apps of this one, by its name with or
+    /// The group whose droplet is copied to all apps of this group, by its name with or
     /// without `{i}`. `space/group` and `org/space/group` refer to other spaces.
     pub like: Option<String>,
-    /// The environment variables whose values a plan shows. Values of others may be
-    /// secret.
+    /// The environment variables whose values a plan shows. Other values may be secret.
     pub shown_env: HashSet<String>,
 }
 
-/// Whether an app runs. Serializes as the Cloud Controller spells it: `STARTED` or `STOPPED`.
+/// Whether an app runs. Serializes as the Cloud Controller's `STARTED` or `STOPPED`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
 pub enum AppState {
-    /// All its instances run.
+    /// All instances of the app run.
     #[default]
     Started,
-    /// It has its droplet, and no instance runs.
+    /// The app has its droplet, and no instance runs.
     Stopped,
 }
 
-/// The source of the bits of an app. It is read when the bits are needed for the first
-/// time.
+/// The source of the bits of an app. The source is read when the bits are needed for the
+/// first time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Bits {
@@ -64,7 +63,8 @@ pub enum Bits {
     Archive(PathBuf),
     /// Files in memory, by their paths relative to the app's folder, separated by `/`.
     Files(Arc<BTreeMap<String, Vec<u8>>>),
-    /// A droplet: a staged app as a gzipped tar archive. It is uploaded and not staged.
+    /// A droplet: a staged app as a gzipped tar archive. It is uploaded instead of
+    /// staging bits.
     Droplet(PathBuf),
     /// No bits: the apps get the droplet of another group, run the Docker image of their
     /// entry, or are created stopped and keep their droplets.
@@ -86,7 +86,7 @@ impl Group {
         }
     }
 
-    /// Apps with a copy of the droplet of another group, and no bits of their own.
+    /// Apps without bits that get a copy of the droplet of another group.
     pub fn copy_of(
         name: impl Into<String>,
         entry: ManifestEntry,
@@ -109,7 +109,7 @@ impl Group {
         self
     }
 
-    /// Creates new apps stopped, and keeps the state of existing ones.
+    /// Creates new apps stopped, and keeps the state of existing apps.
     #[must_use]
     pub fn ignore_state(mut self) -> Self {
         self.state = AppState::Stopped;
@@ -140,7 +140,7 @@ impl Group {
         filled_in(&self.name, index, "").into_owned()
     }
 
-    /// The names of all apps; the first is the prototype.
+    /// The names of all apps. The first app is the prototype.
     pub(crate) fn app_names(&self) -> impl Iterator<Item = String> {
         (0..self.count).map(|index| self.app_name(index))
     }
@@ -150,13 +150,13 @@ impl Group {
         self.state == AppState::Started
     }
 
-    /// Whether the apps get droplets: of bits, of an image, or of another group.
+    /// Whether the apps get droplets from bits, from an image, or from another group.
     pub(crate) fn has_source(&self) -> bool {
         self.bits != Bits::None || self.entry.docker().is_some() || self.like.is_some()
     }
 
-    /// Whether the Cloud Controller copies droplets of the apps. It does not if they are
-    /// staged by Cloud Native Buildpacks: then each app is staged.
+    /// Whether the Cloud Controller can copy droplets of the apps. It cannot copy
+    /// droplets that Cloud Native Buildpacks staged, so each such app is staged.
     pub(crate) fn is_copied(&self) -> bool {
         self.entry.lifecycle() != "cnb"
     }
@@ -184,11 +184,11 @@ impl Group {
                 return Err(refused("docker", "the apps are staged from other bits"));
             }
             if docker.username.is_some() != docker.password.is_some() {
-                let reason = "a `username` needs a `password`, and the other way round";
+                let reason = "`username` and `password` must be set together";
                 return Err(refused("docker", reason));
             }
             if has_index(docker.image) {
-                let reason = "the image cannot have {i}, since the apps share a droplet";
+                let reason = "the image cannot contain {i}, because the apps share a droplet";
                 return Err(refused("docker", reason));
             }
         } else if !self.has_source() && self.is_started() {
@@ -197,7 +197,7 @@ impl Group {
         if self.ignores_state && (self.bits != Bits::None || self.like.is_some()) {
             return Err(refused(
                 "ignore_changes",
-                "apps with bits have their `state`",
+                "only apps without bits can ignore changes to their `state`",
             ));
         }
         let Some(last) = self.count.checked_sub(1) else {
@@ -207,7 +207,7 @@ impl Group {
         let entry = self.entry.of_app(&app, last, "apps.domain");
         for route in entry.routes().into_iter().flatten() {
             let host = route.split(['/', ':']).next().unwrap_or_default();
-            if host.split('.').any(|label| label.len() > LONGEST_HOST) {
+            if host.split('.').any(|label| label.len() > MAX_LABEL) {
                 let route = route.to_owned();
                 return Err(DesiredError::HostTooLong { app, route });
             }

@@ -1,8 +1,8 @@
 //! The desired state of a foundation: orgs, their spaces, and groups of apps in them,
 //! with quotas, domains, roles, services and network policies.
 //!
-//! It is pure data that can be built in Rust; [`ScalingTest`](crate::ScalingTest) is one
-//! of its builders.
+//! The desired state is data that can be built in Rust.
+//! [`ScalingTest`](crate::ScalingTest) builds one from a configuration.
 
 mod check;
 mod error;
@@ -31,7 +31,7 @@ pub(crate) use people::{ORG_ROLES, SPACE_ROLES, user_and_origin};
 pub use quota::{Limit, Limits, OrgQuota, SpaceQuota};
 pub use service::{ServiceBinding, ServiceInstance, ServiceKind};
 
-/// Everything that should exist, as far as cf-pusher is concerned.
+/// The resources that cf-pusher should create and keep converged.
 ///
 /// ```
 /// use cf_pusher::desired::{Bits, Desired, Group, Org, Space};
@@ -56,8 +56,7 @@ pub struct Desired {
     protected: Protected,
     security_groups: Vec<SecurityGroup>,
     orgs: Vec<Org>,
-    /// For each group, the index of the group whose droplet its apps get, if that is
-    /// another one.
+    /// For each group, the index of the other group whose droplet its apps get, if any.
     sources: Vec<Option<usize>>,
 }
 
@@ -86,8 +85,8 @@ pub(crate) struct PlacedSpace<'d> {
 }
 
 impl Desired {
-    /// Starts a desired state with this owner: a name that marks orgs, spaces and apps,
-    /// so that one desired state does not delete the apps of another.
+    /// Starts a desired state with this owner. The owner's name marks orgs, spaces and
+    /// apps, so that one desired state does not delete the apps of another.
     pub fn builder(owner: impl Into<String>) -> DesiredBuilder {
         DesiredBuilder(Self {
             owner: owner.into(),
@@ -123,7 +122,7 @@ impl Desired {
         &self.domains
     }
 
-    /// The names of the users: see [`DesiredBuilder::user`].
+    /// The names of the users. See [`DesiredBuilder::user`].
     pub fn users(&self) -> &[String] {
         &self.users
     }
@@ -133,7 +132,7 @@ impl Desired {
         &self.feature_flags
     }
 
-    /// Regular expressions for the names of protected resources: see
+    /// Regular expressions for the names of protected resources. See
     /// [`DesiredBuilder::protect`].
     pub fn protected(&self) -> &[String] {
         &self.protected.patterns
@@ -255,8 +254,7 @@ impl Desired {
         self.protected.pattern_of(names)
     }
 
-    /// The index of the group whose droplet the apps of a group get, if that is another
-    /// group.
+    /// The index of the other group whose droplet the apps of a group get, if any.
     pub(crate) fn source_of(&self, placed: &PlacedGroup<'_>) -> Option<usize> {
         self.sources.get(placed.id).copied().flatten()
     }
@@ -304,8 +302,8 @@ impl DesiredBuilder {
     }
 
     /// Adds a user that the Cloud Controller should know: `alice`, or `ldap/alice` for a
-    /// user of an identity provider. The Cloud Controller creates only users of identity
-    /// providers. Others must be created in the UAA.
+    /// user of an identity provider. The Cloud Controller only creates users of identity
+    /// providers. Other users must be created in the UAA.
     #[must_use]
     pub fn user(mut self, name: impl Into<String>) -> Self {
         self.0.users.push(name.into());
@@ -319,16 +317,16 @@ impl DesiredBuilder {
         self
     }
 
-    /// Protects the resources whose names match a regular expression: no run touches
-    /// them. The expression is compared with the whole name of each org, with `org/space`
-    /// of each space, and with the whole name of each app.
+    /// Protects the resources whose names match a regular expression, so that no run
+    /// changes them. The expression is matched against the whole name of each org,
+    /// `org/space` of each space, and the whole name of each app.
     #[must_use]
     pub fn protect(mut self, pattern: impl Into<String>) -> Self {
         self.0.protected.patterns.push(pattern.into());
         self
     }
 
-    /// The indexes of the groups that name a group whose droplet they cannot have.
+    /// The indexes of the groups whose `like` is invalid, with the errors.
     pub(crate) fn source_errors(&self) -> Vec<(usize, DesiredError)> {
         let sources = self.0.find_sources().into_iter().enumerate();
         sources

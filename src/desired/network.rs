@@ -54,8 +54,8 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct NetworkPolicy {
-    /// The sending apps of the policy's space: a name, or a pattern with `*` for any
-    /// characters and `?` for one.
+    /// The sending apps in the policy's space: a name, or a pattern with `*` for any
+    /// characters and `?` for one character.
     pub from: String,
     /// The receiving apps: a name or a pattern. `space/app` refers to another space of
     /// the org, and `org/space/app` to another org.
@@ -114,7 +114,7 @@ impl Rule {
         }
     }
 
-    /// Sets the type and the code of ICMP messages. -1 stands for all.
+    /// Sets the type and the code of ICMP messages. -1 means all.
     #[must_use]
     pub fn icmp(mut self, kind: i64, code: i64) -> Self {
         self.icmp_type = Some(kind);
@@ -170,12 +170,15 @@ impl NetworkPolicy {
         };
         if !["tcp", "udp"].contains(&self.protocol.as_str()) {
             let value = format!("the protocol {}", self.protocol);
-            return Err(refused(value, "allowed are tcp and udp"));
+            return Err(refused(value, "must be tcp or udp"));
         }
         let (first, last) = self.ports;
         if first == 0 || last < first {
             let value = format!("the ports {first}-{last}");
-            return Err(refused(value, "they are from 1 to 65535, the first first"));
+            return Err(refused(
+                value,
+                "must be from 1 to 65535, in ascending order",
+            ));
         }
         Ok(())
     }
@@ -193,7 +196,7 @@ pub(super) fn placed(reference: &str) -> (Option<&str>, Option<&str>, &str) {
 }
 
 /// Whether a name matches a pattern, in which `*` stands for any characters and `?` for
-/// one.
+/// one character.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();

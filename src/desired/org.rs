@@ -19,15 +19,15 @@ pub struct Org {
     pub suspended: Option<bool>,
     /// The org's private domains.
     pub domains: Vec<String>,
-    /// The isolation segment in which its apps run, unless their space has another one.
+    /// The isolation segment where its apps run, unless their space has another segment.
     pub isolation_segment: Option<String>,
-    /// The roles of users. Other roles are left alone.
+    /// The roles of users. Other roles are not changed.
     pub roles: Vec<Role>,
     /// The quotas for the org's spaces.
     pub space_quotas: Vec<SpaceQuota>,
     /// Labels and annotations, in addition to cf-pusher's own.
     pub metadata: Metadata,
-    /// The org's spaces. Other spaces are left alone.
+    /// The org's spaces. Other spaces are not changed.
     pub spaces: Vec<Space>,
 }
 
@@ -41,16 +41,16 @@ pub struct Space {
     pub quota: Option<String>,
     /// Features that are enabled or disabled. The Cloud Controller knows `ssh`.
     pub features: BTreeMap<String, bool>,
-    /// The isolation segment in which its apps run.
+    /// The isolation segment where its apps run.
     pub isolation_segment: Option<String>,
-    /// The roles of users. Other roles are left alone.
+    /// The roles of users. Other roles are not changed.
     pub roles: Vec<Role>,
     /// The service instances of the space.
     pub services: Vec<ServiceInstance>,
     /// The bindings of its apps to service instances, in addition to the `services` of
     /// their entries.
     pub service_bindings: Vec<ServiceBinding>,
-    /// The policies for traffic that its apps send to others.
+    /// The policies for traffic that its apps send to other apps.
     pub network_policies: Vec<NetworkPolicy>,
     /// The names of the security groups that apply to its running apps.
     pub security_groups: Vec<String>,

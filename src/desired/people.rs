@@ -61,7 +61,7 @@ impl Role {
             return Err(DesiredError::Value {
                 subject: place.to_owned(),
                 value: format!("the role {} of {}", self.kind, self.user),
-                reason: format!("allowed are {}", allowed.join(", ")),
+                reason: format!("must be one of {}", allowed.join(", ")),
             });
         }
         Ok(())

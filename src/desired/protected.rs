@@ -1,4 +1,4 @@
-//! Names of resources that no run touches.
+//! Names of resources that no run changes.
 
 use regex::Regex;
 

@@ -53,7 +53,7 @@ const PAID_SERVICES: &str = "paid_services_allowed";
 pub struct OrgQuota {
     /// The quota's name.
     pub name: String,
-    /// The limits. Limits that are not named keep their values.
+    /// The limits. Limits that are not declared keep their values.
     pub limits: Limits,
 }
 
@@ -63,15 +63,15 @@ pub struct OrgQuota {
 pub struct SpaceQuota {
     /// The quota's name.
     pub name: String,
-    /// The limits. Limits that are not named keep their values.
+    /// The limits. Limits that are not declared keep their values.
     pub limits: Limits,
 }
 
 /// The limits of a quota, by the Cloud Controller's sections and keys: `apps`,
 /// `services`, `routes` and, for orgs, `domains`.
 ///
-/// A new quota has only the named limits. If no limit is named, the limits of an existing
-/// quota are not compared.
+/// A new quota has only the declared limits. If no limit is declared, the limits of an
+/// existing quota are not compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Limits {
@@ -139,7 +139,7 @@ impl SpaceQuota {
 }
 
 impl Limits {
-    /// Names no limits.
+    /// Declares no limits.
     pub fn new() -> Self {
         Self::default()
     }
@@ -157,13 +157,13 @@ impl Limits {
         self
     }
 
-    /// Names a limit that is not set, so that the quota has no limit for this key.
+    /// Declares that the quota has no limit for this key.
     #[must_use]
     pub fn unlimited(self, section: impl Into<String>, key: impl Into<String>) -> Self {
         self.limit(section, key, Limit::Unlimited)
     }
 
-    /// Whether no limit is named.
+    /// Whether no limit is declared.
     pub fn is_empty(&self) -> bool {
         self.sections.values().all(BTreeMap::is_empty)
     }
@@ -196,7 +196,7 @@ impl Limits {
         for name in self.sections.keys() {
             if !sections.iter().any(|(known, _)| known == name) {
                 let known: Vec<&str> = sections.iter().map(|(known, _)| *known).collect();
-                let reason = format!("allowed are {}", known.join(", "));
+                let reason = format!("the sections are {}", known.join(", "));
                 return Err(refused(format!("limits of `{name}`"), reason));
             }
         }
@@ -204,22 +204,22 @@ impl Limits {
             let known = sections.iter().find(|(name, _)| *name == section);
             let known = known.map(|(_, keys)| *keys).unwrap_or_default();
             if !known.contains(&key) {
-                let reason = format!("allowed in {section} are {}", known.join(", "));
+                let reason = format!("the limits of {section} are {}", known.join(", "));
                 return Err(refused(format!("the limit {section}.{key}"), reason));
             }
             let value = format!("{section}.{key}: {limit}");
             match (key, limit) {
                 (PAID_SERVICES, Limit::Allowed(_)) => {}
                 (PAID_SERVICES, _) => {
-                    return Err(refused(value, "it is true or false".to_owned()));
+                    return Err(refused(value, "must be true or false".to_owned()));
                 }
                 (_, Limit::Allowed(_)) => {
-                    let reason = "it is a number, or null for no limit".to_owned();
+                    let reason = "must be a number, or null for no limit".to_owned();
                     return Err(refused(value, reason));
                 }
                 // The Cloud Controller stores such numbers in 32 bits.
                 (_, Limit::Most(most)) if most > 2_147_483_647 && !key.starts_with("log_rate") => {
-                    return Err(refused(value, "the maximum is 2147483647".to_owned()));
+                    return Err(refused(value, "must be at most 2147483647".to_owned()));
                 }
                 _ => {}
             }

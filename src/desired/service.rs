@@ -26,7 +26,7 @@ pub enum ServiceKind {
     /// Credentials that the user provides.
     UserProvided {
         /// The credentials that bound apps get in `VCAP_SERVICES`. `None` keeps the
-        /// current ones.
+        /// current credentials.
         credentials: Option<Map<String, Value>>,
         /// The URL that the logs of bound apps are sent to, if any.
         syslog_drain_url: Option<String>,
@@ -46,12 +46,12 @@ pub enum ServiceKind {
     },
 }
 
-/// Binds apps of a space to a service instance of it.
+/// Binds apps of a space to a service instance of the same space.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ServiceBinding {
     /// The apps: the name of a group, the name of an app, or a pattern with `*` for any
-    /// characters and `?` for one.
+    /// characters and `?` for one character.
     pub app: String,
     /// The service instance's name.
     pub service: String,
@@ -91,7 +91,7 @@ impl ServiceBinding {
         self.app == group.name || matches(&self.app, app)
     }
 
-    /// As an item of `services` in a manifest.
+    /// Converts the binding to an item of `services` in a manifest.
     pub(crate) fn to_value(&self) -> Value {
         let mut value = json!({"name": self.service});
         if let Some(name) = &self.name {

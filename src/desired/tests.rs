@@ -47,7 +47,7 @@ fn invalid_desired_states_are_refused() {
         .join("\n"),
         @"
     a space has no name
-    the group a has 2 apps, so its name needs a {i} for the number of each
+    the group a has 2 apps, so its name must contain {i}
     there are two apps named a in the space s
     the route xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx-0.test of the app a has a label of more than 63 characters
     the group a cannot have `docker`: the apps are staged from other bits
@@ -132,32 +132,32 @@ fn values_and_references_are_checked() {
         @"
         the org o names the org quota small, which is not defined
         `protected` cannot have the pattern system(: unclosed group
-        the space quota q in the org o cannot have the limit apps.memory: allowed in apps are total_memory_in_mb, per_process_memory_in_mb, total_instances, per_app_tasks, log_rate_limit_in_bytes_per_second
-        the space quota q in the org o cannot have limits of `domains`: allowed are apps, services, routes
-        the space quota q in the org o cannot have apps.total_instances: true: it is a number, or null for no limit
-        the space quota q in the org o cannot have services.paid_services_allowed: 3: it is true or false
-        the space quota q in the org o cannot have routes.total_routes: 3000000000: the maximum is 2147483647
-        the org o cannot have the role space_developer of alice: allowed are organization_user, organization_auditor, organization_manager, organization_billing_manager
-        the space s cannot have the role developer of alice: allowed are space_auditor, space_developer, space_manager, space_supporter
+        the space quota q in the org o cannot have the limit apps.memory: the limits of apps are total_memory_in_mb, per_process_memory_in_mb, total_instances, per_app_tasks, log_rate_limit_in_bytes_per_second
+        the space quota q in the org o cannot have limits of `domains`: the sections are apps, services, routes
+        the space quota q in the org o cannot have apps.total_instances: true: must be a number, or null for no limit
+        the space quota q in the org o cannot have services.paid_services_allowed: 3: must be true or false
+        the space quota q in the org o cannot have routes.total_routes: 3000000000: must be at most 2147483647
+        the org o cannot have the role space_developer of alice: must be one of organization_user, organization_auditor, organization_manager, organization_billing_manager
+        the space s cannot have the role developer of alice: must be one of space_auditor, space_developer, space_manager, space_supporter
         there are two roles named space_developer of a in the space s
         the space s names the space quota q, which is not defined
-        the space s cannot have the feature shh: allowed are ssh
+        the space s cannot have the feature shh: must be ssh
         a service instance has no name
         there are two domains named a.test
         a network policy of the space s names the app db, which is not defined
         a network policy of the space s names the app other, which is not defined
         a network policy of the space s names the app o/t/web-0, which is not defined
-        the network policy from web-0 to web-1 in the space s cannot have the protocol icmp: allowed are tcp and udp
-        the network policy from web-0 to web-1 in the space s cannot have the ports 9-8: they are from 1 to 65535, the first first
+        the network policy from web-0 to web-1 in the space s cannot have the protocol icmp: must be tcp or udp
+        the network policy from web-0 to web-1 in the space s cannot have the ports 9-8: must be from 1 to 65535, in ascending order
         the group copy names the group none, which is not defined
-        the group copy cannot have `like`: no group of that circle has bits of its own
+        the group copy cannot have `like`: no group in this cycle has bits
         the group copy names the group o/s/none, which is not defined
         "
     );
 }
 
 #[test]
-fn copies_lead_to_the_group_with_bits() {
+fn like_leads_to_the_group_with_bits() {
     let copy = |name: &str, of: &str| Group::copy_of(name, ManifestEntry::parse("{}").unwrap(), of);
     let first = Space::new("s")
         .group(group("web-{i}", "{}").count(2))

@@ -17,7 +17,7 @@ use crate::desired::{
 use crate::manifest::entry::{self, ManifestEntry, text_of};
 use crate::spec::file::SpecFile;
 
-/// Names that are used once, with characters that are valid for variables and files.
+/// Unique names, with characters that are valid for variables and files.
 #[derive(Debug, Default)]
 pub(super) struct Names(BTreeSet<String>);
 
@@ -27,8 +27,8 @@ impl Names {
         self.0.extend(names.map(str::to_owned));
     }
 
-    /// A unique name: without invalid characters, and with a number if the name is used
-    /// already.
+    /// A unique name, without invalid characters, and with a number if the name is
+    /// already used.
     pub(super) fn unique(&mut self, name: &str) -> String {
         let letter = |it: char| match it.is_ascii_alphanumeric() || it == '-' {
             true => it,
@@ -256,7 +256,7 @@ impl Builder<'_> {
             let names = [&from.name, &to.name, &to_space.name];
             if let Some(name) = names.into_iter().find(|name| has_pattern(name)) {
                 self.warnings.push(format!(
-                    "a network policy from {} to {}: a spec takes the name {name} for a pattern or a path",
+                    "a network policy from {} to {}: in a spec, the name {name} would be a pattern or a path",
                     from.name, to.name
                 ));
                 continue;
@@ -328,8 +328,8 @@ impl Builder<'_> {
         Ok(group.ignore_state())
     }
 
-    /// The password of an image's registry, which the Cloud Controller does not show, is a
-    /// variable.
+    /// Writes a variable for the password of an image's registry, which the Cloud
+    /// Controller does not show.
     fn hide_password(
         &mut self,
         space: &ObservedSpace,
@@ -373,7 +373,7 @@ fn tidy(manifest: &mut Map<String, Value>) {
         return;
     };
     for values in metadata.values_mut().filter_map(Value::as_object_mut) {
-        values.retain(|key, _| !is_own_mark(key));
+        values.retain(|key, _| !is_cf_pusher_metadata(key));
     }
     metadata.retain(|_, values| values.as_object().is_some_and(|values| !values.is_empty()));
     if metadata.is_empty() {
@@ -382,14 +382,14 @@ fn tidy(manifest: &mut Map<String, Value>) {
 }
 
 /// Whether a label or annotation is cf-pusher's own.
-fn is_own_mark(key: &str) -> bool {
+fn is_cf_pusher_metadata(key: &str) -> bool {
     [MANAGED_BY_LABEL, PREFIX_ANNOTATION, CLONE_ANNOTATION].contains(&key)
 }
 
 fn metadata(labels: &Labels, annotations: &Labels) -> Metadata {
     let mut metadata = Metadata::default();
     let foreign = |values: &Labels| -> BTreeMap<String, String> {
-        let values = values.iter().filter(|(key, _)| !is_own_mark(key));
+        let values = values.iter().filter(|(key, _)| !is_cf_pusher_metadata(key));
         values
             .filter_map(|(key, value)| Some((key.clone(), value.clone()?)))
             .collect()
@@ -452,7 +452,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_given_once() {
+    fn names_are_unique() {
         let mut names = Names::default();
         assert_eq!(names.unique("a/b c.tgz"), "a_b_c_tgz");
         assert_eq!(names.unique("a b/c.tgz"), "a_b_c_tgz-2");

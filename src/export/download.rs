@@ -1,7 +1,7 @@
 //! Downloads the droplets of apps.
 //!
-//! Droplets with the same checksum are downloaded once. A file that has the checksum of
-//! its droplet already, from an earlier export, is kept.
+//! Droplets with the same checksum are downloaded once. A file from an earlier export
+//! that already has the checksum of its droplet is kept.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -26,19 +26,19 @@ pub(super) struct Files {
 
 /// A droplet that is wanted as a file.
 struct Download<'o> {
-    /// One app that has it.
+    /// One of the apps that have the droplet.
     app: &'o str,
     droplet: &'o Droplet,
     file: PathBuf,
 }
 
 /// The file of an unfinished download. It is removed if the download fails, or ends early
-/// because another one failed.
+/// because another download failed.
 struct Part(PathBuf);
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // After a download, it has its final name.
+        // After a successful download, the file has its final name.
         let _ = std::fs::remove_file(&self.0);
     }
 }
@@ -124,8 +124,8 @@ fn failed(file: &Path) -> impl FnOnce(io::Error) -> ExportError {
     move |source| ExportError::File { file, source }
 }
 
-/// The checksum of a file, of the kind that the droplet has: SHA-256, or SHA-1 for
-/// droplets of old foundations. `None` if the droplet has none.
+/// The checksum of a file, with the droplet's algorithm: SHA-256, or SHA-1 for droplets
+/// of old foundations. `None` if the droplet has no checksum.
 async fn checksum_of(file: &Path, droplet: Option<&str>) -> Result<Option<String>, ExportError> {
     let Some(droplet) = droplet.map(str::to_owned) else {
         return Ok(None);
@@ -169,7 +169,7 @@ mod tests {
     #[case::sha1("a9993e364706816aba3e25717850c26c9cd0d89d")]
     #[case::sha256("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")]
     #[tokio::test]
-    async fn a_file_has_the_kind_of_checksum_that_its_droplet_has(#[case] expected: &str) {
+    async fn a_file_has_a_checksum_with_the_algorithm_of_its_droplet(#[case] expected: &str) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("droplet.tgz");
         std::fs::write(&file, "abc").unwrap();

@@ -12,8 +12,8 @@ use crate::capi::error::Error;
 use crate::capi::model::{Route, SecurityGroup, Space};
 use crate::manifest::entry::route_text;
 
-/// The most names that a warning lists.
-const MOST_NAMES: usize = 5;
+/// The maximum number of names in a warning.
+const MAX_NAMES: usize = 5;
 
 /// The resources that a spec cannot declare, or only in part.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Exporter {
     }
 }
 
-/// The parts of the apps' routes that a spec declares, by the route's text.
+/// The parts of the apps' routes that a spec declares, by URL.
 pub(super) struct Routes<'o> {
     is_seed: bool,
     known: HashMap<String, &'o Route>,
@@ -82,7 +82,7 @@ impl<'o> Routes<'o> {
         }
     }
 
-    /// Removes the routes from an app's manifest that a manifest cannot map.
+    /// Removes routes that a manifest cannot map from an app's manifest.
     pub(super) fn take_special(
         &self,
         space: &ObservedSpace,
@@ -137,7 +137,7 @@ impl Observed {
     pub(super) fn warn_of_left_out(&self, warnings: &mut Vec<String>) {
         let left_out = &self.left_out;
         if self.spaces.is_empty() {
-            warnings.push("spaces: there are none, or they are not visible to the user".to_owned());
+            warnings.push("spaces: none found, or not visible to the user".to_owned());
         }
         let idle = left_out
             .routes
@@ -171,7 +171,7 @@ impl Observed {
         self.warn_of_senders(warnings);
     }
 
-    /// Domains of other orgs, in which apps have routes.
+    /// Adds a warning for each private domain of another org where apps have routes.
     fn warn_of_domains(&self, warnings: &mut Vec<String>) {
         let used: HashSet<&str> = self
             .left_out
@@ -183,14 +183,14 @@ impl Observed {
             let is_of_other = domain.owner.as_ref().is_some_and(|it| *it != self.org.guid);
             if is_of_other && used.contains(domain.guid.as_str()) {
                 warnings.push(format!(
-                    "the private domain {} of another org, which routes use",
+                    "the private domain {} of another org, which is used by routes",
                     domain.name
                 ));
             }
         }
     }
 
-    /// The names of service instances, with how often each GUID is in the list.
+    /// The names of service instances, and how often each GUID occurs in the list.
     fn counted<'o>(&'o self, guids: &'o [String]) -> impl Iterator<Item = (&'o str, usize)> {
         let services = self.spaces.iter().flat_map(|space| &space.services);
         services.filter_map(move |service| {
@@ -200,7 +200,8 @@ impl Observed {
         })
     }
 
-    /// Apps are bound by name to service instances that another space shares.
+    /// Adds a warning for bindings to service instances that another space shares,
+    /// because apps are bound by name.
     fn warn_of_shared_services(&self, warnings: &mut Vec<String>) {
         let mut shared: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
         for (space, app) in self.apps() {
@@ -228,7 +229,7 @@ impl Observed {
         }
     }
 
-    /// Policies for traffic that apps elsewhere send.
+    /// Adds a warning for network policies whose source is an app in another space.
     fn warn_of_senders(&self, warnings: &mut Vec<String>) {
         let apps: HashMap<&str, &str> = self
             .apps()
@@ -250,11 +251,11 @@ impl Observed {
     }
 }
 
-/// The first names, and how many more there are.
+/// The first names, and the number of remaining names.
 fn listed(names: &[&str]) -> String {
-    let shown = names.iter().take(MOST_NAMES).copied();
+    let shown = names.iter().take(MAX_NAMES).copied();
     let shown = shown.collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MOST_NAMES) {
+    match names.len().saturating_sub(MAX_NAMES) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -1,8 +1,8 @@
 //! Exports an org: writes a spec of its resources, or a seed file of mock-capi.
 //!
-//! Everything is read in lists. Only the manifest of each app, the credentials of each
-//! service instance, the features of each space, and the spaces of each isolation segment
-//! take a request of their own.
+//! All resources are read in lists. Only the manifest of each app, the credentials of
+//! each service instance, the features of each space, and the spaces of each isolation
+//! segment need separate requests.
 
 mod build;
 mod download;
@@ -62,7 +62,7 @@ pub enum ExportError {
         /// The cause.
         source: Box<Error>,
     },
-    /// A download is not the droplet.
+    /// The checksum of a download differs from the droplet's checksum.
     #[error("the droplet of the app {app} arrived with the checksum {actual}, not {expected}")]
     Checksum {
         /// The app's name.
@@ -80,7 +80,7 @@ pub enum ExportError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The Cloud Controller of 2017 does not show enough.
+    /// The API of 2017 does not show all resources.
     #[error("exporting needs the v3 API: the API of 2017 does not show all resources")]
     NeedsV3,
 }
@@ -147,7 +147,7 @@ impl Exporter {
         }
     }
 
-    /// Exports this space only.
+    /// Exports only this space.
     #[must_use]
     pub fn space(mut self, name: impl Into<String>) -> Self {
         self.space = Some(name.into());
@@ -163,16 +163,16 @@ impl Exporter {
         self
     }
 
-    /// Writes variables instead of all values of environment variables, not only of those
-    /// that look secret.
+    /// Replaces all values of environment variables with variables, not only values that
+    /// look secret.
     #[must_use]
     pub fn no_values(mut self) -> Self {
         self.values = false;
         self
     }
 
-    /// Writes a seed file of mock-capi. It has no variables: made-up values replace those
-    /// that look secret.
+    /// Writes a seed file of mock-capi. A seed has no variables. Made-up values replace
+    /// values that look secret.
     #[must_use]
     pub fn as_seed(mut self) -> Self {
         self.seed = true;

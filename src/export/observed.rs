@@ -29,8 +29,8 @@ pub(super) struct Observed {
     pub(super) plans: HashMap<String, model::ServicePlan>,
     pub(super) spaces: Vec<ObservedSpace>,
     pub(super) left_out: LeftOut,
-    /// The names of the apps of Docker images that have no image yet. They are not among
-    /// those of the spaces.
+    /// The names of the apps with lifecycle `docker` that have no image yet. They are not
+    /// listed in their spaces.
     pub(super) without_image: BTreeSet<String>,
 }
 
@@ -239,9 +239,10 @@ impl Exporter {
         Ok(guids.zip(enabled).collect())
     }
 
-    /// Adds the images of apps whose manifest lacks it: the Cloud Controller takes it from
-    /// the package of the current droplet, and copies of droplets have none. Returns the
-    /// GUIDs and names of the apps that have neither a droplet nor a package.
+    /// Adds the images of apps whose manifest does not contain the image. The Cloud
+    /// Controller takes the image from the package of the current droplet, and copies of
+    /// droplets have no package. Returns the GUIDs and names of the apps that have
+    /// neither a droplet nor a package.
     async fn add_images(
         &self,
         apps: &[model::App],

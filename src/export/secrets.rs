@@ -1,4 +1,4 @@
-//! Finds values that look secret, and replaces them by variables.
+//! Finds values that look secret, and replaces them with variables.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct SecretVariable {
     pub place: String,
 }
 
-/// The value in a seed that replaces a secret one.
+/// The value in a seed that replaces a secret.
 const MADE_UP: &str = "made-up";
 
 /// Words in the names of secret values.
@@ -34,10 +34,10 @@ const SECRET_WORDS: [&str; 9] = [
     "pwd",
 ];
 
-/// Which values are replaced by variables.
+/// The values that are replaced with variables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Redaction {
-    /// Values that look secret, by their name or by themselves.
+    /// Values that look secret, because of their name or their content.
     Secrets,
     All,
 }
@@ -51,7 +51,8 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// Variables with other names than `texts` have: those are no variables.
+    /// Creates a collection whose variables differ from all `((names))` in `texts`, which
+    /// are not variables.
     pub(super) fn new(is_seed: bool, texts: impl Iterator<Item = String>) -> Self {
         let mut names = Names::default();
         for text in texts {

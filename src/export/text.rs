@@ -59,7 +59,7 @@ impl Comments<'_> {
     }
 }
 
-/// A text without line breaks, which would end its comment.
+/// Removes line breaks from a text, because they would end its comment.
 fn in_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -6,12 +6,12 @@ use super::entry::route_text;
 use super::yaml::{Map, Value};
 use super::{Application, Manifest};
 
-/// The differences between the entry of a clone and that of its source.
+/// The differences between the entry of a clone and the entry of its source.
 #[derive(Debug, Clone)]
 pub(crate) struct CloneEntry<'a> {
     pub(crate) name: &'a str,
     /// The clone's routes, by the corresponding routes of the source, both without
-    /// scheme. Other routes of the source are left out.
+    /// scheme. Other routes of the source are omitted.
     pub(crate) routes: BTreeMap<String, String>,
     /// Whether the clone is bound to the services of its source.
     pub(crate) services: bool,
@@ -22,7 +22,7 @@ pub(crate) struct CloneEntry<'a> {
 /// A change of the labels or annotations of clones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum MetadataChange<'a> {
-    /// A label or annotation that clones do not get. With a value, it is left out only if
+    /// A label or annotation that clones do not get. With a value, it is omitted only if
     /// it has that value.
     LeaveOut {
         part: &'static str,
@@ -67,7 +67,7 @@ impl Manifest {
         }
     }
 
-    /// The manifest with this Docker image for each app that has none.
+    /// The manifest with this Docker image for each app that has no image.
     pub(crate) fn with_image(mut self, image: &str) -> Self {
         for app in &mut self.applications {
             if !app.0.contains("docker") {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_an_annotation_leaves_everything_else_alone() {
+    fn removing_an_annotation_changes_nothing_else() {
         let manifest = Manifest::without_annotation(["a"].into_iter(), "of");
         insta::assert_snapshot!(manifest.render(), @r"
         ---

@@ -1,9 +1,9 @@
 //! One application of a manifest, as normalized data.
 //!
 //! The Cloud Controller's diff compares values in their written form: it reports `1` and
-//! `"1"`, `buildpack` and `buildpacks`, and `1G` and `1024M` as different. So an entry
-//! always has the form that the Cloud Controller shows. The diff of an entry that is up
-//! to date is then empty.
+//! `"1"`, `buildpack` and `buildpacks`, and `1G` and `1024M` as different. An entry
+//! therefore always has the form that the Cloud Controller shows, so that the diff of an
+//! up-to-date entry is empty.
 
 mod normal;
 mod placeholders;
@@ -46,11 +46,11 @@ pub(crate) const BY_REQUESTS: [&str; 8] = [
 
 /// The desired properties of an app, with the keys of `manifest.yml`.
 ///
-/// An entry is normalised: sizes are in MB, environment variables are strings,
-/// `buildpack` is `buildpacks`, and the properties of the web process are those of the
-/// entry. In environment variables, routes, services and metadata, `{i}` is replaced by the
-/// number of the app in its group, and `{apps_domain}` by the domain of the apps. `{{i}}`
-/// is the text `{i}`.
+/// An entry is normalized: sizes are in MB, environment variables are strings,
+/// `buildpack` is replaced with `buildpacks`, and the properties of the web process are
+/// on the top level. In environment variables, routes, services and metadata, `{i}` is
+/// replaced by the number of the app in its group, and `{apps_domain}` by the domain of
+/// the apps. `{{i}}` is the text `{i}`.
 ///
 /// ```
 /// use cf_pusher::ManifestEntry;
@@ -67,7 +67,8 @@ pub struct ManifestEntry {
     routes: Option<Vec<EntryRoute>>,
     /// Whether an app gets a route with its own name if the entry sets no routes.
     default_route: bool,
-    /// All other properties. Those of the web process are not in `processes`.
+    /// All other properties. The properties of the web process are here and not in
+    /// `processes`.
     properties: Arc<BTreeMap<String, Value>>,
 }
 
@@ -88,7 +89,7 @@ pub(crate) struct DockerImage<'e> {
     pub(crate) password: Option<&'e str>,
 }
 
-/// Why a manifest entry cannot be used.
+/// The reason why a manifest entry cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", message(.property, .reason))]
 pub struct EntryError {
@@ -169,7 +170,7 @@ impl ManifestEntry {
         self.routes.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// The number of instances; `None` leaves it to the foundation.
+    /// The number of instances. `None` selects the foundation's default.
     pub fn instances(&self) -> Option<u32> {
         u32::try_from(self.get("instances")?.as_u64()?).ok()
     }
@@ -188,12 +189,12 @@ impl ManifestEntry {
         size::megabytes(self.get(property)?.as_str()?).ok()
     }
 
-    /// The start command of the web process. `None` uses the droplet's.
+    /// The start command of the web process. `None` selects the droplet's command.
     pub fn command(&self) -> Option<&str> {
         self.get("command")?.as_str()
     }
 
-    /// The buildpacks. If there are none, they are detected.
+    /// The buildpacks. Empty if they are detected.
     pub fn buildpacks(&self) -> Vec<String> {
         let list = self.get("buildpacks").and_then(Value::as_array);
         let list = list.into_iter().flatten().filter_map(Value::as_str);
@@ -211,7 +212,7 @@ impl ManifestEntry {
         })
     }
 
-    /// How the app is staged: `buildpack`, `cnb` or `docker`.
+    /// The lifecycle of the app: `buildpack`, `cnb` or `docker`.
     pub(crate) fn lifecycle(&self) -> &str {
         let given = self.get("lifecycle").and_then(Value::as_str);
         match self.get("docker") {
@@ -232,7 +233,7 @@ impl ManifestEntry {
         routes.into_iter().chain(env).chain(others)
     }
 
-    /// The names of the services that an app is bound to; `None` if the entry does not
+    /// The names of the services that an app is bound to. `None` if the entry does not
     /// set services.
     pub(crate) fn services(&self) -> Option<BTreeSet<&str>> {
         let services = self.get("services")?.as_array()?.iter();
@@ -265,7 +266,7 @@ impl ManifestEntry {
         }
     }
 
-    /// Returns the entry with a property, which must be normalised.
+    /// Returns the entry with a property, which must be normalized.
     pub(crate) fn with(mut self, property: &str, value: Value) -> Self {
         Arc::make_mut(&mut self.properties).insert(property.to_owned(), value);
         self

@@ -7,8 +7,8 @@ use super::EntryError;
 use super::routes::route_text;
 use crate::manifest::size;
 
-/// The properties of a process. At the top of an entry, they are those of the web
-/// process.
+/// The properties of a process. At the top level of an entry, they are the properties of
+/// the web process.
 pub(super) const PROCESS: [(&str, Kind); 15] = [
     ("command", Kind::Command),
     ("disk_quota", Kind::Size),
@@ -47,21 +47,21 @@ pub(super) const APP: [(&str, Kind); 10] = [
 /// The ways in which apps are staged.
 const LIFECYCLES: [&str; 3] = ["buildpack", "cnb", "docker"];
 
-/// The properties of a Docker image. A manifest has no password: it is sent with the image
-/// only.
+/// The properties of a Docker image. A manifest does not contain the password, which is
+/// sent only with the image.
 pub(super) const DOCKER: [&str; 3] = ["image", "username", "password"];
 
 /// The properties of an item of `services`.
 pub(super) const BINDING: [&str; 3] = ["name", "parameters", "binding_name"];
 
-/// The second names of properties, and the names that the Cloud Controller shows.
-pub(super) const SECOND_NAMES: [(&str, &str); 2] =
+/// The alternative names of properties, and the names that the Cloud Controller shows.
+pub(super) const ALTERNATIVE_NAMES: [(&str, &str); 2] =
     [("disk-quota", "disk_quota"), ("buildpack", "buildpacks")];
 
 /// The type of a property.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// A string; numbers and booleans are converted.
+    /// A string. Numbers and booleans are converted.
     Text,
     /// A list of strings.
     Texts,
@@ -198,7 +198,7 @@ pub(crate) fn normalized(path: &[&str], value: &Value) -> Option<Value> {
 
 /// The name of a property that has two names.
 pub(super) fn renamed(key: &str) -> &str {
-    let mut names = SECOND_NAMES.iter();
+    let mut names = ALTERNATIVE_NAMES.iter();
     let found = names.find(|(second, _)| *second == key);
     found.map_or(key, |(_, name)| name)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::normal::{APP, PROCESS, SECOND_NAMES, kind, normal, of, scalar, text_of, truth};
+use super::normal::{ALTERNATIVE_NAMES, APP, PROCESS, kind, normal, of, scalar, text_of, truth};
 use super::routes::routes;
 use super::{EntryError, ManifestEntry};
 use crate::manifest::yaml;
@@ -71,7 +71,7 @@ impl ManifestEntry {
                 ));
             }
         };
-        for (old, new) in SECOND_NAMES {
+        for (old, new) in ALTERNATIVE_NAMES {
             unify(&mut given, old, new)?;
         }
         let all_processes = given.remove("processes").unwrap_or_default();

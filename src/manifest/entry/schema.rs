@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::normal::{APP, DOCKER, Kind, PROCESS, SECOND_NAMES};
+use super::normal::{ALTERNATIVE_NAMES, APP, DOCKER, Kind, PROCESS};
 
 /// A size, such as `512M` or `1.5 GB`.
 const SIZE: &str = r"^\s*\+?([0-9]+\.?[0-9]*|\.[0-9]+)\s*([kKmMgGtT]([iI]?[bB])?|[bB])\s*$";
@@ -26,7 +26,7 @@ pub(crate) fn property_schemas() -> Map<String, Value> {
         ("random-route", json!({"enum": [false, null]})),
     ];
     schemas.extend(others.map(|(key, schema)| (key.to_owned(), schema)));
-    for (second, name) in SECOND_NAMES {
+    for (second, name) in ALTERNATIVE_NAMES {
         if let Some(schema) = schemas.get(name).cloned() {
             schemas.insert(second.to_owned(), schema);
         }

@@ -467,15 +467,15 @@ orgs:
     - {name: odd, docker: {image: i, tag: t}}
 ";
     insta::assert_snapshot!(problems(text), @"
-    spec.yml:10: app a: `like` is not possible: no group of that circle has bits of its own
-    spec.yml:11: app b: `like` is not possible: no group of that circle has bits of its own
+    spec.yml:10: app a: `like` is not possible: no group in this cycle has bits
+    spec.yml:11: app b: `like` is not possible: no group in this cycle has bits
     spec.yml:13: app of-none: `like` is not possible: the other group has no bits
     spec.yml:15: app of-zero: `like` is not possible: the other group has no apps, so it has no droplet
     spec.yml:17: app of-cnb: `like` is not possible: the Cloud Controller does not copy droplets of `lifecycle: cnb`
     spec.yml:18: app image: `docker.password` must be a variable, such as ((docker_password))
     spec.yml:18: app image: `docker` needs the feature flag diego_docker, which is to be off
     spec.yml:19: app half: `docker` needs the feature flag diego_docker, which is to be off
-    spec.yml:19: app half: the group half cannot have `docker`: a `username` needs a `password`, and the other way round
+    spec.yml:19: app half: the group half cannot have `docker`: `username` and `password` must be set together
     spec.yml:20: app both: `docker` cannot be used together with `bundled`
     spec.yml:20: app both: `docker` needs the feature flag diego_docker, which is to be off
     spec.yml:20: app both: the group both cannot have `docker`: the apps are staged from other bits
