@@ -221,7 +221,7 @@ fn properties_that_an_image_cannot_have_are_refused_by_name() {
         "cnb-credentials: {registry: {user: u}}",
     ];
     insta::assert_snapshot!(entries.map(refused).join("\n"), @"
-    `docker` is a text, must be a map with an `image`
+    `docker` is a string, must be a map with an `image`
     `docker` must have an `image`
     `docker` must have a non-empty string as `image`
     `docker` cannot have `tag`, only image, username, password

@@ -145,7 +145,7 @@ async fn ignored_properties_are_warnings_with_their_lines() {
     assert_eq!(
         warnings,
         [
-            "warning: DIR/manifest.yml: line 1: `memory` beside `applications` applies to no app; move it into each application",
+            "warning: DIR/manifest.yml: line 1: `memory` next to `applications` does not apply to any app; move it into each application",
             "warning: DIR/manifest.yml: line 5: app dora: unknown property `memroy`, did you mean `memory`?",
             "warning: DIR/manifest.yml: line 6: app dora: the Cloud Controller ignores `host`; use `routes`",
         ]

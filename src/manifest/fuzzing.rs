@@ -27,7 +27,7 @@ pub(crate) fn check(input: &str) -> Result<(), String> {
     let Ok(Ok(value)) = value else {
         return Ok(());
     };
-    // YAML that is not a manifest tests the writer as well.
+    // YAML that is not a manifest also tests the writer.
     let written = value.render();
     check_same(&value, Value::parse(&written), &written)?;
 

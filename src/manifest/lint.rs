@@ -55,8 +55,8 @@ impl Lint<'_> {
         });
     }
 
-    /// Warns about properties next to `applications`. One with an anchor may be used by
-    /// an app.
+    /// Warns about properties next to `applications`. A property with an anchor may be
+    /// used by an app.
     fn root(&mut self, root: &Map) {
         let keys = root.iter().filter_map(|(key, _)| key.scalar_text());
         let keys: Vec<String> = keys.filter(|key| !is_root_key(key)).collect();
@@ -68,9 +68,9 @@ impl Lint<'_> {
             let text = match (replacement(key), ManifestEntry::is_known(key)) {
                 (Some(replacement), _) => ignored(key, replacement),
                 (None, true) => format!(
-                    "`{key}` beside `applications` applies to no app; move it into each application"
+                    "`{key}` next to `applications` does not apply to any app; move it into each application"
                 ),
-                (None, false) => format!("`{key}` beside `applications` is not sent"),
+                (None, false) => format!("`{key}` next to `applications` is not sent"),
             };
             self.warn(&[key], text);
         }
@@ -181,19 +181,19 @@ mod tests {
     )]
     #[case(
         "memory: 1G\napplications:\n- name: a",
-        "line 1: `memory` beside `applications` applies to no app; move it into each application"
+        "line 1: `memory` next to `applications` does not apply to any app; move it into each application"
     )]
     #[case(
         "applications:\n- name: a\nenv: {A: b}",
-        "line 3: `env` beside `applications` applies to no app; move it into each application"
+        "line 3: `env` next to `applications` does not apply to any app; move it into each application"
     )]
     #[case(
         "services: [s]\napplications:\n- name: a",
-        "line 1: `services` beside `applications` applies to no app; move it into each application"
+        "line 1: `services` next to `applications` does not apply to any app; move it into each application"
     )]
     #[case(
         "other: 1\napplications:\n- name: a",
-        "line 1: `other` beside `applications` is not sent"
+        "line 1: `other` next to `applications` is not sent"
     )]
     #[case(
         "applications:\n- name: a\n  env:\n    B: {c: 1}",

@@ -1,8 +1,8 @@
-//! App manifests: parse, interpolate variables, apply overrides, compare, render. This
-//! module does not use the network; only [`Manifest::read`], [`Manifest::locate`] and
-//! [`Manifest::transform`] read the file system.
+//! App manifests: parsing, interpolation of variables, overrides, comparison and
+//! rendering. This module does not use the network. Only [`Manifest::read`],
+//! [`Manifest::locate`] and [`Manifest::transform`] read the file system.
 //!
-//! A manifest keeps every property, known or not, at every level and in order. Known
+//! A manifest keeps all known and unknown properties, at every level and in order. Known
 //! properties are converted to the types that the `cf` CLI uses, and known properties
 //! without a value are removed, so that the result is the same as with `cf push`.
 
@@ -177,7 +177,7 @@ impl Manifest {
         }
     }
 
-    /// The path of a manifest: `path` itself if it is a file, or else `manifest.yml` or
+    /// The path of a manifest: `path` itself if it is a file, otherwise `manifest.yml` or
     /// `manifest.yaml` in the folder `path`. `None` if the folder has neither. Links in
     /// `path` are resolved.
     ///
@@ -449,8 +449,8 @@ impl Application {
         self.0.set(property, value);
     }
 
-    /// Changes the properties of the web process: those of the process if the manifest
-    /// has one, otherwise the app's own.
+    /// Changes the properties of the web process. If the manifest has no web process,
+    /// these are the app's properties.
     fn change_web(&mut self, change: impl FnOnce(&mut Map, Level)) {
         let is_web = |process: &&mut Map| process.get("type") == Some(&"web".into());
         if let Some(Value::List(processes)) = self.0.get_mut("processes")

@@ -15,10 +15,9 @@ use super::transform::TransformError;
 
 /// Changes to the apps of a manifest, and how `push` starts the apps.
 ///
-/// Each field has the meaning of the option of `cf push` with the same name. A
-/// field that is `None`, empty or `false` changes nothing. All fields but
-/// [`apps`](Self::apps) apply to one app only, so a manifest with several apps
-/// needs `apps` as well.
+/// Each field has the meaning of the option of `cf push` with the same name. A field that
+/// is `None`, empty or `false` changes nothing. All fields except [`apps`](Self::apps)
+/// apply to only one app, so a manifest with several apps also needs `apps`.
 ///
 /// [`Manifest::transform`](super::Manifest::transform) validates the overrides.
 ///
@@ -50,7 +49,7 @@ pub struct Overrides {
     /// The log rate limit in bytes per second, with a unit: `16K`. `-1` removes
     /// the limit.
     pub log_rate_limit: Option<String>,
-    /// The start command. `null` or `default` resets it to the buildpack's.
+    /// The start command. `null` or `default` resets it to the buildpack's command.
     pub start_command: Option<String>,
     /// Names or URLs of buildpacks. A single `null` or `default` restores
     /// buildpack detection.
@@ -71,7 +70,7 @@ pub struct Overrides {
     pub droplet: Option<PathBuf>,
     /// The app's bits: a folder, or a zip, jar or war file.
     pub path: Option<PathBuf>,
-    /// Map no routes, and unmap the existing ones.
+    /// Map no routes, and unmap existing routes.
     pub no_route: bool,
     /// Create a route with random words.
     pub random_route: bool,
@@ -201,7 +200,7 @@ impl Strategy {
 pub struct OverrideField {
     /// The name of the field.
     pub name: &'static str,
-    /// The value; `None` if any value matters.
+    /// The value. `None` if any value matters.
     pub value: Option<&'static str>,
 }
 

@@ -3,7 +3,7 @@
 use super::Manifest;
 use super::yaml::Value;
 
-/// The largest manifest that the Cloud Controller accepts, in bytes.
+/// The maximum size of a manifest, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// Some apps of a manifest, in order.
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_that_is_too_large_is_a_part_of_its_own() {
+    fn an_app_that_is_too_large_is_a_separate_part() {
         let manifest = Manifest::parse("applications: [{name: a}, {name: b}]", "test").unwrap();
         assert_eq!(manifest.parts_of(1).len(), 2);
         assert_eq!(manifest.parts().len(), 1);

@@ -1,5 +1,5 @@
-//! Placeholders in texts: `{i}`, `{org}`, `{space}` and `{apps_domain}`. With two braces,
-//! as in `{{i}}`, it is the text `{i}`.
+//! Placeholders in texts: `{i}`, `{org}`, `{space}` and `{apps_domain}`. Two braces
+//! escape a placeholder: `{{i}}` is the text `{i}`.
 
 use std::borrow::Cow;
 
@@ -52,7 +52,7 @@ fn all(text: &str) -> impl Iterator<Item = Found> {
     })
 }
 
-/// Replaces each placeholder by the result of `replace`. For `None`, the placeholder is
+/// Replaces each placeholder with the result of `replace`. For `None`, the placeholder is
 /// kept.
 fn replaced<'t>(text: &'t str, replace: impl Fn(Found) -> Option<String>) -> Cow<'t, str> {
     if !text.contains('{') {
@@ -73,8 +73,8 @@ fn replaced<'t>(text: &'t str, replace: impl Fn(Found) -> Option<String>) -> Cow
     }
 }
 
-/// Replaces the placeholders that have a value, and those with two braces that
-/// `is_final` names. Others stay.
+/// Replaces the placeholders that have a value, and unescapes the placeholders that
+/// `is_final` names. Other placeholders are kept.
 pub(crate) fn filled<'t>(
     text: &'t str,
     value: impl Fn(&str) -> Option<String>,

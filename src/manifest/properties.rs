@@ -9,7 +9,7 @@ use super::yaml::{Map, Value};
 /// The type of a known property.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    /// A string; numbers and booleans are converted. Removed if empty.
+    /// A string. Numbers and booleans are converted. Removed if empty.
     Text,
     /// A whole number.
     Count,
@@ -23,7 +23,7 @@ enum Kind {
     Processes,
 }
 
-/// The level of a property, on which its name may depend.
+/// The level of a property. Some names depend on the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     App,
@@ -31,7 +31,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// The name of the disk quota. The other level's name is accepted too.
+    /// The name of the disk quota. The other level's name is also accepted.
     pub(super) fn disk(self) -> &'static str {
         match self {
             Self::App => "disk-quota",
@@ -110,8 +110,8 @@ impl fmt::Display for PropertyError {
     }
 }
 
-/// Converts the properties next to `applications`. Those that `cf push` does not read are
-/// removed.
+/// Converts the properties next to `applications`. Properties that `cf push` does not
+/// read are removed.
 pub(super) fn root(map: Map) -> Result<Map, PropertyError> {
     let map = map.into_iter().filter(|(key, _)| {
         let key = key.scalar_text();

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The largest file, in bytes.
+/// The maximum size of a file, in bytes.
 const MAX_BYTES: u64 = 10 * 1024 * 1024;
 
 /// Reads a file of at most 10 MiB: UTF-8, or UTF-16 with a byte order mark.

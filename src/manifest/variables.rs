@@ -1,8 +1,8 @@
 //! Variables in a manifest: `((name))`.
 //!
-//! A variable that is a whole value keeps its type; inside a string it must be a
-//! string or an integer. `((map.key))` selects from maps and lists. Keys can have
-//! variables too.
+//! A variable that is a whole value keeps its type. Inside a string, it must be a string
+//! or an integer. `((map.key))` selects from maps and lists. Keys can also contain
+//! variables.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,8 +15,8 @@ use regex::Regex;
 use super::text;
 use super::yaml::{Map, Value, YamlError};
 
-/// A name may have letters of any script, digits, `-`, `/`, `.` and `_`. A leading `!` is
-/// ignored.
+/// A name may contain letters of any script, digits, `-`, `/`, `.` and `_`. A leading `!`
+/// is ignored.
 const VARIABLE: &str = r"\(\((!?[-/._0-9A-Za-z\p{L}]+)\)\)";
 
 #[expect(clippy::expect_used, reason = "the pattern is constant")]
@@ -29,8 +29,8 @@ static ESCAPED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&pattern).expect("the pattern of escaped variables is a regex")
 });
 
-/// The longest string after interpolation, in bytes.
-const LONGEST: usize = 4 * 1024 * 1024;
+/// The maximum length of a string after interpolation, in bytes.
+const MAX_LENGTH: usize = 4 * 1024 * 1024;
 
 /// Values for the variables of a manifest.
 ///
@@ -173,7 +173,7 @@ impl Variables {
         set_at(&mut self.0, &parts, value);
     }
 
-    /// Replaces each `((name))` by its value.
+    /// Replaces each `((name))` with its value.
     pub(crate) fn interpolate(&self, value: Value) -> Result<Value, VariablesError> {
         let mut interpolation = Interpolation {
             variables: self,
@@ -189,7 +189,7 @@ impl Variables {
         }
     }
 
-    /// Replaces each `((name))` in a string of a spec, where `((((name))))` is the text
+    /// Replaces each `((name))` in a string of a spec. `((((name))))` is the text
     /// `((name))`.
     pub(crate) fn interpolate_in_spec(&self, text: &str) -> Result<Interpolated, VariablesError> {
         let whole = PATTERN.find(text);
@@ -319,7 +319,7 @@ impl Interpolation<'_> {
                 }
             };
             text = text.replace(&plain, &inside).replace(&marked, &inside);
-            if text.len() > LONGEST {
+            if text.len() > MAX_LENGTH {
                 return Err(VariablesError::TooLarge);
             }
         }
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn interpolation_is_limited_in_size() {
+    fn the_size_after_interpolation_is_limited() {
         let interpolate = |file: &str, text: &str| {
             let mut variables = Variables::default();
             variables.add_yaml(file).unwrap();
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_set_later_wins() {
+    fn a_later_value_replaces_an_earlier_value() {
         let mut variables = variables();
         for pair in [
             "port=1",

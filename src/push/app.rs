@@ -119,7 +119,7 @@ impl Pusher<'_> {
         upload::ready_package(client, name, guid, &packed.bits, payload, waits).await
     }
 
-    /// Stages a package and forwards its log; returns the droplet's GUID.
+    /// Stages a package, forwards its log, and returns the droplet's GUID.
     async fn stage(&self, app: &App, package: &str) -> Result<String, PushFailure> {
         self.start_step(app, PushStep::Stage);
         let (client, name, guid) = (self.client, &app.name, &app.guid);

@@ -1,5 +1,5 @@
-//! Deletes what a failed push or clone has created. Nothing that existed before or that
-//! someone else uses is deleted.
+//! Deletes the apps and routes that a failed push or clone has created. Resources that
+//! existed before, or that someone else uses, are kept.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use crate::events::Event;
 use crate::manifest::Manifest;
 use crate::manifest::entry::route_text;
 
-/// The routes that existed before a run, so that new ones can be recognized.
+/// The state before a run, so that new routes can be recognized.
 pub(crate) struct Cleanup<'a> {
     client: &'a Client,
     /// The command that creates the apps, such as `push`, for messages.
@@ -55,7 +55,8 @@ impl<'a> Cleanup<'a> {
     /// that it created.
     pub(crate) async fn apply(&self, what: &str, manifest: &Manifest) -> Result<(), Error> {
         for part in manifest.parts() {
-            // Not retried if it may have been accepted: two jobs would race.
+            // The request is not retried if it may have been accepted, because two jobs
+            // would race.
             let replay = Replay::Unsafe;
             let applied = self
                 .client
@@ -82,12 +83,12 @@ impl<'a> Cleanup<'a> {
                 }
             }
             Err(error) => {
-                let text = format!("new apps and routes may be left over: {error}");
+                let text = format!("new apps and routes may remain: {error}");
                 return self.warn(text);
             }
         }
         if let Err(error) = self.delete_unmapped_routes().await {
-            self.warn(format!("new routes may be left over: {error}"));
+            self.warn(format!("new routes may remain: {error}"));
         }
     }
 

@@ -1,6 +1,5 @@
 //! Follows the logs of all stagings of a push in log-cache, in parallel to the push. No
-//! step waits for a log, and a log-cache that does not work is given up once for all
-//! apps.
+//! step waits for a log. If log-cache does not work, no logs are read for any app.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Mutex;
@@ -18,29 +17,29 @@ use crate::events::Event;
 
 /// The first pause between two reads. It doubles while there are no new lines.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+const MAX_PAUSE: Duration = Duration::from_secs(8);
 
 /// The timeout of a read.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest wait for the last lines after all apps are done, if log-cache works.
+/// The maximum wait for the last lines after all apps are done, if log-cache works.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The longest wait for the last lines if log-cache has not answered yet.
-const FIRST_ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// The maximum wait for the last lines if log-cache has not responded yet.
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The maximum number of pages per read, because a running app may write faster than they
 /// are read.
-const PAGES: usize = 5;
+const MAX_PAGES: usize = 5;
 
 /// The maximum number of concurrent reads.
-const READS_AT_ONCE: usize = 4;
+const MAX_PARALLEL_READS: usize = 4;
 
-/// The number of consecutive failed reads, of any apps, after which no log is read any
-/// more.
-const MOST_FAILURES: usize = 3;
+/// The number of consecutive failed reads, of any apps, after which no more logs are
+/// read.
+const MAX_FAILURES: usize = 3;
 
-/// Lines may arrive in log-cache out of order and up to this much late.
+/// Lines may arrive in log-cache out of order, with up to this delay.
 const LATE_NS: i64 = 2_000_000_000;
 
 /// The number of lines that are reported with a failed staging.
@@ -62,11 +61,11 @@ pub(super) struct StagingLogs {
     /// The last lines of each app, by the app's name.
     last: Mutex<HashMap<String, VecDeque<String>>>,
     permits: Semaphore,
-    /// The number of failed reads in a row.
+    /// The number of consecutive failed reads.
     failures: AtomicUsize,
     is_given_up: AtomicBool,
-    /// Whether log-cache has answered.
-    has_answered: AtomicBool,
+    /// Whether log-cache has responded.
+    has_responded: AtomicBool,
     has_failed_staging: AtomicBool,
 }
 
@@ -87,16 +86,16 @@ impl StagingLogs {
             followed,
             queue: tokio::sync::Mutex::new(queue),
             last: Mutex::default(),
-            permits: Semaphore::new(READS_AT_ONCE),
+            permits: Semaphore::new(MAX_PARALLEL_READS),
             failures: AtomicUsize::new(0),
             is_given_up: AtomicBool::new(false),
-            has_answered: AtomicBool::new(false),
+            has_responded: AtomicBool::new(false),
             has_failed_staging: AtomicBool::new(false),
         }
     }
 
-    /// Waits for a staging while its log is followed. The wait ends with the staging; the
-    /// last lines are read afterwards.
+    /// Waits for a staging while its log is followed. The wait ends with the staging, and
+    /// the last lines are read afterwards.
     pub(super) async fn follow<T>(
         &self,
         name: &str,
@@ -157,21 +156,21 @@ impl StagingLogs {
             .map_or_else(Vec::new, |lines| lines.iter().cloned().collect())
     }
 
-    /// The longest wait for the last lines. They matter most if a staging failed, and are
-    /// unlikely to come from a log-cache that has not answered yet.
+    /// The maximum wait for the last lines. They matter most if a staging failed, and are
+    /// unlikely to come from a log-cache that has not responded yet.
     fn last_lines_timeout(&self) -> Duration {
         if self.is_given_up.load(Ordering::Relaxed) {
             Duration::ZERO
         } else if self.is_available() || self.has_failed_staging.load(Ordering::Relaxed) {
             LAST_LINES_TIMEOUT
         } else {
-            FIRST_ANSWER_TIMEOUT
+            FIRST_RESPONSE_TIMEOUT
         }
     }
 
     /// Whether log-cache has answered and is not given up.
     fn is_available(&self) -> bool {
-        self.has_answered.load(Ordering::Relaxed) && !self.is_given_up.load(Ordering::Relaxed)
+        self.has_responded.load(Ordering::Relaxed) && !self.is_given_up.load(Ordering::Relaxed)
     }
 
     /// Reads a log until its staging ends, then the remaining lines. After a failure it
@@ -195,7 +194,7 @@ impl StagingLogs {
                 },
                 () = tokio::time::sleep(pause) => {
                     pause = match log.read().await {
-                        0 => (pause * 2).min(LONGEST_PAUSE),
+                        0 => (pause * 2).min(MAX_PAUSE),
                         _ => FIRST_PAUSE,
                     };
                 }
@@ -211,7 +210,7 @@ impl StagingLogs {
     /// Counts a failed read, and gives up after too many.
     fn fail(&self, client: &Client, reason: &str, is_hanging: bool) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if (is_hanging || failures >= MOST_FAILURES)
+        if (is_hanging || failures >= MAX_FAILURES)
             && !client.is_interrupted()
             && !self.is_given_up.swap(true, Ordering::Relaxed)
         {
@@ -249,7 +248,7 @@ impl StagingLog<'_> {
         match tokio::time::timeout(READ_TIMEOUT, self.read_pages(&mut new)).await {
             Ok(Ok(())) => {
                 logs.failures.store(0, Ordering::Relaxed);
-                logs.has_answered.store(true, Ordering::Relaxed);
+                logs.has_responded.store(true, Ordering::Relaxed);
             }
             Ok(Err(error)) => {
                 let reason = match error.status_text() {
@@ -265,7 +264,7 @@ impl StagingLog<'_> {
 
     async fn read_pages(&mut self, new: &mut usize) -> Result<(), Error> {
         let mut from = self.next;
-        for _ in 0..PAGES {
+        for _ in 0..MAX_PAGES {
             let (lines, more) = log_cache::lines(self.client, &self.app, from).await?;
             let newest = lines.last().map_or(from, |line| line.at);
             *new += lines.iter().filter(|line| self.forward(line)).count();

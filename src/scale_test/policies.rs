@@ -76,7 +76,7 @@ impl Created {
         };
         let policies = counted_policies(self.0.len());
         client.events().emit(Event::Warning(format!(
-            "{policies} may be left over, which the next test deletes: {problem}"
+            "{policies} may remain, which the next test deletes: {problem}"
         )));
     }
 }

@@ -194,7 +194,7 @@ fn refused(path: &Path, reason: String) -> ManifestError {
 fn entry(path: &Path, manifest: &Manifest) -> Result<(ManifestEntry, Vec<String>), ManifestError> {
     let [app] = manifest.applications() else {
         let count = manifest.applications().len();
-        let reason = format!("it must hold one application, and holds {count}");
+        let reason = format!("it must contain one application, but contains {count}");
         return Err(refused(path, reason));
     };
     let application =
@@ -249,7 +249,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("it must hold one application, and holds 2"),
+            error.contains("it must contain one application, but contains 2"),
             "{error}"
         );
     }

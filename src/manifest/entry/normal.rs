@@ -108,9 +108,9 @@ pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value
     let wrong =
         |must_be: &str| EntryError::new(key, format!("is {}, must be {must_be}", shown(&value)));
     Ok(Some(match kind {
-        Kind::Text => json!(scalar(&value).ok_or_else(|| wrong("a text"))?),
+        Kind::Text => json!(scalar(&value).ok_or_else(|| wrong("a string"))?),
         Kind::Command => {
-            let command = scalar(&value).ok_or_else(|| wrong("a text"))?;
+            let command = scalar(&value).ok_or_else(|| wrong("a string"))?;
             if matches!(command.as_str(), "" | "null" | "default") {
                 return Ok(None);
             }
@@ -203,7 +203,7 @@ pub(super) fn renamed(key: &str) -> &str {
     found.map_or(key, |(_, name)| name)
 }
 
-/// Whether a property belongs to the web process, at any place in a manifest.
+/// Whether a property belongs to the web process, at any position in a manifest.
 pub(crate) fn is_of_process(key: &str) -> bool {
     of(&PROCESS, renamed(key)).is_some()
 }
@@ -314,7 +314,8 @@ fn must_be(key: &str) -> &'static str {
     }
 }
 
-/// Services as the Cloud Controller lists them: those that are only a name as text, sorted.
+/// Services as the Cloud Controller lists them: sorted, with services that have only a
+/// name as strings.
 pub(super) fn in_order(mut list: Vec<Value>) -> Value {
     for item in &mut list {
         if item.as_object().is_some_and(|map| map.len() == 1) {
@@ -374,7 +375,7 @@ pub(super) fn sort_by(list: &mut [Value], field: &str) {
 }
 
 fn texts(key: &str, value: Value) -> Result<Vec<String>, EntryError> {
-    let wrong = || EntryError::new(key, "must be a list of texts");
+    let wrong = || EntryError::new(key, "must be a list of strings");
     match value {
         Value::Null => Ok(Vec::new()),
         Value::Array(list) => list
@@ -399,7 +400,7 @@ pub(super) fn truth(key: &str, value: &Value) -> Result<bool, EntryError> {
     }
 }
 
-/// A string, number or boolean as a string; `None` for other values.
+/// A string, number or boolean as a string. `None` for other values.
 pub(crate) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -415,7 +416,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
         Value::Null => "empty",
         Value::Bool(_) => "true or false",
         Value::Number(_) => "a number",
-        Value::String(_) => "a text",
+        Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }

@@ -29,7 +29,7 @@ impl ManifestEntry {
             })
     }
 
-    /// The entry of one app of a group, with its placeholders filled in.
+    /// The entry of one app of a group, with its placeholders replaced.
     pub(crate) fn of_app(&self, name: &str, index: u32, apps_domain: &str) -> Self {
         let mut entry = self.clone();
         if self.env.values().any(|value| placeholder::has_any(value)) {
@@ -81,7 +81,7 @@ impl ManifestEntry {
         entry
     }
 
-    /// Whether the number of the app is in it.
+    /// Whether the entry contains the number of the app.
     pub(crate) fn has_index(&self) -> bool {
         let routes = self.entry_routes().iter().map(|route| &route.route);
         let mut texts = self.env.values().chain(routes);
@@ -90,7 +90,7 @@ impl ManifestEntry {
     }
 }
 
-/// Whether a text within a value is one of these.
+/// Whether a value contains a text that matches.
 fn mentions(value: &Value, is_one: &dyn Fn(&str) -> bool) -> bool {
     match value {
         Value::String(text) => is_one(text),
@@ -120,7 +120,7 @@ pub(crate) fn filled_in<'t>(text: &'t str, index: u32, apps_domain: &str) -> Cow
     placeholder::filled(text, value, |name| [INDEX, APPS_DOMAIN].contains(&name))
 }
 
-/// Escapes a text, so that an app gets it unchanged.
+/// Escapes the placeholders in a text, so that an app gets it unchanged.
 pub(crate) fn literal(text: &str) -> Cow<'_, str> {
     placeholder::escaped(text, &[INDEX, APPS_DOMAIN])
 }

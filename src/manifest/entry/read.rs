@@ -87,11 +87,11 @@ impl ManifestEntry {
                 "default-route" => entry.default_route = truth(&key, &value)?,
                 "random-route" if !truth(&key, &value)? => {}
                 "random-route" => {
-                    let reason = "would give an app another route in every run; name the routes";
+                    let reason = "would create another route in every run; list the routes instead";
                     return Err(EntryError::new(&key, reason));
                 }
                 "path" => {
-                    let reason = "has no effect here; the group's bits say where they come from";
+                    let reason = "has no effect here; the group sets the source of the bits";
                     return Err(EntryError::new(&key, reason));
                 }
                 _ => {
@@ -131,8 +131,8 @@ impl ManifestEntry {
     }
 }
 
-/// The properties must fit the way in which the app is staged. The Cloud Controller would
-/// leave some out, and report them as differences ever after.
+/// Checks that the properties are compatible with the app's lifecycle. The Cloud
+/// Controller would ignore some properties, and then always report them as differences.
 fn check_lifecycle(properties: &BTreeMap<String, Value>) -> Result<(), EntryError> {
     let has = |key: &str| properties.contains_key(key);
     let lifecycle = properties.get("lifecycle").and_then(Value::as_str);
@@ -169,16 +169,16 @@ fn only_application(mut given: Map<String, Value>) -> Result<Map<String, Value>,
         None => Ok(given),
         Some(Value::Array(mut list)) if list.len() == 1 => match list.pop() {
             Some(Value::Object(application)) => Ok(application),
-            _ => Err(EntryError::new("applications", "must hold a map")),
+            _ => Err(EntryError::new("applications", "must contain a map")),
         },
         Some(_) => Err(EntryError::new(
             "applications",
-            "must hold exactly one application",
+            "must contain exactly one application",
         )),
     }
 }
 
-/// Renames a property to its other name.
+/// Renames a property to its alternative name.
 fn unify(map: &mut Map<String, Value>, old: &str, new: &str) -> Result<(), EntryError> {
     match map.remove(old) {
         None | Some(Value::Null) => Ok(()),
@@ -216,7 +216,7 @@ fn environment(value: Value) -> Result<BTreeMap<String, String>, EntryError> {
         .collect())
 }
 
-/// Reads the processes. The properties of the web process become those of the entry.
+/// Reads the processes. The properties of the web process become properties of the entry.
 fn processes(value: Value, top: &mut BTreeMap<String, Value>) -> Result<(), EntryError> {
     let key = "processes";
     let list = match value {
@@ -258,7 +258,7 @@ fn processes(value: Value, top: &mut BTreeMap<String, Value>) -> Result<(), Entr
         }
     }
     if let Some(web) = web {
-        // The Cloud Controller ignores properties at the top then.
+        // In this case, the Cloud Controller ignores properties on the top level.
         top.retain(|name, _| of(&PROCESS, name).is_none());
         top.extend(web);
     }

@@ -22,7 +22,7 @@ pub(crate) fn property_schemas() -> Map<String, Value> {
         ("routes", routes()),
         ("no-route", flag.clone()),
         ("default-route", flag),
-        // Every run would give an app another route.
+        // Every run would create another route for an app.
         ("random-route", json!({"enum": [false, null]})),
     ];
     schemas.extend(others.map(|(key, schema)| (key.to_owned(), schema)));

@@ -40,7 +40,7 @@ fn parse(text: &str) -> ManifestEntry {
 )]
 #[case("random-route: false", "no-route: false")]
 #[case("applications: [{name: x, memory: 1G}]", "memory: 1G")]
-fn equal_entries_have_one_form(#[case] one: &str, #[case] other: &str) {
+fn equal_entries_have_the_same_normal_form(#[case] one: &str, #[case] other: &str) {
     assert_eq!(parse(one), parse(other));
 }
 
@@ -66,11 +66,11 @@ fn equal_entries_have_one_form(#[case] one: &str, #[case] other: &str) {
 #[case("env: [{PASSWORD: hunter2}]", "`env` is a list, must be a map")]
 #[case(
     "random-route: true",
-    "`random-route` would give an app another route in every run; name the routes"
+    "`random-route` would create another route in every run; list the routes instead"
 )]
 #[case(
     "path: .",
-    "`path` has no effect here; the group's bits say where they come from"
+    "`path` has no effect here; the group sets the source of the bits"
 )]
 #[case("no-route: 1", "`no-route` is a number, must be true or false")]
 #[case(
@@ -99,7 +99,7 @@ fn equal_entries_have_one_form(#[case] one: &str, #[case] other: &str) {
 )]
 #[case(
     "applications: [{}, {}]",
-    "`applications` must hold exactly one application"
+    "`applications` must contain exactly one application"
 )]
 #[case("3", "the entry is a number, must be a map")]
 fn other_entries_are_refused(#[case] text: &str, #[case] expected: &str) {
@@ -131,7 +131,7 @@ fn an_app_has_its_number_and_its_domain() {
 }
 
 #[test]
-fn an_entry_is_written_for_a_purpose() {
+fn the_written_properties_depend_on_the_purpose() {
     let entry = parse(
         "{memory: 1G, instances: 2, env: {A: 1}, services: [{name: db, parameters: {a: 1}}], stack: s, routes: [{route: a.test, protocol: http2}]}",
     );

@@ -11,12 +11,12 @@ use crate::manifest::yaml;
 /// The purpose for which an entry is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To create an app. Properties that a new app does not have are left out.
+    /// To create an app. Properties that a new app does not have are omitted.
     Create,
     /// To change an app. If all routes are removed, `no-route` is written.
     Change,
     /// To let the Cloud Controller compare it. Properties that lists show, or that the
-    /// diff does not compare, are left out.
+    /// diff does not compare, are omitted.
     Compare,
 }
 
@@ -73,7 +73,8 @@ impl ManifestEntry {
     }
 }
 
-/// The Cloud Controller gets the password with the image, and would log that of a manifest.
+/// Removes the password. The Cloud Controller gets it with the image, and would log the
+/// password in a manifest.
 pub(super) fn without_password(docker: &Value) -> Value {
     let mut docker = docker.clone();
     if let Some(docker) = docker.as_object_mut() {

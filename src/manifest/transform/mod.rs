@@ -27,7 +27,7 @@ pub enum TransformError {
         /// The other one.
         other: OverrideField,
     },
-    /// An override needs another one.
+    /// An override requires another override.
     #[error("{field} requires {other}")]
     Requires {
         /// The override.
@@ -78,7 +78,7 @@ pub enum TransformError {
         field: OverrideField,
         /// The property in the manifest.
         property: &'static str,
-        /// The property's value; `None` if any value conflicts.
+        /// The property's value. `None` if any value conflicts.
         value: Option<String>,
     },
     /// The `path` of an app does not exist or cannot be read.
@@ -101,14 +101,15 @@ fn describe(value: &Option<String>) -> String {
 type Transform = fn(Manifest, &Overrides) -> Result<Manifest, TransformError>;
 
 const SEQUENCE: [Transform; 23] = [
-    // First: it may select one app of several, and the others need exactly one.
+    // First, because it may select one of several apps, and the other steps need exactly
+    // one app.
     app_name,
     instances,
     start_command,
     env,
     cnb_credentials,
     lifecycle,
-    // Before the endpoint, which requires the type `http`.
+    // Precedes the endpoint, which requires the type `http`.
     health_check_type,
     health_check_endpoint,
     health_check_timeout,
@@ -118,7 +119,7 @@ const SEQUENCE: [Transform; 23] = [
     no_route,
     random_route,
     task,
-    // After the other route overrides: it applies to apps without any of them.
+    // Follows the other route overrides, because it applies to apps without any of them.
     default_route,
     docker_image,
     docker_username,
@@ -126,7 +127,7 @@ const SEQUENCE: [Transform; 23] = [
     buildpacks,
     strategy,
     path,
-    // Last: it conflicts with every other source of the app.
+    // Last, because it conflicts with every other source of the app.
     droplet,
 ];
 
@@ -137,7 +138,7 @@ const SCALE: [Transform; 4] = [instances, memory, disk, log_rate_limit];
 impl Manifest {
     /// Applies overrides, and makes the `path` of each app relative to the working
     /// directory. The result is the manifest that `push` sends. A `path` does not have to
-    /// exist: see [`Manifest::check_paths`].
+    /// exist. See [`Manifest::check_paths`].
     ///
     /// With a [deployment strategy](Overrides::strategy), the deployment sets instances,
     /// memory, disk and log rate limit.
@@ -156,7 +157,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`TransformError::Path`] for the first one that does not.
+    /// [`TransformError::Path`] for the first path that does not exist.
     pub fn check_paths(&self) -> Result<(), TransformError> {
         for app in &self.applications {
             let path = app.text("path").filter(|_| !app.has("docker"));
@@ -197,7 +198,7 @@ impl Manifest {
 }
 
 impl Manifest {
-    /// Apps with the same name would overwrite each other.
+    /// Refuses apps with the same name, because they would overwrite each other.
     fn with_unique_names(self) -> Result<Self, TransformError> {
         let mut names = HashSet::new();
         let duplicate = self.applications.iter().map(Application::name);

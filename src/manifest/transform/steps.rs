@@ -77,7 +77,7 @@ pub(super) fn number(field: Option<u32>) -> Option<Value> {
     field.map(|number| Value::Int(number.into()))
 }
 
-/// Leaves a property to the deployment if there is a strategy.
+/// Omits a property if there is a strategy, because the deployment sets it.
 pub(super) fn unless_deploying(overrides: &Overrides, value: Option<Value>) -> Option<Value> {
     value.filter(|_| overrides.strategy.is_none())
 }
@@ -125,7 +125,7 @@ pub(super) fn lifecycle(
     )
 }
 
-/// Adds environment variables, which replace those of the manifest.
+/// Adds environment variables, which replace the manifest's variables.
 pub(super) fn env(
     mut manifest: Manifest,
     overrides: &Overrides,

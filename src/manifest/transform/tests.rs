@@ -166,7 +166,7 @@ fn an_override_for_one_app_is_refused_for_several(
 }
 
 #[test]
-fn variables_replace_those_of_the_manifest() {
+fn variables_replace_the_manifests_variables() {
     changes(
         env,
         "[{name: a, env: {A: 1, B: 2}}]",

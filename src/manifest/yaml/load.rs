@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::scalar::scalar;
-use super::{DEEPEST, MOST_VALUES, Map, Value, YamlError, size_of};
+use super::{MAX_DEPTH, MAX_VALUES, Map, Value, YamlError, size_of};
 
 /// A list or map that is not complete yet.
 struct Open {
@@ -126,7 +126,7 @@ impl Loader {
     }
 
     fn begin(&mut self, anchor: usize, node: OpenNode) -> Result<(), String> {
-        if self.open.len() >= DEEPEST {
+        if self.open.len() >= MAX_DEPTH {
             return Err(too_deep());
         }
         self.open.push(Open {
@@ -152,7 +152,7 @@ impl Loader {
         self.put(value, open.height + 1, size, open.anchor)
     }
 
-    /// Adds a complete value to its parent. The values of an alias count again.
+    /// Adds a complete value to its parent. The values of an alias are counted again.
     fn put(
         &mut self,
         value: Value,
@@ -161,10 +161,10 @@ impl Loader {
         anchor: usize,
     ) -> Result<(), String> {
         self.values += if anchor == 0 { size } else { 1 };
-        if self.values > MOST_VALUES {
-            return Err(format!("it holds more than {MOST_VALUES} values"));
+        if self.values > MAX_VALUES {
+            return Err(format!("it contains more than {MAX_VALUES} values"));
         }
-        if self.open.len() + height > DEEPEST {
+        if self.open.len() + height > MAX_DEPTH {
             return Err(too_deep());
         }
         if anchor != 0 {
@@ -196,8 +196,8 @@ impl Loader {
     }
 }
 
-/// Merges as the CLI's parser does: merged keys replace earlier ones, and later ones
-/// replace them. In a list, the first map wins.
+/// Merges as the CLI's parser does: merged keys replace earlier keys, and later keys
+/// replace merged keys. In a list, the first map takes precedence.
 fn merge(map: &mut Map, value: Value) -> Result<(), String> {
     let maps = match value {
         Value::List(list) => list,
@@ -215,7 +215,7 @@ fn merge(map: &mut Map, value: Value) -> Result<(), String> {
 }
 
 fn too_deep() -> String {
-    format!("lists and maps are more than {DEEPEST} deep")
+    format!("lists and maps are more than {MAX_DEPTH} deep")
 }
 
 fn not_yaml(error: &ScanError) -> YamlError {

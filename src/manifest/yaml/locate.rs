@@ -57,8 +57,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The lines of a value in this one, by its key or position. `None` if an anchor
-    /// supplies the value.
+    /// The lines of a nested value, by its key or position. `None` if an anchor supplies
+    /// the value.
     pub(crate) fn get(&self, part: &str) -> Option<&Self> {
         self.children.get(part)
     }

@@ -10,8 +10,8 @@ use super::Value;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Map(IndexMap<Value, Value>);
 
-/// `.nan` is not equal to itself, so a map may have several such keys. No code looks them
-/// up.
+/// `.nan` is not equal to itself, so a map may have several such keys. No code looks up
+/// such a key.
 impl Eq for Value {}
 
 impl Hash for Value {

@@ -1,10 +1,9 @@
 //! Reads and writes YAML as the `cf` CLI does, keeping the order of keys.
 //!
-//! Scalars are resolved by the rules of YAML 1.1, as in the CLI's parser:
-//! `yes`, `on` and `y` are booleans, `0123` is octal, `1_000` is a number, and
-//! `12:30:45` stays text. Anchors and merge keys are resolved, a later duplicate
-//! key wins, and only the first document counts. The output has the same meaning in
-//! YAML 1.1 and 1.2.
+//! Scalars are resolved by the rules of YAML 1.1, as in the CLI's parser: `yes`, `on` and
+//! `y` are booleans, `0123` is octal, `1_000` is a number, and `12:30:45` is a string.
+//! Anchors and merge keys are resolved, a later duplicate key takes precedence, and only
+//! the first document is read. The output has the same meaning in YAML 1.1 and 1.2.
 
 mod load;
 mod locate;
@@ -20,10 +19,10 @@ pub(crate) use map::Map;
 use scalar::{float, float_text};
 
 /// The maximum depth of nested lists and maps.
-const DEEPEST: usize = 128;
+const MAX_DEPTH: usize = 128;
 
 /// The maximum number of values in a document, after resolving aliases.
-const MOST_VALUES: usize = 1_000_000;
+const MAX_VALUES: usize = 1_000_000;
 
 /// A value of a YAML document.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -118,7 +117,7 @@ impl Value {
 
     /// Whether depth and size are within the limits of [`Value::parse`].
     pub(crate) fn is_within_bounds(&self) -> bool {
-        height_of(self) <= DEEPEST && size_of(self) <= MOST_VALUES
+        height_of(self) <= MAX_DEPTH && size_of(self) <= MAX_VALUES
     }
 
     /// The text of a scalar. `None` for lists, maps and null.

@@ -20,7 +20,7 @@ pub(super) fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Resul
         return Ok(Value::text(text));
     };
     let resolved = resolve(text);
-    let refused = || Err(format!("a value is not of its kind, !!{kind}"));
+    let refused = || Err(format!("a value does not match its tag !!{kind}"));
     match (kind, &resolved) {
         ("str" | "timestamp", _) => Ok(Value::text(text)),
         ("binary", _) => binary(text),
@@ -37,7 +37,7 @@ fn binary(text: &str) -> Result<Value, String> {
     let bytes = bytes.map_err(|_| "a !!binary value is not base64".to_owned())?;
     let text = String::from_utf8(bytes);
     text.map(Value::Text)
-        .map_err(|_| "a !!binary value is not UTF-8, and a manifest holds texts".to_owned())
+        .map_err(|_| "a !!binary value is not UTF-8, which a manifest requires".to_owned())
 }
 
 /// The value of a plain scalar.
@@ -121,8 +121,8 @@ pub(super) fn float(number: f64) -> Value {
     integer(&float_text(number)).unwrap_or(Value::Float(number))
 }
 
-/// A number in the CLI's notation: as short as possible, with an exponent if that is
-/// below -4 or above 5.
+/// A number in the CLI's notation: as short as possible, with an exponent if the exponent
+/// is below -4 or above 5.
 pub(super) fn float_text(number: f64) -> String {
     if number.is_nan() {
         return ".nan".to_owned();

@@ -69,7 +69,7 @@ fn structure_is_as_the_cf_cli_reads_it(#[case] text: &str, #[case] same: &str) {
 #[case("a: *none", "line 1")]
 #[case("a: &x [*x]", "line 1")]
 #[case("<<: 1", "`<<` merges a map or a list of maps")]
-#[case("!!int x", "a value is not of its kind, !!int")]
+#[case("!!int x", "a value does not match its tag !!int")]
 #[case("!!binary ///", "a !!binary value is not base64")]
 fn invalid_yaml_is_refused(#[case] text: &str, #[case] expected: &str) {
     let error = Value::parse(text).unwrap_err().to_string();

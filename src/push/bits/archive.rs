@@ -19,8 +19,8 @@ pub(super) type Archive = ZipArchive<BufReader<File>>;
 /// The mode that the `cf` CLI gives every file of an archive.
 const FILE_MODE: u32 = 0o744;
 
-/// The longest target of a link, in bytes. No path is longer.
-const LONGEST_LINK: u64 = 4096;
+/// The maximum length of a link's target, in bytes. No path is longer.
+const MAX_LINK: u64 = 4096;
 
 /// The maximum size of all unpacked files, in bytes. A small archive can unpack to more
 /// than any disk holds.
@@ -66,8 +66,8 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>, Reason> {
     Ok(entries)
 }
 
-/// The text of the first entry whose name ends with `.cfignore`: the `cf` CLI accepts
-/// it in any folder.
+/// The text of the first entry whose name ends with `.cfignore`. The `cf` CLI accepts it
+/// in any folder.
 fn cfignore(archive: &mut Archive) -> Result<String, Reason> {
     let named_so = |name: &str| name.ends_with(ignores::FILE);
     let index = archive
@@ -84,7 +84,7 @@ fn unread(name: &str) -> impl FnOnce(ZipError) -> Reason {
     |error| Reason::Entry { name, error }
 }
 
-/// An entry of an archive; `None` for the archive's root folder.
+/// An entry of an archive. `None` for the archive's root folder.
 fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
     let mut file = archive
         .by_index(index)
@@ -99,7 +99,7 @@ fn entry(archive: &mut Archive, index: usize) -> Result<Option<Entry>, Reason> {
         (EntryKind::Dir, FOLDER_MODE)
     } else if file.is_symlink() {
         let mut target = String::new();
-        let mut link = file.by_ref().take(LONGEST_LINK);
+        let mut link = file.by_ref().take(MAX_LINK);
         link.read_to_string(&mut target)
             .map_err(Reason::io(&name))?;
         (EntryKind::Link(target), LINK_MODE)

@@ -14,8 +14,8 @@ use super::{Entry, Source};
 /// The size of a read, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// The maximum number of threads. More would wait for the disk and use memory.
-const MOST_THREADS: usize = 4;
+/// The maximum number of threads. More threads would wait for the disk and use memory.
+const MAX_THREADS: usize = 4;
 
 /// Reads files one after the other.
 pub(super) struct Contents {
@@ -97,7 +97,7 @@ fn copy(
 
 /// Runs `work` on each entry, with one thread per processor, and delivers the results in
 /// order. The entries are assigned to the threads in turn, and each thread is at most
-/// `ahead` results ahead, which limits the use of memory.
+/// `ahead` results ahead, which limits memory use.
 pub(super) fn in_order<T: Send>(
     source: &Source,
     entries: &[&Entry],
@@ -106,7 +106,7 @@ pub(super) fn in_order<T: Send>(
     mut pass_on: impl FnMut(&Entry, T) -> Result<(), Reason>,
 ) -> Result<(), Reason> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = processors.min(MOST_THREADS).min(entries.len());
+    let threads = processors.min(MAX_THREADS).min(entries.len());
     thread::scope(|scope| {
         let work = &work;
         let made: Vec<Receiver<Result<T, Reason>>> = (0..threads)
@@ -126,7 +126,7 @@ pub(super) fn in_order<T: Send>(
     })
 }
 
-/// Stops at the first failure, or when the receiver is gone.
+/// Stops at the first failure, or when the receiver is dropped.
 fn read_entries<'e, T>(
     source: &Source,
     entries: impl Iterator<Item = &'e &'e Entry>,

@@ -44,9 +44,9 @@ pub(super) enum Reason {
     LeadsOut(String),
     #[error("the archive unpacks to more than 8 GiB")]
     TooLarge,
-    #[error("{0} is larger than the archive says")]
+    #[error("{0} is larger than its size in the archive's directory")]
     LargerThanSaid(String),
-    #[error("the archive has {0} twice")]
+    #[error("the archive contains {0} twice")]
     Twice(String),
     #[error("{0} changed while it was read")]
     Changed(String),

@@ -23,7 +23,7 @@ pub(super) fn list(root: &Path) -> Result<Vec<Entry>, Reason> {
     WalkDir::new(root)
         .min_depth(1)
         .into_iter()
-        // Skips `.git`, which no line can include again.
+        // Skips `.git`, which `.cfignore` cannot include.
         .filter_entry(|found| !ignores::is_always_ignored(&found.file_name().to_string_lossy()))
         .filter(|found| !found.as_ref().is_ok_and(is_ignored))
         .map(|found| entry(root, &found?))

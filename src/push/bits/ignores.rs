@@ -1,11 +1,11 @@
 //! Determines which files are not uploaded, with the same result as `cf push`.
 //!
-//! `.cfignore` looks like a `.gitignore` but is not read like one. The `cf` CLI
-//! translates each line into a regular expression and matches every file and folder by
-//! its own path against the whole list. The last matching line wins
-//! (`actor/sharedaction/resource.go` and its matcher, go-gitignore). So a file in an
-//! ignored folder can be included again, a pattern with a slash in the middle matches at
-//! any depth, and braces are literal. A line that is not a valid pattern matches nothing.
+//! `.cfignore` looks like a `.gitignore` but has different rules. The `cf` CLI translates
+//! each line into a regular expression and matches every file and folder by its own path
+//! against the whole list. The last matching line wins (`actor/sharedaction/resource.go`
+//! and its matcher, go-gitignore). A file in an ignored folder can therefore be included
+//! again, a pattern with a slash in the middle matches at any depth, and braces are
+//! literal. A line that is not a valid pattern matches nothing.
 
 use std::io::{self, Read};
 
@@ -16,10 +16,10 @@ use super::error::Reason;
 /// The name of the file with the user's lines.
 pub(super) const FILE: &str = ".cfignore";
 
-/// The largest `.cfignore`, in bytes.
+/// The maximum size of a `.cfignore`, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The memory that the compiled lines may take, in bytes.
+/// The maximum memory of the compiled lines, in bytes.
 const MAX_COMPILED_BYTES: usize = 256 * 1024 * 1024;
 
 /// Files that the `cf` CLI never uploads, at any depth.
@@ -129,7 +129,7 @@ fn pattern_of(line: &str) -> Option<(String, bool)> {
 }
 
 /// Whether a line contains a folder and later a `*.`, as `foo/*.log` does. The `cf` CLI
-/// matches such a line from the root only.
+/// matches such a line only from the root.
 fn has_extension_below_folder(line: &str) -> bool {
     let folder_end = line
         .char_indices()
@@ -142,8 +142,9 @@ fn has_extension_below_folder(line: &str) -> bool {
     line.get(below..).is_some_and(|rest| rest.contains("*."))
 }
 
-/// A line's wildcards as a regular expression. Other characters with a meaning in regular
-/// expressions keep it, as in the `cf` CLI, except for braces without a count.
+/// Translates a line's wildcards into a regular expression. Other special characters of
+/// regular expressions keep their meaning, as in the `cf` CLI, except for braces without
+/// a count.
 fn translated(line: &str) -> String {
     const WILDCARDS: [(&str, &str); 7] = [
         ("/**/", "(?:/|/.+/)"),

@@ -28,16 +28,16 @@ use temporary::{TemporaryFile, TemporaryFolder};
 /// The mode that the `cf` CLI gives every folder.
 const FOLDER_MODE: u32 = 0o755;
 
-/// The mode of links, which have no permissions of their own.
+/// The mode of links, which do not have permissions.
 const LINK_MODE: u32 = 0o777;
 
-/// The smallest file in the Cloud Controller's resource pool, in bytes: the default
-/// of `resource_pool.minimum_size`.
-const SMALLEST_POOLED: u64 = 65_536;
+/// The minimum size of a file in the Cloud Controller's resource pool, in bytes: the
+/// default of `resource_pool.minimum_size`.
+const MIN_POOLED_SIZE: u64 = 65_536;
 
-/// The minimum mode of a resource: the Cloud Controller refuses resources that their
+/// The minimum mode of a resource. The Cloud Controller refuses resources that their
 /// owner may not read and write.
-const LEAST_POOLED_MODE: u32 = 0o600;
+const MIN_POOLED_MODE: u32 = 0o600;
 
 /// The maximum number of digests that a thread computes ahead of the collecting thread.
 const DIGESTS_AHEAD: usize = 256;
@@ -52,7 +52,7 @@ pub(crate) struct Bits {
     /// Sorted by path.
     entries: Vec<Entry>,
     sha256: String,
-    /// Keeps a temporary folder for as long as its files are needed.
+    /// Keeps a temporary folder while its files are needed.
     _folder: Option<Arc<TemporaryFolder>>,
 }
 
@@ -163,7 +163,7 @@ impl Bits {
     }
 
     /// The entries to upload. If only folders are left, they are uploaded only if one of
-    /// them is empty, because the paths of the known files imply the others.
+    /// them is empty, because the paths of the known files imply the other folders.
     fn rest(&self, known: &HashSet<FileId>) -> Vec<&Entry> {
         let is_known =
             |entry: &Entry| matches!(entry.resource(), Some(it) if known.contains(&it.sha1));
@@ -205,8 +205,7 @@ impl Entry {
     fn resource(&self) -> Option<Resource<'_>> {
         match self.kind {
             EntryKind::File { sha1, size }
-                if size >= SMALLEST_POOLED
-                    && self.mode & LEAST_POOLED_MODE == LEAST_POOLED_MODE =>
+                if size >= MIN_POOLED_SIZE && self.mode & MIN_POOLED_MODE == MIN_POOLED_MODE =>
             {
                 Some(Resource {
                     path: &self.name,

@@ -18,9 +18,9 @@ const PREFIX: &str = "cf-pusher-";
 const LOCK: &str = "cf-pusher.lock";
 
 /// The number of attempts to create a folder while another process deletes it.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
-/// The folder of this process. It is deleted when it is not used any more.
+/// The folder of this process. It is deleted when it is no longer used.
 #[derive(Debug)]
 struct ProcessFolder {
     // Dropped before the folder.
@@ -96,13 +96,14 @@ fn process_folder() -> io::Result<Arc<ProcessFolder>> {
 
 impl ProcessFolder {
     fn create(parent: &Path) -> io::Result<Self> {
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let folder = Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let lock = File::create_new(folder.path().join(LOCK))?;
             match lock.try_lock() {
-                // Another process has taken the folder for a leftover and is deleting it.
+                // Another process has mistaken the folder for a leftover and is deleting
+                // it.
                 Err(TryLockError::WouldBlock) => continue,
-                // On systems without locks, no folder is taken for a leftover.
+                // On systems without locks, no folder is treated as a leftover.
                 Ok(()) | Err(TryLockError::Error(_)) => {
                     return Ok(Self {
                         _lock: lock,

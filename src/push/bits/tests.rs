@@ -16,7 +16,7 @@ impl Bits {
         let entry = |i: usize| {
             let mut sha1 = FileId::default();
             sha1[..8].copy_from_slice(&i.to_le_bytes());
-            let size = SMALLEST_POOLED;
+            let size = MIN_POOLED_SIZE;
             Entry {
                 name: i.to_string(),
                 mode: 0o644,
@@ -120,7 +120,7 @@ fn a_zip_contains_all_files_except_ignored_ones() {
 }
 
 #[test]
-fn only_the_cfignore_of_the_root_counts() {
+fn only_the_cfignore_of_the_root_is_read() {
     let dir = folder_of(&[("sub/.cfignore", b"a"), ("sub/a", b""), ("b", b"")]);
     let bits = Bits::read(dir.path()).unwrap();
     assert_eq!(names(&zipped(&bits)), ["b", "sub/", "sub/a"]);
@@ -173,7 +173,8 @@ fn any_change_changes_the_hash() {
     assert_eq!(name, ignored);
 }
 
-/// The hash is stored with packages: if it changed, every app would be pushed again.
+/// The hash is stored with packages. If its computation changed, every app would be
+/// pushed again.
 #[test]
 fn the_hash_never_changes() {
     let dir = folder_of(&[("a/b", b"x"), ("c", b"")]);
@@ -218,7 +219,7 @@ fn permissions_and_links_are_kept() {
 
 #[cfg(unix)]
 #[test]
-fn unusable_files_are_named() {
+fn errors_name_unusable_files() {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixListener;
     let dir = folder_of(&[("a", b"")]);
@@ -238,7 +239,7 @@ fn unusable_files_are_named() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn the_error_names_a_file_that_cannot_be_read() {
     let dir = folder_of(&[("a", b"1"), ("sub/b", b"2")]);
     let bits = Bits::read(dir.path()).unwrap();
     fs::remove_file(dir.path().join("sub/b")).unwrap();
@@ -263,7 +264,7 @@ fn a_file_that_changes_before_it_is_zipped_is_an_error(#[case] then: &str, #[cas
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_has_grown_since_it_was_opened_is_an_error() {
-    // The kernel gives 0 as its size.
+    // The kernel reports 0 as its size.
     let folder = Source::Folder("/proc/self".into());
     let entry = Entry {
         name: "status".to_owned(),
@@ -302,7 +303,7 @@ fn an_empty_folder_is_an_error() {
 #[rstest]
 #[case::plain(b"")]
 #[case::with_a_script_before_it(b"#!/bin/sh\nexec java -jar $0\n")]
-fn an_archive_is_read_as_a_folder_is(#[case] prefix: &[u8]) {
+fn an_archive_is_read_like_a_folder(#[case] prefix: &[u8]) {
     let archive = archive_of(
         prefix,
         &[
@@ -354,11 +355,11 @@ fn an_archive_with_paths_out_of_it_is_refused(#[case] name: &str) {
 #[test]
 fn an_archive_with_a_file_twice_is_refused() {
     let archive = archive_of(b"", &[("a", b"1"), ("./a", b"2")]);
-    assert_eq!(error_of(archive.path()), "the archive has a twice");
+    assert_eq!(error_of(archive.path()), "the archive contains a twice");
 }
 
 #[test]
-fn a_damaged_file_of_an_archive_is_named() {
+fn the_error_names_a_damaged_file_of_an_archive() {
     let archive = archive_of(b"", &[("a", &[b'a'; 1000]), ("b", b"")]);
     let mut bytes = fs::read(archive.path()).unwrap();
     bytes[33..36].copy_from_slice(b"???");
@@ -489,7 +490,7 @@ fn an_archive_that_unpacks_to_too_much_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_larger_than_its_archive_says_is_refused() {
+fn a_file_that_is_larger_than_its_declared_size_is_refused() {
     let error = Bits::read(with_sizes(1, 10).path())
         .unwrap_err()
         .to_string();

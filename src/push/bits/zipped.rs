@@ -12,14 +12,14 @@ use super::error::{Reason, unwritten};
 use super::temporary::TemporaryFile;
 use super::{Entry, EntryKind, Source};
 
-/// Smaller files are compressed in memory by several threads, larger ones directly into
-/// the zip file.
+/// Smaller files are compressed in memory by several threads, and larger files directly
+/// into the zip file.
 const LARGE: u64 = 1024 * 1024;
 
 /// The maximum number of files that a thread compresses ahead of the writing thread.
 const FILES_AHEAD: usize = 4;
 
-/// The smallest size that needs the zip64 format.
+/// The minimum size that needs the zip64 format.
 const ZIP64: u64 = u32::MAX as u64;
 
 type Zip = ZipWriter<BufWriter<File>>;
@@ -45,7 +45,7 @@ pub(super) fn write(source: &Source, entries: &[&Entry]) -> Result<TemporaryFile
     Ok(file)
 }
 
-/// Compresses a small file in memory; `None` for other entries.
+/// Compresses a small file in memory. `None` for other entries.
 fn prepare(contents: &mut Contents, entry: &Entry) -> Result<Option<PreparedZipFile>, Reason> {
     if !matches!(entry.kind, EntryKind::File { size, .. } if size <= LARGE) {
         return Ok(None);
