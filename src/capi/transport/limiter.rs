@@ -182,7 +182,7 @@ impl Limiter {
     pub(crate) fn record_response(&mut self, ticket: &Ticket, response: LoadSignal) {
         // A limit that is not used up must not grow.
         let peak = self.in_flight.max(ticket.in_flight);
-        let in_use = most * 2 > ticket.limit;
+        let in_use = peak * 2 > ticket.limit;
         // An endpoint that is late uses only half of the slots.
         let is_half_used = peak * 2 >= ticket.limit;
         let is_lowest_limit = self.limit <= FIRST;
