@@ -293,7 +293,7 @@ async fn policies_that_an_earlier_test_left_are_deleted_and_others_are_kept() {
     assert_eq!(outcome.failures(), Vec::<String>::new());
     let notes = foundation.watch.notes.lock().unwrap().join("\n");
     assert!(
-        notes.contains("deleting 6 policies that an earlier test has left"),
+        notes.contains("deleting 6 policies left over by an earlier test"),
         "{notes}"
     );
     let left = foundation.policies().await;

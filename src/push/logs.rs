@@ -168,12 +168,12 @@ impl StagingLogs {
         }
     }
 
-    /// Whether log-cache has answered and is not given up.
+    /// Whether log-cache has responded and its logs are still read.
     fn is_available(&self) -> bool {
         self.has_responded.load(Ordering::Relaxed) && !self.is_given_up.load(Ordering::Relaxed)
     }
 
-    /// Reads a log until its staging ends, then the remaining lines. After a failure it
+    /// Reads a log until its staging ends, then the remaining lines. After a failure,
     /// reads once more, because late lines may contain the reason.
     async fn read_all(&self, client: &Client, followed: Followed) {
         let mut log = StagingLog {
@@ -207,7 +207,7 @@ impl StagingLogs {
         }
     }
 
-    /// Counts a failed read, and gives up after too many.
+    /// Counts a failed read, and gives up after too many failures.
     fn fail(&self, client: &Client, reason: &str, is_hanging: bool) {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if (is_hanging || failures >= MAX_FAILURES)
@@ -268,7 +268,7 @@ impl StagingLog<'_> {
             let (lines, more) = log_cache::lines(self.client, &self.app, from).await?;
             let newest = lines.last().map_or(from, |line| line.at);
             *new += lines.iter().filter(|line| self.forward(line)).count();
-            // A page with lines of a single point in time would be read forever.
+            // A page whose lines all have the same time would be read forever.
             if !more || newest <= from {
                 from = newest;
                 break;

@@ -1,9 +1,9 @@
 //! Pushes the apps of a manifest, from source to running instances.
 //!
-//! A push transforms the manifest, asks the Cloud Controller for the difference, reads
-//! all bits, applies the manifest to all apps with one request, and then uploads, stages
-//! and starts the apps in parallel. Convergence uses the same `bits`, `upload` and
-//! `stage` for its prototypes.
+//! A push transforms the manifest, requests the diff from the Cloud Controller, reads all
+//! bits, applies the manifest to all apps with one request, and then uploads, stages and
+//! starts the apps in parallel. Convergence uses the same `bits`, `upload` and `stage`
+//! for its prototypes.
 
 mod app;
 mod app_source;
@@ -81,7 +81,7 @@ pub struct Push {
     timeouts: Timeouts,
 }
 
-/// The timeouts of a push. `None` uses the client's.
+/// The timeouts of a push. `None` selects the client's timeout.
 #[derive(Debug, Clone, Copy, Default)]
 struct Timeouts {
     staging: Option<Duration>,
@@ -253,7 +253,7 @@ impl PushPlan {
     /// The manifest with all overrides, which [`PushPlan::diff`] refers to.
     #[expect(
         clippy::misnamed_getters,
-        reason = "what a deployment scales is part of the difference"
+        reason = "the difference includes the scale that a deployment sets"
     )]
     pub fn manifest(&self) -> &Manifest {
         &self.scaled

@@ -82,7 +82,7 @@ impl PushOutcome {
 pub struct PushedApp {
     /// The app's name.
     pub name: String,
-    /// The app's GUID; `None` if the app does not exist.
+    /// The app's GUID. `None` if the app does not exist.
     pub guid: Option<String>,
     /// Whether the app was pushed.
     pub result: PushResult,
@@ -90,7 +90,7 @@ pub struct PushedApp {
     pub changes: bool,
     /// The steps that were started, in order.
     pub steps: Vec<PushStep>,
-    /// The app's requested state; `None` unless the app was pushed.
+    /// The app's requested state. `None` unless the app was pushed.
     pub state: Option<AppState>,
     /// Whether the deployment is a canary that waits to be continued.
     pub deployment_paused: bool,
@@ -108,7 +108,7 @@ pub struct PushedApp {
 pub enum PushResult {
     /// All steps succeeded.
     Pushed,
-    /// A step failed; see [`PushOutcome::failures`].
+    /// A step failed. See [`PushOutcome::failures`].
     Failed,
     /// The push was interrupted before the app was done.
     Interrupted,
@@ -169,12 +169,13 @@ pub struct InstanceStatus {
     /// The Cloud Controller's explanation of the state, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
-    /// When the instance reached the state, in RFC 3339; `None` if it is not known.
+    /// The time when the instance reached the state, in RFC 3339. `None` if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }
 
-/// A larger number is a UNIX time (September 2001), a smaller one a number of seconds.
+/// A larger number is a UNIX time (September 2001), a smaller number is a number of
+/// seconds.
 const FIRST_UNIX_TIME: f64 = 1e9;
 
 fn since(seconds: f64) -> Option<String> {

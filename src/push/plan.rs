@@ -12,7 +12,7 @@ use crate::manifest::entry::ManifestEntry;
 use crate::manifest::yaml::Value;
 use crate::manifest::{Application, CurrentApp, Manifest, ManifestDiff};
 
-/// Properties that the Cloud Controller's diff leaves out.
+/// Properties that the Cloud Controller's diff does not contain.
 const SIZES: [&str; 3] = ["memory", "disk_quota", "disk-quota"];
 
 /// Apps by name in lower case. The Cloud Controller ignores the case of names.
@@ -35,8 +35,8 @@ pub(super) async fn existing_apps(
 /// manifest.
 ///
 /// The Cloud Controller's diff contains the properties that may differ. It also contains
-/// values that mean the same, so these properties are compared again with the app's
-/// current manifest.
+/// equivalent values, so these properties are compared again with the app's current
+/// manifest.
 pub(super) async fn diff(
     client: &Client,
     space: &str,
@@ -60,7 +60,7 @@ pub(super) async fn diff(
         let web = app.and_then(|app| web.get(app.guid.as_str()).copied());
         current_app(client, *app, desired, reported, web)
     });
-    // Collected first, so that the future is `Send`.
+    // The apps are collected first, so that the future is `Send`.
     let current: Vec<_> = current.collect();
     let current = parallel::run(client.concurrency(), current).await?;
     Ok(ManifestDiff::between(&manifest.to_value(), &current))
@@ -75,7 +75,8 @@ async fn reported_properties(
 ) -> Result<Vec<Option<HashSet<String>>>, Error> {
     let mut reported = vec![Some(HashSet::new()); manifest.applications().len()];
     for part in manifest.parts() {
-        // Not retried: the apps' own manifests can be compared instead.
+        // The request is not retried, because the apps' own manifests can be compared
+        // instead.
         let diff = client.manifest_diff(space, &part.yaml, Replay::Unsafe);
         let entries = match diff.await {
             Ok(entries) => entries,

@@ -31,7 +31,7 @@ pub(super) struct Pusher<'a> {
     pub(super) builds: BatchPoll<Builds>,
     pub(super) running: BatchPoll<RunningApps>,
     pub(super) logs: StagingLogs,
-    /// Zips are written one at a time, to limit the use of memory.
+    /// Zips are written one at a time, to limit memory use.
     pub(super) zipping: Semaphore,
     /// The steps that were started, with the app's name.
     steps: Mutex<Vec<(String, PushStep)>>,
@@ -89,7 +89,7 @@ impl<'a> Pusher<'a> {
         self.cleanup.apply("applying the manifest", manifest).await
     }
 
-    /// Takes each app from its source to running instances, in parallel. A new app
+    /// Pushes all apps in parallel, from their sources to running instances. A new app
     /// that the Cloud Controller refuses to stage or start is deleted again.
     pub(super) async fn push_apps(&self) -> Result<Vec<PushedJob>, Error> {
         let mut existing = self.existing_apps().await?;
@@ -107,8 +107,8 @@ impl<'a> Pusher<'a> {
             let package = app.as_ref().and_then(|app| packages.get(&app.guid));
             self.push_one(name, changes, app, source, package, &known)
         });
-        // Collected first, because a stream of the iterator, with its closure over
-        // borrowed values, would not be `Send`.
+        // The jobs are collected first, because a stream of the iterator, with its
+        // closure over borrowed values, would not be `Send`.
         let jobs: Vec<_> = jobs.collect();
         let (phase, total) = (Phase::Push, jobs.len());
         let events = self.client.events();
@@ -186,8 +186,7 @@ impl<'a> Pusher<'a> {
         PushedJob { outcome, failure }
     }
 
-    /// Counts an app that was pushed or has failed. An app that an interrupt stopped
-    /// counts as neither.
+    /// Counts an app that was pushed or failed. An interrupted app counts as neither.
     fn count(&self, is_pushed: bool) {
         if !is_pushed && self.client.is_interrupted() {
             return;
@@ -205,9 +204,9 @@ impl<'a> Pusher<'a> {
         plan::existing_apps(self.client, &self.plan.space, &self.plan.manifest).await
     }
 
-    /// The packages with the same bits, by app. Only the newest package of an app counts,
-    /// and only if the app has a droplet. With `no_start` there are none, because the
-    /// next start must find a package that has not been staged.
+    /// The packages with the same bits, by app. Only the newest package of an app is
+    /// used, and only if the app has a droplet. With `no_start`, no package is reused,
+    /// because the next start needs a package that has not been staged.
     async fn reusable(&self, apps: &[Option<App>]) -> Result<HashMap<String, String>, Error> {
         if self.overrides.no_start && !self.overrides.task {
             return Ok(HashMap::new());

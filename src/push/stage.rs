@@ -5,7 +5,7 @@ use crate::capi::client::Client;
 use crate::capi::error::{Error, STAGING_IN_PROGRESS};
 use crate::capi::model::Build;
 
-/// Stages a package and waits for it; returns the GUID of the droplet. Polls are shared
+/// Stages a package, waits for it, and returns the GUID of the droplet. Polls are shared
 /// with other apps.
 pub(crate) async fn stage(
     client: &Client,
@@ -21,7 +21,7 @@ pub(crate) async fn stage(
     droplet_of(&what, build)
 }
 
-/// A staging that has begun.
+/// A staging in progress.
 #[derive(Debug)]
 pub(crate) struct Staging {
     /// The GUID of the build.
@@ -47,8 +47,8 @@ pub(crate) async fn begin(
         }
         build => build.map(|build| Staging {
             guid: build.guid,
-            // If the start is unknown, no log is read, instead of the whole log of the
-            // app.
+            // If the start is unknown, no log is read. Otherwise, the whole log of the
+            // app would be read.
             began: build.created_at.unwrap_or(i64::MAX),
         }),
     }

@@ -1,7 +1,7 @@
 //! Uploads bits as packages that can be staged, and files as droplets.
 //!
 //! [`upload_bits`] uploads the bits of one app. To push many apps, [`match_resources`]
-//! asks for the files of all apps in one request, [`Payload::of`] zips the bits, and
+//! looks up the files of all apps in one request, [`Payload::of`] zips the bits, and
 //! [`ready_package`] uploads them to a package of one app.
 
 use std::collections::{HashMap, HashSet};
@@ -17,7 +17,7 @@ use crate::capi::model::Resource;
 use crate::capi::transport::{self, Upload};
 
 /// The maximum number of attempts of an upload.
-const TRIES: usize = 3;
+const MAX_ATTEMPTS: usize = 3;
 
 /// The pause between two attempts of an upload.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -26,11 +26,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KnownFiles(HashSet<FileId>);
 
-/// Asks which files do not have to be uploaded.
+/// Looks up the files that do not have to be uploaded.
 ///
 /// The request contains only files that the Cloud Controller's pool accepts. If there are
-/// none, no request is sent. If the Cloud Controller does not support the request,
-/// everything is uploaded.
+/// none, no request is sent. If the Cloud Controller does not support the request, all
+/// files are uploaded.
 pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<KnownFiles, Error> {
     let resources = all.iter().flat_map(|bits| bits.resources());
     let asked: HashMap<FileId, bits::Resource<'_>> = resources.map(|it| (it.sha1, it)).collect();
@@ -42,7 +42,7 @@ pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Kn
     let matched: HashSet<String> = match client.known_resources(&resources).await {
         Ok(matched) => matched.into_iter().collect(),
         Err(error) if is_no_response(&error) => {
-            tracing::debug!(%error, "everything is uploaded");
+            tracing::debug!(%error, "all files are uploaded");
             return Ok(KnownFiles::default());
         }
         Err(error) => return Err(error),
@@ -53,7 +53,7 @@ pub(crate) async fn match_resources(client: &Client, all: &[&Bits]) -> Result<Kn
 }
 
 /// Whether the Cloud Controller does not support the request, because it is too old or
-/// its pool is switched off. After an expired login, the upload would fail too.
+/// its pool is disabled. After an expired login, the upload would also fail.
 fn is_no_response(error: &Error) -> bool {
     let is_refused = matches!(
         error,
@@ -72,7 +72,7 @@ fn resource<'b>(resource: &bits::Resource<'b>) -> Resource<'b> {
 }
 
 /// The parts of an upload: the zip of the files that the Cloud Controller does not have,
-/// and the list of the others.
+/// and the list of the other files.
 #[derive(Debug)]
 pub(crate) struct Payload {
     sha256: String,
@@ -103,7 +103,7 @@ impl Payload {
         })
     }
 
-    /// The size of the zip in bytes; `None` if the Cloud Controller has all files.
+    /// The size of the zip in bytes. `None` if the Cloud Controller has all files.
     pub(crate) fn bytes(&self) -> Option<u64> {
         let zip = self.zip.as_ref()?;
         Some(zip.as_file().metadata().map_or(0, |file| file.len()))
@@ -186,7 +186,8 @@ fn processing(name: &str) -> String {
     format!("processing of the bits of {name}")
 }
 
-/// Uploads a droplet file, as written by `cf download-droplet`; returns the GUID.
+/// Uploads a droplet file, as written by `cf download-droplet`, and returns the droplet's
+/// GUID.
 pub(crate) async fn upload_droplet(
     client: &Client,
     name: &str,
@@ -217,7 +218,7 @@ enum UploadTarget<'a> {
     Droplet,
 }
 
-/// An upload to a package or droplet that is created for it.
+/// An upload to a new package or droplet.
 struct Uploading<'a> {
     what: String,
     /// The GUID of the app.
@@ -227,8 +228,8 @@ struct Uploading<'a> {
 }
 
 impl Uploading<'_> {
-    /// A package accepts a file once, so each attempt creates a new package. Those of
-    /// failed attempts are deleted.
+    /// Uploads the file. A package accepts only one upload, so each attempt creates a new
+    /// package. The packages of failed attempts are deleted.
     async fn carry_out(&self, client: &Client) -> Result<String, Error> {
         let mut tries = 1;
         loop {
@@ -238,7 +239,7 @@ impl Uploading<'_> {
             };
             let is_discarded = discard(client, self.kind, &guid).await;
             // A later observation finds leftovers.
-            if !is_discarded || !error.is_worth_replanning() || tries == TRIES {
+            if !is_discarded || !error.is_worth_replanning() || tries == MAX_ATTEMPTS {
                 return Err(error);
             }
             tries += 1;
@@ -262,16 +263,16 @@ impl Uploading<'_> {
     }
 }
 
-/// Deletes what a failed upload created, and returns whether that succeeded. A failure
-/// is logged only.
+/// Deletes the package or droplet of a failed upload, and returns whether that succeeded.
+/// A failure is only logged.
 async fn discard(client: &Client, kind: UploadTarget<'_>, guid: &str) -> bool {
-    let what = "deleting what a failed upload created";
+    let what = "deleting the leftovers of a failed upload";
     let deleted = match kind {
         UploadTarget::Package { .. } => client.delete_package(what, guid).await,
         UploadTarget::Droplet => client.delete_droplet(what, guid).await,
     };
     if let Err(error) = &deleted {
-        tracing::debug!(%error, "what a failed upload created is left over");
+        tracing::debug!(%error, "the leftovers of a failed upload were not deleted");
     }
     deleted.is_ok()
 }

@@ -54,7 +54,7 @@ pub struct RunCounts {
     /// The latencies by endpoint.
     pub latency_ms_by_endpoint: BTreeMap<String, Percentiles>,
     /// The time that the foundation spent on the requests to each endpoint, in
-    /// milliseconds, if it reports that (`X-Runtime`).
+    /// milliseconds, if it reports the time (`X-Runtime`).
     pub server_ms_by_endpoint: BTreeMap<String, u64>,
 }
 
@@ -102,7 +102,7 @@ impl Totals {
 
 impl RunCounts {
     /// The time that the foundation spent on all requests, in milliseconds. `None` if it
-    /// does not report that.
+    /// does not report the time.
     pub fn server_ms(&self) -> Option<u64> {
         let times = &self.server_ms_by_endpoint;
         (!times.is_empty()).then(|| times.values().sum())

@@ -1,5 +1,5 @@
-//! Writes all requests and responses of a run as an HTTP Archive 1.2, which the
-//! developer tools of browsers open. Events contain no secrets and no long bodies.
+//! Writes all requests and responses of a run as an HTTP Archive 1.2, which the developer
+//! tools of browsers can open. Events contain no secrets and no long bodies.
 
 use std::io;
 use std::path::Path;
@@ -14,18 +14,18 @@ use crate::events::{Content, Event, EventSink, Response};
 
 /// A sink that writes all requests and responses as an HTTP Archive (HAR).
 pub struct HttpArchive {
-    /// The same moment on both clocks.
+    /// The same point in time on both clocks.
     origin: (Instant, SystemTime),
     /// `None` after [`Recording::finish`].
     entries: Mutex<Option<Entries>>,
 }
 
 impl HttpArchive {
-    /// Creates the file, or truncates an existing one.
+    /// Creates the file, or truncates an existing file.
     ///
     /// # Errors
     ///
-    /// The file cannot be created.
+    /// An error if the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         let origin = (Instant::now(), SystemTime::now());
         Ok(Self::to(recording::create(path)?, origin))

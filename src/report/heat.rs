@@ -1,5 +1,5 @@
 //! Counts which proxy apps could not connect to which tick apps, for each check of a
-//! scaling test. The number of cells is limited, whatever the number of apps.
+//! scaling test. The number of cells is limited, regardless of the number of apps.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::events::{Check, TriedConnection};
 
 /// The maximum number of rows, and of columns.
-const MOST_CELLS: usize = 60;
+const MAX_LINES: usize = 60;
 
 /// The connections of all checks so far.
 #[derive(Default)]
@@ -106,7 +106,7 @@ fn heat_map(check: &Check, counted: &Pairs) -> HeatMap {
 /// name.
 fn lines<'a>(names: &BTreeSet<&'a Name>) -> (Vec<String>, BTreeMap<&'a Name, usize>) {
     let names: Vec<&Name> = names.iter().copied().collect();
-    let size = names.len().div_ceil(MOST_CELLS).max(1);
+    let size = names.len().div_ceil(MAX_LINES).max(1);
     let labels = names.chunks(size).map(|some| match some {
         [(_, only)] => only.clone(),
         [(_, first), .., (_, last)] => format!("{first} to {last}"),
@@ -165,7 +165,7 @@ mod tests {
             maps.add(&connection(&check, proxy, 0, proxy == 5));
         }
         let shown = maps.shown();
-        assert!(shown[0].rows.len() <= MOST_CELLS);
+        assert!(shown[0].rows.len() <= MAX_LINES);
         assert_eq!(shown[0].rows[0], "proxy-0 to proxy-166");
         assert_eq!(shown[0].cells[0], (0, 0, 167, 1));
         assert_eq!((shown[0].tried, shown[0].failed), (10_000, 1));

@@ -1,5 +1,6 @@
-//! Writes the result of a run as JUnit XML, which CI systems show: a test case for each
-//! app, one for each other resource that failed, and one for each part of a scaling test.
+//! Writes the result of a run as JUnit XML, which CI systems show. The file has a test
+//! case for each app, for each other resource that failed, and for each part of a scaling
+//! test.
 
 use std::io;
 use std::path::Path;
@@ -22,18 +23,18 @@ struct Writing {
 }
 
 impl Junit {
-    /// Creates the file, or truncates an existing one.
+    /// Creates the file, or truncates an existing file.
     ///
     /// # Errors
     ///
-    /// The file cannot be created.
+    /// An error if the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Self::to(recording::create(path)?)
     }
 
     fn to(mut out: Box<dyn Output>) -> io::Result<Self> {
-        // The content of the file if the process is killed.
-        let killed = converged(&[], Some("the run did not come to its end"));
+        // This is the content of the file if the process is killed.
+        let killed = converged(&[], Some("the run did not finish"));
         out.replace(render(&[killed])?)?;
         let writing = Mutex::new(Some(Writing {
             out,
@@ -157,10 +158,7 @@ mod tests {
         let paper = Buffer::default();
         let junit = Junit::to(paper.output()).unwrap();
         let killed = paper.text();
-        assert!(
-            killed.contains("the run did not come to its end"),
-            "{killed}"
-        );
+        assert!(killed.contains("the run did not finish"), "{killed}");
         let failure = ResourceFailure {
             step: "staging".to_owned(),
             cause: "NoAppDetectedError <\u{1b}[31m&>".to_owned(),

@@ -21,7 +21,7 @@ const PAGE: &str = include_str!("page.html");
 const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
 /// The interval at which the page is written during a run.
-const PAGE_EVERY: Duration = Duration::from_secs(5);
+const PAGE_INTERVAL: Duration = Duration::from_secs(5);
 /// The maximum number of lines for the apps' times.
 const MAX_LINES: usize = 100;
 /// The maximum number of listed slowest apps, and of listed failures.
@@ -35,11 +35,11 @@ pub struct HtmlReport {
 }
 
 impl HtmlReport {
-    /// Creates the file, or truncates an existing one.
+    /// Creates the file, or truncates an existing file.
     ///
     /// # Errors
     ///
-    /// The file cannot be created.
+    /// An error if the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Self::to(recording::create(path)?)
     }
@@ -104,7 +104,7 @@ struct PageState {
     bins: Vec<Bin>,
     apps: HashMap<String, MilestoneTimes>,
     refused: BTreeMap<(String, Option<u16>), u64>,
-    /// The first failed target and the number of them, by step and error.
+    /// The first failed target and the number of failed targets, by step and error.
     failures: BTreeMap<(String, String), (String, u64)>,
     /// The failures at the end of the run, with all targets. `None` before the end.
     last_failures: Option<Vec<FailedTargets>>,
@@ -290,7 +290,7 @@ impl PageState {
 
     /// Whether the page should be written again.
     fn is_page_due(&mut self, now: Instant) -> bool {
-        let is_due = now.saturating_duration_since(self.page_written) >= PAGE_EVERY;
+        let is_due = now.saturating_duration_since(self.page_written) >= PAGE_INTERVAL;
         if is_due {
             self.page_written = now;
         }
@@ -341,8 +341,8 @@ impl PageState {
         }
     }
 
-    /// Records when an app first reached a milestone. An app that the run did not change
-    /// is not recorded as running.
+    /// Records the time when an app first reached a milestone. An app that the run did
+    /// not change is not recorded as running.
     fn app(&mut self, now: Instant, name: &str, milestone: AppMilestone) {
         if milestone == AppMilestone::Running && !self.apps.contains_key(name) {
             return;

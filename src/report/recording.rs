@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::events::EventSink;
 
 /// The time that the reader of a pipe has to read the remaining text.
-const READ_WITHIN: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A sink that writes a file.
 pub trait Recording: EventSink {
@@ -31,7 +31,7 @@ pub(crate) trait Output: Send {
     /// Appends text, followed by a tail that the next text overwrites.
     fn append(&mut self, text: &[u8], tail: &[u8]) -> io::Result<()>;
 
-    /// Replaces the whole content by another text.
+    /// Replaces the whole content with another text.
     fn replace(&mut self, text: Vec<u8>) -> io::Result<()>;
 
     /// Waits until all text is written.
@@ -76,12 +76,12 @@ impl Output for RegularFile {
     }
 }
 
-/// A pipe or a device, which may block, so a thread of its own writes to it.
+/// A pipe or a device, which may block, so a dedicated thread writes to it.
 struct Stream {
     /// `None` after the end.
     texts: Option<Sender<Vec<u8>>>,
     written: Receiver<io::Result<()>>,
-    /// Written text cannot be taken back, so replacements wait for the end.
+    /// Written text cannot be changed, so replacements are written at the end.
     replacement: Vec<u8>,
 }
 
@@ -124,8 +124,8 @@ impl Output for Stream {
         let last = std::mem::take(&mut self.replacement);
         self.send(last);
         self.texts = None;
-        self.written.recv_timeout(READ_WITHIN).unwrap_or_else(|_| {
-            let message = "its reader does not read";
+        self.written.recv_timeout(READ_TIMEOUT).unwrap_or_else(|_| {
+            let message = "the reader of the pipe does not read";
             Err(io::Error::new(io::ErrorKind::TimedOut, message))
         })
     }

@@ -1,8 +1,8 @@
 //! Writes a run as a trace for [Perfetto](https://ui.perfetto.dev): a track for
 //! each phase and each app, with steps as slices and requests inside them.
 //!
-//! The file is a JSON array in the trace event format. Slices of a track must
-//! nest, so overlapping requests that serve several apps get tracks of their own.
+//! The file is a JSON array in the trace event format. Slices of a track must nest, so
+//! overlapping requests that serve several apps get separate tracks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -31,11 +31,11 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Creates the file, or truncates an existing one.
+    /// Creates the file, or truncates an existing file.
     ///
     /// # Errors
     ///
-    /// The file cannot be created.
+    /// An error if the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         Ok(Self::to(recording::create(path)?))
     }
@@ -69,7 +69,7 @@ struct Writing {
     /// The tracks of apps and other targets, by their names.
     tracks: HashMap<String, Track>,
     /// The time at which each track of shared requests becomes free.
-    lanes: Vec<Instant>,
+    shared_tracks: Vec<Instant>,
     /// The phases that have started and not ended.
     phases: BTreeMap<Phase, Track>,
     /// The number of apps at each milestone.
@@ -104,7 +104,7 @@ impl Writing {
             entries: Entries::begin(out, "[", "\n]\n"),
             origin,
             tracks: HashMap::new(),
-            lanes: Vec::new(),
+            shared_tracks: Vec::new(),
             phases: BTreeMap::new(),
             apps: BTreeMap::new(),
         };
@@ -270,13 +270,13 @@ impl Writing {
 
     /// Takes a track of shared requests that is free from `began` to `ended`.
     fn lane(&mut self, began: Instant, ended: Instant) -> Track {
-        let free = self.lanes.iter().position(|until| *until <= began);
-        let index = free.unwrap_or(self.lanes.len());
+        let free = self.shared_tracks.iter().position(|until| *until <= began);
+        let index = free.unwrap_or(self.shared_tracks.len());
         let track = Track::new(SHARED, 1 + index as u64);
-        match self.lanes.get_mut(index) {
+        match self.shared_tracks.get_mut(index) {
             Some(until) => *until = ended,
             None => {
-                self.lanes.push(ended);
+                self.shared_tracks.push(ended);
                 self.name_track(track, "requests");
             }
         }
@@ -343,7 +343,7 @@ fn name_of(milestone: AppMilestone) -> &'static str {
     }
 }
 
-/// Microseconds, to the nanosecond.
+/// The duration in microseconds, with nanosecond precision.
 #[expect(clippy::cast_precision_loss, reason = "runs take days at most")]
 fn microseconds(time: Duration) -> f64 {
     time.as_nanos() as f64 / 1e3
@@ -421,7 +421,7 @@ mod tests {
         insta::assert_snapshot!(paper.text());
         let entries: Vec<Value> = serde_json::from_str(&paper.text()).unwrap();
         let of = |kind: &str| entries.iter().filter(|it| it["ph"] == kind).count();
-        assert_eq!(of("B"), of("E"), "all that is open is closed");
+        assert_eq!(of("B"), of("E"), "every open slice is closed");
     }
 
     #[test]

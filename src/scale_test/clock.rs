@@ -1,4 +1,4 @@
-//! The clock of a scaling test: every wait and every deadline of the test uses it.
+//! The clock of a scaling test. Every wait and every deadline of the test uses it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-/// The clock that a scaling test waits on: the time of this machine, or the clock of a
-/// fake foundation, which is advanced instead of waited for.
+/// The clock of a scaling test: the clock of this machine, or the clock of a fake
+/// foundation, which is advanced instead of waiting.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 ///
 /// # #[tokio::main]
 /// # async fn main() {
-/// // Here the fake foundation would move its clock: `mock.advance(by)`.
+/// // A fake foundation would advance its clock here: `mock.advance(by)`.
 /// let clock = Clock::advanced_by(|by: Duration| drop(by));
 /// clock.wait(Duration::from_secs(3600)).await;
 /// assert_eq!(clock.waited(), Duration::from_secs(3600));
@@ -57,7 +57,7 @@ impl Clock {
         Self::new(None)
     }
 
-    /// A clock that is advanced instead of waited for, such as that of a fake Cloud
+    /// A clock that is advanced instead of waiting, such as the clock of a fake Cloud
     /// Controller. While several tasks wait, it is advanced to the end of the shortest
     /// wait, as soon as no task is working.
     pub fn advanced_by(advance: impl Fn(Duration) + Send + Sync + 'static) -> Self {
@@ -166,7 +166,7 @@ impl Worker {
         waiting.worker.is_busy = true;
     }
 
-    /// Starts a wait. The task does not count as working any more.
+    /// Starts a wait. The task no longer counts as working.
     fn begin(&mut self, time: Duration) -> Waiting<'_> {
         let (wake, woken) = oneshot::channel();
         {
@@ -191,7 +191,7 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        // From here on, nobody wakes it.
+        // From here on, no other task wakes it.
         self.woken.close();
         if self.woken.try_recv().is_ok() {
             self.worker.is_busy = true;
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_advanced_while_a_task_works() {
+    async fn the_clock_is_not_advanced_while_a_task_works() {
         let (clock, advanced) = advanced();
         let working = clock.worker();
         let mut waiting = std::pin::pin!(clock.wait(Duration::from_secs(1)));

@@ -65,8 +65,8 @@ impl TestApps {
     }
 }
 
-/// The domain of the apps' routes: that of the configuration, the first shared domain, or
-/// the first one of the org.
+/// The domain of the apps' routes: the configured domain, the first shared domain, or the
+/// first private domain of the org.
 pub(super) async fn domain(tester: &Tester, org: &str) -> Result<Domain, Error> {
     let mut domains = tester.client.domains().await?;
     let wanted = tester.test.connection.apps_domain.as_deref();

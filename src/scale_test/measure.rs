@@ -1,4 +1,4 @@
-//! Measures how long changes take to have an effect: mapped routes, and bound and unbound
+//! Measures the time until changes take effect: mapped routes, and bound and unbound
 //! security groups.
 
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The timeout for deleting resources after a failed measurement.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The time that changes of one kind took to have an effect.
+/// The time until changes of one kind took effect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MeasuredLatency {
@@ -191,7 +191,7 @@ async fn target_of(run: &Run<'_>, given: Option<&str>) -> Result<SocketAddr, Tes
         .map_err(|_| invalid(format!("the target \"{found}\" is not IP:PORT")))
 }
 
-/// Polls until a change has an effect; returns the time that it took.
+/// Polls until a change takes effect, and returns the time that it took.
 async fn until(run: &Run<'_>, what: &str, effect: &Effect<'_>) -> Result<Duration, TestError> {
     let (client, clock) = (&run.tester.client, &run.tester.clock);
     let began = clock.now();
@@ -296,7 +296,7 @@ mod tests {
         true
     )]
     #[case("request failed: Get \"http://10.0.0.1\": EOF", true)]
-    fn a_port_that_does_not_speak_http_is_reached_all_the_same(
+    fn a_port_that_does_not_speak_http_counts_as_reached(
         #[case] body: &str,
         #[case] expected: bool,
     ) {

@@ -1,10 +1,10 @@
-//! The scaling test of container networking: network policies for many apps take effect
-//! within a given time, and so does their deletion.
+//! The scaling test of container networking. It tests that network policies for many
+//! apps, and their deletion, take effect within a given time.
 //!
-//! It does what the scaling suite of cf-networking-release does, on the apps that
-//! [`ScalingTest::desired`] describes: registry, tick apps and proxy apps. Proxy apps try
-//! to connect to tick apps without policies, with policies, and after the policies were
-//! deleted, in two [`Context`]s.
+//! The test corresponds to the scaling suite of cf-networking-release. It uses the apps
+//! that [`ScalingTest::desired`] describes: registry, tick apps and proxy apps. Proxy
+//! apps try to connect to tick apps without policies, with policies, and after the
+//! policies were deleted, in two [`Context`]s.
 //!
 //! ```
 //! # #[cfg(feature = "mock")]
@@ -15,7 +15,7 @@
 //!     Approval, Client, ConnectOptions, Converger, Credentials, Events, ScalingTest, Sources,
 //! };
 //!
-//! // On a foundation, there is neither a router nor a clock to set.
+//! // On a real foundation, neither the router nor the clock is set.
 //! let mock = std::sync::Arc::new(mock_capi::MockCapi::builder().front().start().await?);
 //! let credentials = Credentials::Password {
 //!     username: "admin".to_owned(),
@@ -107,11 +107,11 @@ pub enum TestError {
     MissingApps {
         /// The names of the apps.
         apps: Vec<String>,
-        /// The name of their org.
+        /// The name of the apps' org.
         org: String,
-        /// The name of their space.
+        /// The name of the apps' space.
         space: String,
-        /// The user who does not see them.
+        /// The user who cannot see the apps.
         user: String,
     },
     /// A measurement needs an address that only the security group allows.
@@ -127,7 +127,7 @@ pub enum TestError {
         what: String,
         /// The length of the wait.
         waited: Duration,
-        /// What was observed last.
+        /// The last observation.
         last: String,
     },
 }
@@ -141,7 +141,7 @@ fn missing(apps: &[String], org: &str, space: &str, user: &str) -> String {
     )
 }
 
-/// Two errors are equal if their messages are.
+/// Two errors are equal if their messages are equal.
 impl PartialEq for TestError {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
@@ -169,7 +169,7 @@ impl TestError {
 
 /// Runs the scaling test.
 ///
-/// It is cheap to clone, and can be moved to another task.
+/// A tester is cheap to clone, and can be moved to another task.
 #[derive(Debug, Clone)]
 pub struct Tester {
     client: Client,
@@ -269,7 +269,7 @@ impl Tester {
         Self { clock, ..self }
     }
 
-    /// Checks what can be checked without a request, as the test itself does first.
+    /// Runs the checks that need no request. The test itself also runs them first.
     ///
     /// # Errors
     /// [`TestError::NothingToTest`] and [`TestError::InvalidRouter`].
@@ -287,7 +287,7 @@ impl Tester {
         foundation::router(self).map(|_| ())
     }
 
-    /// Runs the test. What fails is in the [`TestOutcome`].
+    /// Runs the test. Failed connections are in the [`TestOutcome`].
     ///
     /// Policies of an earlier test of the same apps, which was killed or kept them, are
     /// deleted first. If the run is interrupted or stops with an error, it deletes the
@@ -296,7 +296,7 @@ impl Tester {
     /// # Errors
     ///
     /// [`TestError`] if the test ends before it knows which instances are registered. A
-    /// later error is in [`TestOutcome::error`], beside the finished phases.
+    /// later error is in [`TestOutcome::error`], in addition to the finished phases.
     pub fn run(&self) -> BoxFuture<'_, Result<TestOutcome, TestError>> {
         Box::pin(async move {
             // Boxed, so that the futures of callers stay small.
@@ -313,26 +313,27 @@ impl Tester {
         })
     }
 
-    /// Maps a route to the first proxy app, `times` times, and measures each time how long
-    /// it takes until the app responds to it.
+    /// Maps a route to the first proxy app, `times` times, and measures the time until
+    /// the app responds.
     ///
     /// # Errors
     ///
-    /// Those of [`Tester::run`], and [`TestError::NoEffect`].
+    /// The errors of [`Tester::run`], and [`TestError::NoEffect`].
     pub fn route_latency(&self, times: u32) -> BoxFuture<'_, Result<MeasuredLatency, TestError>> {
         Box::pin(measure::routes(self, times))
     }
 
     /// Binds a security group to the space of the apps and unbinds it, `times` times.
     /// Measures the time until the first proxy app can connect to `target`, and until it
-    /// cannot connect any more.
+    /// can no longer connect.
     ///
     /// The target is `IP:PORT`. It must accept connections, and no other security group
     /// may allow it. The default is the address on the cell that leads to the first
     /// instance of the first tick app.
     ///
     /// # Errors
-    /// As [`Tester::run`], [`TestError::InvalidTarget`] and [`TestError::NoEffect`].
+    /// The errors of [`Tester::run`], [`TestError::InvalidTarget`] and
+    /// [`TestError::NoEffect`].
     pub fn asg_latency<'a>(
         &'a self,
         times: u32,

@@ -1,7 +1,7 @@
-//! The numbers of the scaling test: its connections, the samples of them, and the
+//! The numbers of the scaling test: its connections, samples of the connections, and the
 //! policies that allow them. All functions are pure.
 //!
-//! The numbers are those of the scaling suite of cf-networking-release.
+//! The numbers are the same as in the scaling suite of cf-networking-release.
 
 use std::collections::HashMap;
 
@@ -53,7 +53,7 @@ impl Context {
     }
 }
 
-/// The largest accepted difference between the numbers of registered and expected
+/// The maximum accepted difference between the numbers of registered and expected
 /// instances.
 pub(super) fn allowed_difference(instances: u64) -> u64 {
     instances / 1000
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_draws_the_same_sample_again_and_the_next_draw_differs() {
+    fn a_seed_repeats_the_sample_and_the_next_draw_differs() {
         let draw = |random: &mut fastrand::Rng| sample(1000, 50, random);
         let mut random = fastrand::Rng::with_seed(7);
         let (first, second) = (draw(&mut random), draw(&mut random));

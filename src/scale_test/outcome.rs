@@ -46,8 +46,7 @@ impl TestPhase {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TestOutcome {
-    /// Whether all tick instances were registered. If they were not, nothing else is
-    /// tested.
+    /// Whether all tick instances were registered. If they were not, the test ends.
     pub registry: Registration,
     /// The tested contexts.
     pub contexts: Vec<ContextOutcome>,
@@ -250,7 +249,7 @@ impl PhaseOutcome {
     }
 }
 
-/// The first addresses, and the number of others.
+/// The first addresses, and the number of remaining addresses.
 fn some_of(addresses: &BTreeSet<&str>) -> String {
     const MOST: usize = 6;
     let mut shown: Vec<&str> = addresses.iter().take(MOST).copied().collect();
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_instances_are_named() {
+    fn missing_instances_are_listed_by_app() {
         let ticks: Vec<String> = (0..4).map(|i| format!("tick-{i}")).collect();
         let address = |app: &str| Address {
             app: app.to_owned(),

@@ -1,4 +1,4 @@
-//! Creates the policies of a run, and deletes them however the run ends.
+//! Creates the policies of a run, and deletes them regardless of how the run ends.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Created {
         let steps = policies.chunks(POLICIES_PER_REQUEST);
         let mut progress = Progress::start(client, policies.len());
         for some in steps {
-            // Policies of a request without a response may exist too.
+            // Policies of a request without a response may also exist.
             self.0.extend_from_slice(some);
             client.create_network_policies(some).await?;
             progress.advance(some.len());
@@ -51,7 +51,7 @@ impl Created {
         Ok(())
     }
 
-    /// Does not delete them.
+    /// Forgets the policies, so that they are not deleted.
     pub(super) fn keep(&mut self) {
         self.0.clear();
     }
@@ -81,8 +81,8 @@ impl Created {
     }
 }
 
-/// The policies that an earlier test of the same apps left over: those between its proxy
-/// apps and its tick apps on its ports.
+/// The remaining policies of an earlier test of the same apps: all policies between its
+/// proxy apps and its tick apps on its ports.
 pub(super) async fn left_over(
     client: &Client,
     apps: &TestApps,

@@ -16,12 +16,12 @@ use crate::events::{Check, Event, Phase, TriedConnection};
 use crate::latency::Latencies;
 
 /// The maximum number of tries until a connection is as expected.
-const TRIES: u32 = 3;
+const MAX_TRIES: u32 = 3;
 
 /// The time between two tries.
-const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest time for all connections of a check.
+/// The maximum time for all connections of a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// A text that a tick app's response contains.
@@ -120,7 +120,8 @@ fn broken(error: JoinError) -> Error {
 }
 
 impl Shared {
-    /// Tries one connection after the other until there are no more.
+    /// Tries one connection after the other until all connections of the sample were
+    /// tried.
     async fn work(self: Arc<Self>, mut worker: Worker) -> Result<Results, Error> {
         let mut results = Results::default();
         loop {
@@ -176,10 +177,10 @@ impl Shared {
                     Some(problem) => problem,
                 },
             };
-            if tries == TRIES {
+            if tries == MAX_TRIES {
                 return Ok((tries, Err(problem)));
             }
-            let pause = worker.wait(BETWEEN_TRIES);
+            let pause = worker.wait(PAUSE);
             prober.client.unless_interrupted(pause).await?;
         }
     }
@@ -218,7 +219,7 @@ fn address_of(connection: Connection<'_>) -> String {
     format!("{}:{}", connection.address.ip, connection.port)
 }
 
-/// Describes why a request to a proxy app has no response.
+/// Describes the reason why a request to a proxy app has no response.
 pub(super) fn describe_error(app: &str, error: &Error) -> String {
     match error {
         Error::Unreachable { reason, .. } => format!("{app} cannot be reached: {reason}"),
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_of_the_router_does_not_count_as_one_of_an_app() {
+    fn a_response_of_the_router_is_not_a_response_of_the_app() {
         let answer = answer(404, "404 Not Found: Requested route", Some("unknown_route"));
         let expected = "the router responded with 404 (unknown_route)";
         for expects_success in [true, false] {

@@ -73,7 +73,7 @@ pub struct Registration {
     /// The tick apps whose number of registered instances differs, and other registered
     /// apps.
     pub differences: Vec<RegisteredApp>,
-    /// The reason why the registry could not be read. `None` if it could.
+    /// The reason why the registry could not be read. `None` if it could be read.
     pub error: Option<String>,
 }
 
@@ -187,7 +187,7 @@ mod tests {
         r#"{"instances": [{"service_name": "a", "endpoint": {"value": "fd00::1:8080"}}]}"#,
         "is not IP:PORT"
     )]
-    fn a_list_that_cannot_be_read_is_explained(#[case] body: &str, #[case] expected: &str) {
+    fn an_invalid_list_is_an_error_with_the_reason(#[case] body: &str, #[case] expected: &str) {
         let error = parse(body).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_thousand_instances_may_be_missing_or_left_over() {
+    fn one_of_a_thousand_instances_may_be_missing_or_outdated() {
         let ticks = ticks(500);
         let mut addresses = all(&ticks, 2);
         addresses.push(address("older-tick", "10.0.0.1"));

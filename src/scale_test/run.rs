@@ -26,8 +26,8 @@ const REGISTRATION_PAUSE: Duration = Duration::from_millis(500);
 /// The maximum number of concurrent connections for each instance of a proxy app.
 const CONNECTIONS_PER_INSTANCE: u32 = 10;
 
-/// The largest seed that is chosen, so that it is easy to type.
-const LARGEST_SEED: u64 = 999_999;
+/// The maximum generated seed, which is easy to type.
+const MAX_SEED: u64 = 999_999;
 
 /// A test run and the state of its foundation.
 pub(super) struct Run<'a> {
@@ -45,9 +45,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// Runs the test. An error after the registration is in the outcome.
     pub(super) async fn test(tester: &'a Tester) -> Result<TestOutcome, TestError> {
-        let seed = tester
-            .seed
-            .unwrap_or_else(|| fastrand::u64(..=LARGEST_SEED));
+        let seed = tester.seed.unwrap_or_else(|| fastrand::u64(..=MAX_SEED));
         let mut run = Self::prepare(tester).await?;
         let mut outcome = TestOutcome {
             registry: run.registration().await?,
@@ -94,7 +92,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Runs all contexts. If one ends with an error, its finished phases are in `tested`.
+    /// Runs all contexts. If a context ends with an error, its finished phases are in
+    /// `tested`.
     async fn contexts(
         &mut self,
         seed: u64,
@@ -164,7 +163,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let policies = counted_policies(left_over.len());
-        self.note(format!("deleting {policies} that an earlier test has left"));
+        self.note(format!("deleting {policies} left over by an earlier test"));
         client.delete_network_policies(&left_over).await?;
         self.wait_for_policies("setup", "the deletion").await
     }
@@ -214,7 +213,7 @@ impl<'a> Run<'a> {
         ended
     }
 
-    /// Runs the phases of a context. Those that finished are in `tested`.
+    /// Runs the phases of a context. Finished phases are in `tested`.
     async fn phases(
         &mut self,
         context: Context,
@@ -370,7 +369,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Runs a step of a context, so that the trace shows it.
+/// Runs a step of a context. The trace shows the step.
 pub(super) async fn in_step<T>(
     client: &Client,
     context: &str,

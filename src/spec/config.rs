@@ -1,4 +1,4 @@
-//! Recognizes configurations in JSON by their keys.
+//! Reads configurations in JSON, whose kind follows from their keys.
 
 use std::io::Read;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::multispace::Multispace;
 use super::reader::{self, ConfigError};
 use super::scaling::ScalingTest;
 
-/// A configuration in JSON: of one scaling test or of one with many spaces.
+/// A configuration in JSON: of a scaling test, or of a test with many spaces.
 ///
 /// ```
 /// use cf_pusher::Configuration;
@@ -30,12 +30,12 @@ impl Configuration {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the file and every key that is wrong.
+    /// [`ConfigError`], which names the file and every invalid key.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         Self::parse(&reader::text(path)?, &path.display().to_string())
     }
 
-    /// Reads a configuration of at most 10 MiB from a stream; `origin` names it in
+    /// Reads a configuration of at most 10 MiB from a stream. `origin` names it in
     /// messages.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl Configuration {
         Self::parse(&reader::text_of(stream, origin)?, origin)
     }
 
-    /// Parses a file's text; `origin` names it in messages.
+    /// Parses a file's text. `origin` names it in messages.
     ///
     /// # Errors
     /// As [`Configuration::read`].

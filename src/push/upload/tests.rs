@@ -27,7 +27,7 @@ fn package_json(fields: Value) -> Value {
 }
 
 /// The maximum number of files in one request.
-const MOST_RESOURCES: usize = 5000;
+const MAX_RESOURCES: usize = 5000;
 
 const APP: &str = "d4cf0f68-d498-4f33-bc25-d6cd37d3cbe8";
 
@@ -44,7 +44,7 @@ impl EventSink for Sent {
     }
 }
 
-/// A Cloud Controller with answers that a test sets.
+/// A Cloud Controller with responses that a test sets.
 struct Api {
     server: MockServer,
     client: Client,
@@ -252,7 +252,7 @@ async fn small_files_are_not_looked_up() {
 #[case::refused(422)]
 #[case::unexpected_response(200)]
 #[tokio::test]
-async fn everything_is_uploaded_if_the_pool_is_not_available(#[case] status: u16) {
+async fn all_files_are_uploaded_if_the_pool_is_not_available(#[case] status: u16) {
     let api = Api::with_packages().await;
     let body = json!({});
     api.answers("POST", "/v3/resource_matches", status, body)
@@ -286,7 +286,7 @@ async fn files_of_many_apps_are_looked_up_together_and_once() {
 async fn many_files_are_looked_up_in_several_requests() {
     let api = Api::with_packages().await;
     api.knows(&[]).await;
-    let bits = Bits::of_resources(MOST_RESOURCES + 1);
+    let bits = Bits::of_resources(MAX_RESOURCES + 1);
     match_resources(&api.client, &[&bits]).await.unwrap();
     let lengths: Vec<usize> = api
         .requests()
@@ -297,7 +297,7 @@ async fn many_files_are_looked_up_in_several_requests() {
             body["resources"].as_array().unwrap().len()
         })
         .collect();
-    assert_eq!(lengths, [MOST_RESOURCES, 1]);
+    assert_eq!(lengths, [MAX_RESOURCES, 1]);
 }
 
 #[tokio::test]
@@ -323,7 +323,7 @@ async fn progress_is_reported_from_start_to_end() {
 }
 
 #[tokio::test]
-async fn files_that_left_the_pool_are_uploaded() {
+async fn files_that_disappeared_from_the_pool_are_uploaded() {
     let api = Api::new().await;
     api.knows(&[&LARGE]).await;
     for (guid, state) in [("ONE", "FAILED"), ("TWO", "READY")] {

@@ -10,7 +10,7 @@ use crate::manifest::entry::known_keys;
 /// The supported version of the format.
 const VERSION: u32 = 1;
 
-/// Reports everything in a map that its keys do not allow.
+/// Reports all keys and values in a map that the format does not allow.
 pub(super) fn map(table: Table, node: &Node, key: &str, problems: &mut Problems) {
     if node.is_unresolved() {
         return;
@@ -166,7 +166,7 @@ fn has_control_character(node: &Node) -> bool {
         .is_some_and(|text| text.contains(char::is_control))
 }
 
-/// Whether a scalar is valid for its kind.
+/// Whether a scalar is valid for a kind.
 fn is_fitting(kind: Kind, node: &Node) -> bool {
     let text = node.text();
     let text = text.as_deref().map(str::trim);
@@ -196,8 +196,8 @@ fn is_fitting(kind: Kind, node: &Node) -> bool {
     }
 }
 
-/// Whether a text can select apps: its parts are not empty, and have no characters of
-/// other kinds of patterns.
+/// Whether a text can select apps: its parts are not empty, and do not contain special
+/// characters of other pattern languages.
 pub(super) fn is_apps(text: &str, least: usize, most: usize) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     let is_part = |part: &&str| {

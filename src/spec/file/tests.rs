@@ -337,10 +337,10 @@ orgs:
       services: ['db-{i}']
 ";
     insta::assert_snapshot!(problems(text), @r#"
-    spec.yml:4: `name` is "o-{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
-    spec.yml:6: `name` is "s-{i}", must be a text without {i}: no enclosing element has a `count`; {{i}} is the text {i}
-    spec.yml:8: `name` is "a-{space}", must be a text without {space}: the space has no `count`; {{space}} is the text {space}
-    spec.yml:10: `route` is "a-{i}.test", must be a text without {i}: no enclosing element has a `count`; {{i}} is the text {i}
+    spec.yml:4: `name` is "o-{org}", must be a string without {org}: the org has no `count`; {{org}} is the text {org}
+    spec.yml:6: `name` is "s-{i}", must be a string without {i}: no enclosing element has a `count`; {{i}} is the text {i}
+    spec.yml:8: `name` is "a-{space}", must be a string without {space}: the space has no `count`; {{space}} is the text {space}
+    spec.yml:10: `route` is "a-{i}.test", must be a string without {i}: no enclosing element has a `count`; {{i}} is the text {i}
     "#);
 }
 
@@ -439,7 +439,7 @@ fn bindings_name_entries_single_apps_and_patterns() {
     spec.yml:10: there is another service binding named of web-1 to db in the space s1: spec.yml:9
     spec.yml:11: `app` is web-7, but the space has no app of that name, did you mean `web-{i}`?
     spec.yml:12: `app` is "w[1]", must be a name of an app, or a pattern with `*` and `?`
-    spec.yml:13: `app` is "one-{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
+    spec.yml:13: `app` is "one-{org}", must be a string without {org}: the org has no `count`; {{org}} is the text {org}
     "#);
 }
 
@@ -473,11 +473,11 @@ orgs:
     spec.yml:15: app of-zero: `like` is not possible: the other group has no apps, so it has no droplet
     spec.yml:17: app of-cnb: `like` is not possible: the Cloud Controller does not copy droplets of `lifecycle: cnb`
     spec.yml:18: app image: `docker.password` must be a variable, such as ((docker_password))
-    spec.yml:18: app image: `docker` needs the feature flag diego_docker, which is to be off
-    spec.yml:19: app half: `docker` needs the feature flag diego_docker, which is to be off
+    spec.yml:18: app image: `docker` needs the feature flag diego_docker, which the spec disables
+    spec.yml:19: app half: `docker` needs the feature flag diego_docker, which the spec disables
     spec.yml:19: app half: the group half cannot have `docker`: `username` and `password` must be set together
     spec.yml:20: app both: `docker` cannot be used together with `bundled`
-    spec.yml:20: app both: `docker` needs the feature flag diego_docker, which is to be off
+    spec.yml:20: app both: `docker` needs the feature flag diego_docker, which the spec disables
     spec.yml:20: app both: the group both cannot have `docker`: the apps are staged from other bits
     spec.yml:21: app odd: `docker` cannot have `tag`, only image, username, password
     ");
@@ -634,7 +634,7 @@ fn is_read(document: &Json) -> bool {
         | SpecProblemReason::ExceedsQuota { .. } => true,
         SpecProblemReason::Value { allowed, .. } => {
             let others = [
-                "a text without {",
+                "a string without {",
                 "a name with {i}",
                 "an address, ",
                 "ports from ",
@@ -830,7 +830,7 @@ fn a_placeholder_without_a_number_is_a_problem() {
       metadata: {annotations: {note: '{org}'}}
 ";
     insta::assert_snapshot!(problems(text), @r#"
-    spec.yml:10: `A` is "img-{i}.png", must be a text without {i}: no enclosing element has a `count`; {{i}} is the text {i}
-    spec.yml:11: `note` is "{org}", must be a text without {org}: the org has no `count`; {{org}} is the text {org}
+    spec.yml:10: `A` is "img-{i}.png", must be a string without {i}: no enclosing element has a `count`; {{i}} is the text {i}
+    spec.yml:11: `note` is "{org}", must be a string without {org}: the org has no `count`; {{org}} is the text {org}
     "#);
 }

@@ -67,7 +67,7 @@ impl<'n> Expander<'_, 'n> {
     }
 
     fn app(&mut self, node: &'n Node, scope: Scope) -> App<'n> {
-        // The numbers of counted apps are filled in for each app later.
+        // The numbers of counted apps are filled in later, for each app.
         let count = node.get("count").map(|count| {
             let count = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
             count.unwrap_or(1)
@@ -145,7 +145,7 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// Reports routes with an unknown placeholder: no route has braces.
+    /// Reports routes with an unknown placeholder. Routes cannot contain braces.
     fn check_routes(&mut self, routes: &Node) {
         for route in routes.items().iter().filter_map(|item| item.get("route")) {
             let text = route.text().unwrap_or_default();
@@ -201,8 +201,8 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// The password of a registry must not be in the file, and the foundation must allow
-    /// the lifecycle of the app.
+    /// Checks that the password of a registry is not in the file, and that the spec does
+    /// not disable the lifecycle of the app.
     fn check_docker(&mut self, app: &App<'_>, entry: &ManifestEntry) {
         let docker = app.node.get("docker");
         if let Some(password) = docker.and_then(|docker| docker.get("password"))
@@ -219,12 +219,13 @@ impl<'n> Expander<'_, 'n> {
         let wanted = flags.and_then(|flags| flags.get(flag)?.truth());
         if wanted == Some(false) {
             let at = app.node.get(property).map_or(app.node.at, |node| node.at);
-            let reason = format!("`{property}` needs the feature flag {flag}, which is to be off");
+            let reason =
+                format!("`{property}` needs the feature flag {flag}, which the spec disables");
             self.problems.refused(at, app.subject(), reason);
         }
     }
 
-    /// The entry of a manifest, without the properties that cannot be used.
+    /// The entry of a manifest, without invalid properties.
     fn entry(&mut self, app: &App<'_>, mut properties: Map<String, Json>) -> ManifestEntry {
         loop {
             let error = match ManifestEntry::from_value(Json::Object(properties.clone())) {
@@ -305,7 +306,7 @@ fn unknown_placeholder(text: &str) -> Option<&str> {
     names.find(|name| !placeholder::ALL.contains(name))
 }
 
-/// A text in which the numbers of the apps are filled in later.
+/// Prepares a text so that the numbers of the apps can be filled in later.
 fn of_app(scope: Scope, text: &str, is_supplied: bool) -> String {
     let text = match is_supplied {
         true => literal(text),
@@ -315,7 +316,7 @@ fn of_app(scope: Scope, text: &str, is_supplied: bool) -> String {
 }
 
 impl App<'_> {
-    /// The numbers that are known, and that of each app if they are counted.
+    /// The known numbers, and the number of each app if the apps are counted.
     fn numbered(&self) -> Scope {
         Scope {
             i: self.count.map(|_| 0).or(self.scope.i),

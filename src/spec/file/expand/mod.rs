@@ -428,7 +428,7 @@ impl<'n> Expander<'_, 'n> {
                 _ => "no enclosing element has a `count`",
             };
             let allowed = format!(
-                "a text without {{{name}}}: {cause}; {{{{{name}}}}} is the text {{{name}}}"
+                "a string without {{{name}}}: {cause}; {{{{{name}}}}} is the text {{{name}}}"
             );
             self.problems.value(value.at, key, value.shown(), allowed);
         }
@@ -493,7 +493,7 @@ impl PlacedOrg<'_> {
 }
 
 /// If a count of a space or org repeats an entry, makes the repetitions copy the droplet
-/// of the first one, so that each entry is staged once.
+/// of the first repetition, so that each entry is staged once.
 fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
     let mut firsts: HashMap<*const Node, (Bits, String)> = HashMap::new();
     for org in orgs {

@@ -12,7 +12,7 @@ use crate::spec::file::scope::Scope;
 /// The default port of policies.
 const DEFAULT_PORT: (u16, u16) = (8080, 8080);
 
-/// The org and the space before the name of an app, if they are given, and the name.
+/// The org and the space of a reference, if it contains them, and the name of the app.
 fn placed(text: &str) -> (Option<&str>, Option<&str>, &str) {
     let parts: Vec<&str> = text.splitn(3, '/').collect();
     match parts.as_slice() {
@@ -57,7 +57,7 @@ fn spaces<'o, 'n>(
 }
 
 impl Expander<'_, '_> {
-    /// Adds the policies of spaces and those of the spec to the sending spaces.
+    /// Adds the policies of spaces and the policies of the spec to the sending spaces.
     pub(super) fn network_policies(&mut self, orgs: &mut [PlacedOrg<'_>]) {
         let of_spaces = spaces(orgs).any(|(_, space)| space.node.has("network_policies"));
         if !of_spaces && !self.root.has("network_policies") {
@@ -184,9 +184,10 @@ impl Expander<'_, '_> {
         self.unknown(at, key, ("that space", "app"), name, known);
     }
 
-    /// Replaces each `like` by the name of the other app's group.
+    /// Replaces each `like` with the name of the other app's group.
     pub(super) fn resolve_like(&mut self, orgs: &mut [PlacedOrg<'_>]) {
-        // By org, space and name. Names are included with and without the number.
+        // The groups by org, space and name. Names are included with and without the
+        // number.
         let mut groups: HashSet<(String, String, String)> = HashSet::new();
         for (org, space) in spaces(orgs) {
             for placed in &space.groups {
