@@ -493,7 +493,7 @@ async fn an_unknown_key_stops_the_run_before_anything_is_sent() {
 async fn keys_of_the_go_scaling_suite_are_listed_with_v_only() {
     let (mock, place) = (api().await, Place::new());
     let config = r#"{"use_http": true}"#;
-    let note = "`use_http` is used by the Go scaling suite only";
+    let note = "`use_http` is only used by the Go scaling suite";
     assert!(!place.on(&mock, config, &["plan"]).stderr.contains(note));
     assert!(
         place

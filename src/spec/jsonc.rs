@@ -1,16 +1,16 @@
-//! JSON with comments: `//` to the end of the line, `/* */`, and a comma after the last
-//! element, as many editors and tools accept.
+//! JSON with comments (`//` to the end of the line, and `/* */`) and trailing commas,
+//! which many editors and tools accept.
 
 use std::borrow::Cow;
 
-/// The text as plain JSON. Comments and superfluous commas become spaces, so that lines
-/// and columns stay the same.
+/// Converts a text to plain JSON. Comments and trailing commas become spaces, so that
+/// lines and columns do not change.
 ///
 /// A comment that does not end is kept, and a JSON parser rejects it.
 pub(super) fn to_json(text: &str) -> Cow<'_, str> {
     let mut bytes = text.as_bytes().to_vec();
     let mut is_changed = false;
-    // The last comma, if only spaces and comments have followed.
+    // The last comma, if only spaces and comments follow it.
     let mut comma = None;
     let mut at = 0;
     while at < bytes.len() {
@@ -75,7 +75,7 @@ fn end_of_comment(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Replaces everything but line breaks by spaces.
+/// Replaces everything except line breaks with spaces.
 fn blank(bytes: &mut [u8]) {
     for byte in bytes.iter_mut().filter(|it| !matches!(it, b'\n' | b'\r')) {
         *byte = b' ';
@@ -99,7 +99,7 @@ mod tests {
     #[case::a_comma_before_a_string(r#"[1, "]"]"#, r#"[1, "]"]"#)]
     #[case::an_endless_comment("{} /* ", "{} /* ")]
     #[case::an_endless_string("\"\\", "\"\\")]
-    fn comments_and_last_commas_become_spaces(#[case] text: &str, #[case] expected: &str) {
+    fn comments_and_trailing_commas_become_spaces(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(to_json(text), expected);
     }
 

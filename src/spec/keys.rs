@@ -1,11 +1,11 @@
-//! The keys of a scaling test's configuration. The reader, the JSON Schema and the first
-//! configuration are all made from this list.
+//! The keys of a scaling test's configuration. The reader, the JSON Schema and the
+//! starter configuration are generated from this list.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use super::scaling::{Connection, LONGEST_PREFIX, ScalingTest};
+use super::scaling::{Connection, MAX_PREFIX, ScalingTest};
 
 /// A key of a configuration.
 pub(super) struct Key<C: 'static> {
@@ -153,7 +153,7 @@ pub(super) const KEYS: &[Key<ScalingTest>] = &[
     ),
     key(
         "extra_listen_ports",
-        "Number of ports that each tick app listens on besides $PORT, from 7000 on",
+        "Number of ports that each tick app listens on in addition to $PORT, starting at 7000",
         Number(0..=1_000, |c| &mut c.extra_listen_ports),
         Comment("0"),
     ),
@@ -197,11 +197,11 @@ pub(super) const GO_SUITE_KEYS: &[&str] = &[
     "use_http",
 ];
 
-/// The key with which a configuration names its JSON Schema, for editors.
+/// The key that names the JSON Schema of a configuration, for editors.
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
-/// The JSON Schema (draft 2020-12) of a configuration with these keys, and others that
-/// are ignored.
+/// The JSON Schema (draft 2020-12) of a configuration with these keys, and other keys
+/// that are ignored.
 pub(super) fn json_schema<C: Default>(title: &str, keys: &[Key<C>], unused: &[&str]) -> Value {
     let mut properties = Map::new();
     properties.insert(SCHEMA_KEY.to_owned(), json!({"type": "string"}));
@@ -211,7 +211,7 @@ pub(super) fn json_schema<C: Default>(title: &str, keys: &[Key<C>], unused: &[&s
         properties.insert(key.name.to_owned(), Value::Object(property));
     }
     for name in unused {
-        let about = "Used by the Go scaling suite of cf-networking-release only";
+        let about = "Only used by the Go scaling suite of cf-networking-release";
         properties.insert((*name).to_owned(), json!({"description": about}));
     }
     json!({
@@ -268,7 +268,7 @@ impl<C: Default> Kind<C> {
             Prefix(field) => json!({
                 "type": "string",
                 "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$",
-                "maxLength": LONGEST_PREFIX,
+                "maxLength": MAX_PREFIX,
                 "default": *field(&mut defaults),
             }),
             Flag(field) => json!({"type": "boolean", "default": *field(&mut defaults)}),
@@ -294,7 +294,7 @@ mod tests {
         ScalingTest::parse(&value.to_string(), "test").is_ok()
     }
 
-    /// Values of all types, inside and outside of each range.
+    /// Values of all types, inside and outside each range.
     fn values() -> Vec<Value> {
         let mut values = vec![
             json!(null),
@@ -369,7 +369,7 @@ mod tests {
                 key.name
             );
         }
-        // It can also be read with these keys enabled.
+        // The template can also be read with the commented keys enabled.
         let all = template.replace("  // \"", "  \"");
         ScalingTest::parse(&all, "all").unwrap();
         insta::assert_snapshot!(template);

@@ -1,4 +1,4 @@
-//! The files that users write. Each is turned into a
+//! The files that users write. Each kind of file is converted to a
 //! [`Desired`](crate::desired::Desired).
 
 pub(crate) mod config;

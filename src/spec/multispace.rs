@@ -1,9 +1,9 @@
 //! The parameters of a test with many spaces and security groups, in the JSON file of the
 //! Go multispace-pusher of cf-networking-release.
 //!
-//! The names are those of the Go program. The ports of the rules are consecutive from
-//! group to group, and start again at 1 after 65,535, so that they are the same in every
-//! run.
+//! The names are the same as in the Go program. The ports of the rules are consecutive
+//! from group to group, and start again at 1 after 65,535, so that they are the same in
+//! every run.
 
 use std::io::Read;
 use std::path::Path;
@@ -19,15 +19,15 @@ use super::sources::{SourceError, Sources};
 use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Space};
 
 /// The maximum number of rules in all security groups.
-const MOST_RULES: u64 = 5_000_000;
+const MAX_RULES: u64 = 5_000_000;
 
 /// The highest port of a rule.
 const HIGHEST_PORT: u64 = 65_535;
 
-/// The memory and the disk of apps whose manifest sets none.
+/// The memory and the disk of apps whose manifest does not set them.
 const SIZE: &str = "32M";
 
-/// The parameters of a test with many spaces, and how to reach the foundation.
+/// The parameters of a test with many spaces, and the address of the foundation.
 ///
 /// ```
 /// use cf_pusher::Multispace;
@@ -45,8 +45,8 @@ const SIZE: &str = "32M";
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Multispace {
-    /// `global_asgs`: security groups that apply to all running apps. 0 to 10,000;
-    /// default 0.
+    /// `global_asgs`: the number of security groups that apply to all running apps. 0 to
+    /// 10,000; default 0.
     pub global_asgs: u32,
     /// `total_spaces`: the number of spaces. 0 to 10,000; default 0.
     pub total_spaces: u32,
@@ -58,7 +58,8 @@ pub struct Multispace {
     pub how_many_asgs_is_many: u32,
     /// `apps_per_space`: the number of apps of each space. 0 to 10,000; default 0.
     pub apps_per_space: u32,
-    /// `app_instances_per_app`: instances of each app. 0 to 10,000; default 1.
+    /// `app_instances_per_app`: the number of instances of each app. 0 to 10,000; default
+    /// 1.
     pub app_instances_per_app: u32,
     /// `apps_per_org`: the number of apps in an org, a multiple of `apps_per_space`. The
     /// spaces are distributed to as many orgs as necessary. 0, the default, puts all
@@ -258,8 +259,9 @@ impl Multispace {
             let allowed = format!("a multiple of `apps_per_space`, which is {of_space}");
             return refuse("apps_per_org", of_org, allowed);
         }
-        if config.rule_count() > MOST_RULES {
-            let allowed = format!("so small that all groups have at most {MOST_RULES} rules");
+        if config.rule_count() > MAX_RULES {
+            let allowed =
+                format!("small enough that all groups together have at most {MAX_RULES} rules");
             return refuse("asg_size", config.asg_size, allowed);
         }
         Ok(config)
@@ -271,8 +273,8 @@ impl Multispace {
         keys::json_schema(title, KEYS, UNUSED_KEYS)
     }
 
-    /// The bits and the manifest of the apps: those of the folder `proxy` in `apps_dir`, or
-    /// of the bundled proxy.
+    /// The bits and the manifest of the apps, from the folder `proxy` in `apps_dir`, or
+    /// from the bundled proxy.
     ///
     /// # Errors
     /// [`SourceError`], which names the folder.
@@ -292,8 +294,8 @@ impl Multispace {
         }
     }
 
-    /// The number of security group rules on the cells. Each app instance counts the
-    /// rules of the global groups and of the groups of its space.
+    /// The number of security group rules on the cells. For each app instance, the rules
+    /// of the global groups and of its space's groups are counted.
     pub fn rules_on_cells(&self) -> u64 {
         if self.skip_asg_creation {
             return 0;
@@ -308,8 +310,8 @@ impl Multispace {
             .saturating_mul(instances)
     }
 
-    /// The desired state, with the bits of `sources`. The first app is staged; all others
-    /// get a copy of its droplet.
+    /// The desired state, with the bits of `sources`. The first app is staged, and all
+    /// other apps get a copy of its droplet.
     ///
     /// # Errors
     ///
@@ -451,7 +453,7 @@ mod tests {
         "asg_size": 3}"#;
 
     #[test]
-    fn names_are_those_of_the_go_multispace_pusher() {
+    fn names_are_the_same_as_in_the_go_multispace_pusher() {
         let desired = desired(&parse(SMALL));
         let org = &desired.orgs()[0];
         assert_eq!(
@@ -548,7 +550,7 @@ mod tests {
             @"
         test.json:2: `spaces_with_one_asg` is 2, must be at most `total_spaces`, which is 1
         test.json:3: `apps_per_org` is 10, must be a multiple of `apps_per_space`, which is 4
-        test.json:1: `asg_size` is 65000, must be so small that all groups have at most 5000000 rules
+        test.json:1: `asg_size` is 65000, must be small enough that all groups together have at most 5000000 rules
         test.json:1: unknown key `total_space`, did you mean `total_spaces`?
         "
         );

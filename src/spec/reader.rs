@@ -1,5 +1,5 @@
-//! Reads configurations in JSON by the list of their keys. All problems of a file are
-//! reported together, each with its key, value, allowed values and line.
+//! Reads configurations in JSON, based on the list of their keys. All problems of a file
+//! are reported together, each with its key, value, allowed values and line.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::jsonc;
 use super::keys::{Key, Kind, SCHEMA_KEY};
-use super::scaling::LONGEST_PREFIX;
+use super::scaling::MAX_PREFIX;
 use crate::manifest::text;
 
 /// The reason why a configuration cannot be used.
@@ -101,7 +101,7 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ConfigError {
     |source| ConfigError::Read { path, source }
 }
 
-/// An error about a value that does not fit others.
+/// An error about a value that contradicts other values.
 pub(super) fn refuse(
     text: &str,
     origin: &str,
@@ -164,15 +164,15 @@ pub(super) fn read<C>(
                 line,
                 key,
                 reason: Reason::Value {
-                    value: "given again".to_owned(),
-                    allowed: "given once".to_owned(),
+                    value: "repeated".to_owned(),
+                    allowed: "set only once".to_owned(),
                 },
             });
             continue;
         }
         if unused.contains(&key.as_str()) {
             notes.push(format!(
-                "{origin}:{line}: `{key}` is used by the Go scaling suite only"
+                "{origin}:{line}: `{key}` is only used by the Go scaling suite"
             ));
             continue;
         }
@@ -207,7 +207,7 @@ pub(super) fn read<C>(
     }
 }
 
-/// The known key that is most similar to a misspelled one.
+/// The known key that is most similar to a misspelled key.
 fn nearest_key<C>(key: &str, keys: &[Key<C>]) -> Option<&'static str> {
     const LEAST_SIMILARITY: f64 = 0.8;
     let similarity = |known: &str| strsim::jaro_winkler(known, key);
@@ -274,14 +274,15 @@ impl<C> Kind<C> {
     }
 }
 
-/// A number without a fraction, in any notation: JSON has only one type of numbers.
+/// A number without a fraction, in any notation, because JSON has only one type of
+/// numbers.
 fn whole_number(raw: &str) -> Option<u32> {
     let number: f64 = serde_json::from_str(raw).ok()?;
     let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "it is whole and in the range"
+        reason = "the number is whole and in the range"
     )]
     let whole = number as u32;
     is_whole.then_some(whole)
@@ -289,7 +290,7 @@ fn whole_number(raw: &str) -> Option<u32> {
 
 /// A prefix. Host names begin with it, so it must be a valid beginning of a host name.
 fn parse_prefix(raw: &str) -> Result<String, String> {
-    let longest = LONGEST_PREFIX;
+    let longest = MAX_PREFIX;
     let allowed = || {
         format!(
             "a string of at most {longest} letters, digits, `-` and `_` that begins with a letter or digit"

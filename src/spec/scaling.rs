@@ -1,8 +1,8 @@
 //! The parameters of a scaling test, read from a JSON file and validated.
 //!
-//! The keys are those of the scaling tests of cf-networking-release, so their files can
-//! be used without changes. All problems of a file are reported together, each with its
-//! key, value, allowed values and line.
+//! The keys are the same as in the scaling tests of cf-networking-release, so their files
+//! can be used without changes. All problems of a file are reported together, each with
+//! its key, value, allowed values and line.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -19,11 +19,11 @@ use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Spa
 /// The longest name of an app without the prefix, to check the length of hosts.
 const LONGEST_NAME: &str = "proxy-99999";
 
-/// The maximum length of a host label in DNS, and so in the Cloud Controller.
-const LONGEST_HOST: usize = 63;
+/// The maximum length of a label of a host name in DNS.
+const MAX_LABEL: usize = 63;
 
-/// The longest prefix for which every host name is short enough.
-pub(super) const LONGEST_PREFIX: usize = LONGEST_HOST - LONGEST_NAME.len();
+/// The maximum length of a prefix. With it, no label of a host name is too long.
+pub(super) const MAX_PREFIX: usize = MAX_LABEL - LONGEST_NAME.len();
 
 /// The parameters of a scaling test, and the address of the foundation.
 ///
@@ -31,17 +31,19 @@ pub(super) const LONGEST_PREFIX: usize = LONGEST_HOST - LONGEST_NAME.len();
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ScalingTest {
-    /// `proxy_instances`: instances of each proxy app. 0 to 10,000; default 1.
+    /// `proxy_instances`: the number of instances of each proxy app. 0 to 10,000; default
+    /// 1.
     pub proxy_instances: u32,
     /// `proxy_applications`: the number of proxy apps. 0 to 100,000; default 0.
     pub proxy_applications: u32,
-    /// `test_app_instances`: instances of each tick app. 0 to 10,000; default 1.
+    /// `test_app_instances`: the number of instances of each tick app. 0 to 10,000;
+    /// default 1.
     pub test_app_instances: u32,
     /// `test_applications`: the number of tick apps. 0 to 100,000; default 0.
     pub test_applications: u32,
     /// `test_app_registry_ttl_seconds`: the time after which the registry drops a tick
-    /// instance that does not report any more, which is `REGISTRY_TTL_SECONDS` in the
-    /// environment of the tick apps. Seconds, 0 to 86,400; default 180.
+    /// instance that no longer reports (`REGISTRY_TTL_SECONDS` in the environment of the
+    /// tick apps). Seconds, 0 to 86,400; default 180.
     pub test_app_registry_ttl_seconds: u32,
     /// `policy_update_wait_seconds`: the time that [`Tester`](crate::scale_test::Tester)
     /// waits for network policies to take effect. Seconds, 0 to 86,400; default 10.
@@ -123,7 +125,7 @@ impl ScalingTest {
         Self::parse(&reader::text_of(stream, origin)?, origin)
     }
 
-    /// Parses a file's text; `origin` names it in messages.
+    /// Parses a file's text. `origin` names it in messages.
     ///
     /// ```
     /// let config = cf_pusher::ScalingTest::parse(r#"{"proxy_applications": 3}"#, "inline")?;
@@ -133,7 +135,7 @@ impl ScalingTest {
     /// ```
     ///
     /// # Errors
-    /// As [`ScalingTest::read`].
+    /// The same errors as [`ScalingTest::read`].
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         config.notes = reader::read(text, origin, KEYS, GO_SUITE_KEYS, &mut config)?;
@@ -156,19 +158,19 @@ const SHOWN_ENV: [&str; 5] = [
 /// A kind of app of a scaling test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum GroupKind {
-    /// The app that tick apps register with. There is one.
+    /// The app that tick apps register with. A test has one.
     Registry,
     /// The apps that register themselves.
     Tick,
-    /// The apps that call others.
+    /// The apps that call other apps.
     Proxy,
 }
 
 impl GroupKind {
-    /// All kinds, in the order in which they are needed.
+    /// All kinds. Each kind precedes the kinds that need it.
     pub(super) const ALL: [Self; 3] = [Self::Registry, Self::Tick, Self::Proxy];
 
-    /// The name: that of its folder, and a part of its apps' names.
+    /// The name of its folder, which is also a part of its apps' names.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Registry => "registry",
@@ -222,7 +224,7 @@ impl ScalingTest {
     ///
     /// # Errors
     ///
-    /// [`DesiredError`] if a value is not one that [`ScalingTest::parse`] allows.
+    /// [`DesiredError`] if [`ScalingTest::parse`] does not allow a value.
     pub fn desired(&self, sources: &Sources) -> Result<Desired, DesiredError> {
         let names = self.names();
         let group = SecurityGroup::new(&names.security_group, rules(self.asg_size));
@@ -346,13 +348,13 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_given_twice_is_an_error() {
+    fn a_repeated_key_is_an_error() {
         let text = "{\n\"asg_size\": 1,\n\"asg_size\": 2}";
-        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json:3: `asg_size` is given again, must be given once");
+        insta::assert_snapshot!(parse(text).unwrap_err(), @"test.json:3: `asg_size` is repeated, must be set only once");
     }
 
     #[test]
-    fn comments_and_a_last_comma_are_allowed_and_lines_stay_the_same() {
+    fn comments_and_trailing_commas_do_not_change_lines() {
         let text = "// a test\n{\n  /* rules */ \"asg_size\": 2, // two\n}";
         assert_eq!(parse(text).unwrap().asg_size, 2);
         let text = "// a test\n{\n  /* a\n rule */ \"asg_size\": -2, // two\n}";
@@ -384,8 +386,8 @@ mod tests {
     fn keys_of_the_go_scaling_suite_are_accepted_with_a_note() {
         let config = parse(r#"{"admin_secret": "s", "internetless": true}"#).unwrap();
         insta::assert_snapshot!(config.notes.join("\n"), @r"
-        test.json:1: `admin_secret` is used by the Go scaling suite only
-        test.json:1: `internetless` is used by the Go scaling suite only
+        test.json:1: `admin_secret` is only used by the Go scaling suite
+        test.json:1: `internetless` is only used by the Go scaling suite
         ");
     }
 
@@ -431,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_go_cf_pusher() {
+    fn names_are_the_same_as_in_the_go_cf_pusher() {
         let text = r#"{"prefix": "a-", "test_applications": 2, "proxy_applications": 1}"#;
         let names = parse(text).unwrap().names();
         assert_eq!(names.org, "a-org");
@@ -444,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_size_the_groups() {
+    fn the_parameters_determine_the_groups() {
         let text = r#"{"test_applications": 3, "test_app_instances": 2, "proxy_applications": 1,
             "proxy_instances": 0, "test_app_registry_ttl_seconds": 42, "extra_listen_ports": 5}"#;
         let test = parse(text).unwrap();

@@ -1,5 +1,5 @@
-//! Finds the bits and manifests of a scaling test's groups: a folder for each, the user's
-//! or the bundled one.
+//! Finds the bits and manifests of a scaling test's groups, each in the user's folder or
+//! in a bundled folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ struct BundledApps;
 
 /// The properties that the parameters of a scaling test set, so that a group's manifest
 /// does not have to.
-const GIVEN_ELSEWHERE: [&str; 7] = [
+const SET_BY_PARAMETERS: [&str; 7] = [
     "instances",
     "path",
     "routes",
@@ -203,7 +203,7 @@ fn entry(path: &Path, manifest: &Manifest) -> Result<(ManifestEntry, Vec<String>
     let mut warnings = Vec::new();
     let mut properties = serde_json::Map::new();
     for (key, value) in application.as_object().cloned().unwrap_or_default() {
-        if GIVEN_ELSEWHERE.contains(&key.as_str()) {
+        if SET_BY_PARAMETERS.contains(&key.as_str()) {
             continue;
         }
         if ManifestEntry::is_known(&key) {

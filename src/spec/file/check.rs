@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::keys::{BITS_KEYS, Kind, MOST_COUNT, Table};
+use super::keys::{BITS_KEYS, Kind, MAX_COUNT, Table};
 use super::node::{Data, Node};
 use super::problem::{Location, Problems, SpecProblemReason, nearest};
 use crate::manifest::entry::known_keys;
@@ -53,7 +53,7 @@ fn unknown<'k>(
 fn allowed(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::Name => "a non-empty string".to_owned(),
-        Kind::Count => format!("a whole number from 0 to {MOST_COUNT}"),
+        Kind::Count => format!("a whole number from 0 to {MAX_COUNT}"),
         Kind::Version => VERSION.to_string(),
         Kind::Flag => "true or false".to_owned(),
         Kind::Choice(choices) => one_of(choices),
@@ -172,7 +172,7 @@ fn is_fitting(kind: Kind, node: &Node) -> bool {
     let text = text.as_deref().map(str::trim);
     match kind {
         Kind::Text | Kind::Name => text.is_some_and(|text| !text.is_empty()),
-        Kind::Count => node.number::<u32>().is_some_and(|it| it <= MOST_COUNT),
+        Kind::Count => node.number::<u32>().is_some_and(|it| it <= MAX_COUNT),
         Kind::Version => node.number() == Some(VERSION),
         Kind::Flag => node.truth().is_some(),
         Kind::Choice(choices) => match &node.data {

@@ -1,5 +1,5 @@
 //! The keys of a spec. The reader, the checks, the JSON Schema and the documentation are
-//! all made from this list.
+//! generated from this list.
 
 use crate::desired::{ORG_ROLES, SPACE_ROLES};
 
@@ -29,7 +29,7 @@ pub(super) enum Kind {
     Version,
     Flag,
     Choice(&'static [&'static str]),
-    /// A whole number up to this one, or null for no limit.
+    /// A whole number up to this maximum, or null for no limit.
     Limit(u64),
     /// A whole number of at least -1.
     Icmp,
@@ -76,8 +76,8 @@ const fn required(name: &'static str, about: &'static str, kind: Kind) -> Key {
     }
 }
 
-/// The largest number that the Cloud Controller stores for most limits.
-const MOST: u64 = 2_147_483_647;
+/// The maximum of most limits in the Cloud Controller.
+const MAX_LIMIT: u64 = 2_147_483_647;
 
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const COUNT: Key = key(
@@ -163,22 +163,22 @@ const LIMITS_OF_APPS: Table = &[
     key(
         "total_memory_in_mb",
         "Memory of all started processes and running tasks",
-        Kind::Limit(MOST),
+        Kind::Limit(MAX_LIMIT),
     ),
     key(
         "per_process_memory_in_mb",
         "Memory of one instance of a process",
-        Kind::Limit(MOST),
+        Kind::Limit(MAX_LIMIT),
     ),
     key(
         "total_instances",
         "Instances of all started processes",
-        Kind::Limit(MOST),
+        Kind::Limit(MAX_LIMIT),
     ),
     key(
         "per_app_tasks",
         "Running tasks of one app",
-        Kind::Limit(MOST),
+        Kind::Limit(MAX_LIMIT),
     ),
     key(
         "log_rate_limit_in_bytes_per_second",
@@ -196,21 +196,25 @@ const LIMITS_OF_SERVICES: Table = &[
     key(
         "total_service_instances",
         "Managed service instances",
-        Kind::Limit(MOST),
+        Kind::Limit(MAX_LIMIT),
     ),
-    key("total_service_keys", "Service keys", Kind::Limit(MOST)),
+    key("total_service_keys", "Service keys", Kind::Limit(MAX_LIMIT)),
 ];
 
 const LIMITS_OF_ROUTES: Table = &[
-    key("total_routes", "Routes", Kind::Limit(MOST)),
+    key("total_routes", "Routes", Kind::Limit(MAX_LIMIT)),
     key(
         "total_reserved_ports",
         "Ports reserved by TCP routes",
-        Kind::Limit(MOST),
+        Kind::Limit(MAX_LIMIT),
     ),
 ];
 
-const LIMITS_OF_DOMAINS: Table = &[key("total_domains", "Private domains", Kind::Limit(MOST))];
+const LIMITS_OF_DOMAINS: Table = &[key(
+    "total_domains",
+    "Private domains",
+    Kind::Limit(MAX_LIMIT),
+)];
 
 const SECURITY_GROUP: Table = &[
     required("name", "The security group's name", Kind::Name),
@@ -246,7 +250,7 @@ const RULE: Table = &[
     ),
     key("type", "Type of ICMP messages; -1 for all", Kind::Icmp),
     key("code", "Code of ICMP messages; -1 for all", Kind::Icmp),
-    key("description", "What the rule is for", Kind::Text),
+    key("description", "Purpose of the rule", Kind::Text),
     key(
         "log",
         "Whether cells log the connections that it allows",
@@ -465,7 +469,7 @@ const MANAGED: Table = &[
 const SERVICE_BINDING: Table = &[
     required(
         "app",
-        "The apps: the `name` of an entry of `apps` as it is written there, the name of one app, or a pattern with `*` and `?`",
+        "The apps: the `name` of an entry of `apps` exactly as written, the name of one app, or a pattern with `*` and `?`",
         Kind::Apps(1, 1),
     ),
     required("service_instance", "The service instance", Kind::Name),
@@ -477,7 +481,7 @@ const SERVICE_BINDING: Table = &[
     ),
 ];
 
-/// The keys of an app in addition to those of a manifest.
+/// The keys of an app in addition to the keys of a manifest.
 const APP: Table = &[
     COUNT,
     key(
@@ -516,4 +520,4 @@ const APP: Table = &[
 pub(super) const BITS_KEYS: [&str; 5] = ["path", "droplet", "like", "bundled", "docker"];
 
 /// The maximum value of a `count`.
-pub(super) const MOST_COUNT: u32 = 100_000;
+pub(super) const MAX_COUNT: u32 = 100_000;

@@ -1,4 +1,4 @@
-//! Reads the files of a spec: YAML, in which values of variables replace `((name))`.
+//! Reads the files of a spec: YAML where the values of variables replace `((name))`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use crate::manifest::{Variables, text};
 /// The name of standard input.
 const STANDARD_INPUT: &str = "-";
 
-/// The maximum number of values of a spec, including those of variables.
-const MOST_VALUES: usize = 1_000_000;
+/// The maximum number of values of a spec, including values of variables.
+const MAX_VALUES: usize = 1_000_000;
 
 /// A file with its text.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub(super) fn documents(
     problems: &mut Problems,
 ) -> Vec<Node> {
     let mut documents = Vec::new();
-    let mut rest = MOST_VALUES;
+    let mut rest = MAX_VALUES;
     for (file, source) in sources.iter().enumerate() {
         let value = match Value::parse(&source.text) {
             Ok(value) => value,
@@ -101,7 +101,7 @@ pub(super) fn documents(
             }
         };
         if let Some(line) = second_document(&source.text) {
-            let reason = "a second document begins here, must be in a file of its own";
+            let reason = "a second document begins here, must be in a separate file";
             problems.add(
                 Location { file, line },
                 SpecProblemReason::Yaml(reason.to_owned()),
@@ -111,7 +111,7 @@ pub(super) fn documents(
         for (key, line) in repeated {
             problems.add(
                 Location { file, line },
-                SpecProblemReason::GivenAgain { key },
+                SpecProblemReason::RepeatedKey { key },
             );
         }
         let mut loader = Loader {
@@ -121,7 +121,7 @@ pub(super) fn documents(
         };
         documents.push(loader.node(value, Location { file, line: 1 }, Some(&lines)));
         if rest == 0 {
-            let reason = format!("the spec has more than {MOST_VALUES} values");
+            let reason = format!("the spec has more than {MAX_VALUES} values");
             problems.refused(Location { file, line: 1 }, "too large", reason);
             break;
         }
@@ -137,7 +137,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// A value with its place. Without lines, it has the place of its parent.
+    /// A value with its location. Without lines, it has the location of its parent.
     fn node(&mut self, value: Value, at: Location, lines: Option<&Lines>) -> Node {
         *self.rest = self.rest.saturating_sub(1);
         if *self.rest == 0 {
@@ -175,7 +175,7 @@ impl Loader<'_> {
         Node::new(at, data)
     }
 
-    /// A string, in which variables are replaced.
+    /// Reads a string and replaces its variables.
     fn text(&mut self, text: String, at: Location) -> Node {
         if !text.contains("((") {
             return Node::new(at, Data::Text(text));
@@ -238,7 +238,8 @@ impl Loader<'_> {
                 };
                 if others.iter().any(|(other, _)| *other == key) {
                     let key = key.clone();
-                    self.problems.add(at, SpecProblemReason::GivenAgain { key });
+                    self.problems
+                        .add(at, SpecProblemReason::RepeatedKey { key });
                 }
                 key
             }

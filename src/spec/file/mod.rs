@@ -2,8 +2,8 @@
 //!
 //! A spec is read in steps: YAML and variables ([`load`]), the keys and types of each
 //! value ([`check`]), the join of several files ([`merge`]), and counts, references and
-//! quotas ([`expand`]). Each value keeps its place, so every problem names its file and
-//! line.
+//! quotas ([`expand`]). Each value keeps its location, so every problem names its file
+//! and line.
 
 mod check;
 mod expand;
@@ -29,7 +29,7 @@ use node::{Data, Node};
 use problem::{Location, Problems};
 pub use problem::{SpecError, SpecProblem, SpecProblemReason};
 
-/// What the files of a spec declare.
+/// The resources that the files of a spec declare.
 ///
 /// ```
 /// use cf_pusher::SpecFile;
@@ -55,7 +55,7 @@ pub use problem::{SpecError, SpecProblem, SpecProblemReason};
 /// # Ok::<(), cf_pusher::SpecError>(())
 /// ```
 ///
-/// Every problem of the files is reported at once, each with its file and line:
+/// All problems of the files are reported together, each with its file and line:
 ///
 /// ```
 /// # use cf_pusher::{SpecFile, manifest::Variables};
@@ -146,11 +146,11 @@ impl SpecFile {
         Ok(Self { desired })
     }
 
-    /// Writes what should exist as the text of a spec, without generators: each org and
-    /// space is one of its own, and only apps have counts.
+    /// Writes a desired state as the text of a spec. Each org and space is a separate
+    /// entry, and only apps have counts.
     ///
-    /// Files in memory have no place in a spec: apps with such bits, other than the bundled
-    /// ones, are written without bits.
+    /// A spec cannot contain files in memory. Apps with such bits, other than the bundled
+    /// apps, are written without bits.
     ///
     /// ```
     /// use cf_pusher::{ScalingTest, Sources, SpecFile, manifest::Variables};
@@ -166,8 +166,8 @@ impl SpecFile {
         write::render(desired, &BTreeSet::new())
     }
 
-    /// As [`SpecFile::render`]. A text that is one of these variables, such as `((name))`,
-    /// is written as a variable.
+    /// The same as [`SpecFile::render`], except that a text that is one of these
+    /// variables, such as `((name))`, is written as a variable.
     pub(crate) fn render_with(desired: &Desired, variables: &BTreeSet<&str>) -> String {
         write::render(desired, variables)
     }

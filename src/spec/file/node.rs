@@ -1,13 +1,13 @@
-//! The values of a spec, each with its place.
+//! The values of a spec, each with its location.
 
 use serde_json::{Map, Number, Value as Json};
 
 use super::problem::Location;
 
 /// The maximum length of a value in a message, in characters.
-const LONGEST_SHOWN: usize = 60;
+const MAX_SHOWN: usize = 60;
 
-/// A value and its place.
+/// A value and its location.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) at: Location,
@@ -125,7 +125,7 @@ impl Node {
             Data::Float(number) => number.to_string(),
             Data::Null | Data::List(_) | Data::Map(_) => self.kind().to_owned(),
         };
-        match text.char_indices().nth(LONGEST_SHOWN) {
+        match text.char_indices().nth(MAX_SHOWN) {
             Some((end, _)) => format!("{}...", &text[..end]),
             None => text,
         }
@@ -160,7 +160,7 @@ impl Node {
         }
     }
 
-    /// Whether both values are equal, at any place.
+    /// Whether both values are equal, regardless of their locations.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.plain_json() == other.plain_json()
     }

@@ -29,7 +29,7 @@ pub enum SpecError {
         /// At least one problem.
         problems: Vec<SpecProblem>,
     },
-    /// Each file is valid, but the declared resources do not fit together.
+    /// Each file is valid, but the declared resources contradict each other.
     #[error("invalid spec {origin}: {source}")]
     Desired {
         /// The first file.
@@ -85,9 +85,9 @@ pub enum SpecProblemReason {
         /// The allowed values.
         allowed: String,
     },
-    /// A key that is given twice in a map.
-    #[error("`{key}` is given again, must be given once")]
-    GivenAgain {
+    /// A key that occurs twice in a map.
+    #[error("`{key}` is repeated, must be set only once")]
+    RepeatedKey {
         /// The key.
         key: String,
     },
@@ -98,12 +98,12 @@ pub enum SpecProblemReason {
         key: String,
         /// The value.
         value: String,
-        /// The place of the other value, such as `apps.yml:3`.
+        /// The location of the other value, such as `apps.yml:3`.
         other: String,
         /// The other value.
         other_value: String,
     },
-    /// A name that another resource has too, with numbers filled in.
+    /// A name that another resource also has, after numbers are filled in.
     #[error("there is another {kind} named {name}{place}: {other}")]
     Duplicate {
         /// The kind of both resources, such as `app`.
@@ -112,7 +112,7 @@ pub enum SpecProblemReason {
         name: String,
         /// The scope, such as ` in the space prod`.
         place: String,
-        /// The place of the other resource, such as `apps.yml:3`.
+        /// The location of the other resource, such as `apps.yml:3`.
         other: String,
     },
     /// A name of a resource that does not exist.
@@ -153,7 +153,7 @@ pub enum SpecProblemReason {
     },
 }
 
-/// What may be in the place of an unknown key.
+/// The suggestion for an unknown key.
 fn instead(nearest: Option<&str>, allowed: Option<&str>) -> String {
     match (nearest, allowed) {
         (None, Some(allowed)) => format!(", must be {allowed}"),
@@ -168,7 +168,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 }
 
 impl SpecProblem {
-    /// The file of the problem, by the name that was given.
+    /// The file of the problem, as named by the caller.
     pub fn file(&self) -> &str {
         &self.file
     }
@@ -190,7 +190,7 @@ impl fmt::Display for SpecProblem {
     }
 }
 
-/// A place in the files of a spec.
+/// A location in the files of a spec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Location {
     /// The index of the file.
@@ -259,7 +259,7 @@ impl Problems {
         self.found.is_empty()
     }
 
-    /// A place in the form `FILE:LINE`.
+    /// A location in the form `FILE:LINE`.
     pub(super) fn place(&self, at: Location) -> String {
         let file = self.files.get(at.file).map_or("", String::as_str);
         format!("{file}:{}", at.line)
@@ -280,7 +280,7 @@ impl Problems {
     }
 }
 
-/// The known name that is most similar to an unknown one.
+/// The known name that is most similar to an unknown name.
 pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     const LEAST_SIMILARITY: f64 = 0.8;
     let known = known.into_iter();

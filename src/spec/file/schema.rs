@@ -1,4 +1,4 @@
-//! The JSON Schema of a spec, made from the list of its keys.
+//! The JSON Schema of a spec, generated from the list of its keys.
 
 use serde_json::{Map, Value, json};
 
@@ -57,7 +57,7 @@ fn property(key: &Key) -> (String, Value) {
 fn value(kind: Kind) -> Value {
     let schema = plain(kind);
     match kind {
-        // A string may contain a variable anyway.
+        // Strings may always contain variables.
         Kind::Text | Kind::Name | Kind::Pattern => schema,
         _ => json!({"anyOf": [schema, {"$ref": "#/$defs/variable"}]}),
     }

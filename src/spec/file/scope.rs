@@ -32,13 +32,14 @@ impl Scope {
         placeholder::filled(text, |name| self.number(name), |_| true)
     }
 
-    /// A text of an app with its numbers, as far as they are known.
+    /// Fills in the known numbers of an app's text.
     pub(super) fn fill_of_app<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let is_final = |name: &str| !OF_APP.contains(&name);
         placeholder::filled(text, |name| self.number(name), is_final)
     }
 
-    /// The string of a value with its numbers. What a variable supplies is taken as it is.
+    /// The string of a value, with its numbers filled in. Values of variables are not
+    /// changed.
     pub(super) fn text(&self, node: &Node) -> Option<String> {
         let text = node.text()?;
         Some(match node.is_supplied {
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_counted_element_gives_the_number() {
+    fn the_number_is_the_number_of_the_nearest_counted_element() {
         let org = Scope {
             org: Some(3),
             ..Scope::default()

@@ -38,7 +38,7 @@ fn apps(desired: &Desired) -> Vec<String> {
 }
 
 #[test]
-fn counts_multiply_and_the_nearest_one_gives_the_number() {
+fn counts_multiply_and_the_number_belongs_to_the_nearest_count() {
     let desired = orgs(
         "orgs:
 - name: o{i}
@@ -139,7 +139,7 @@ fn a_repeated_entry_is_staged_once() {
 }
 
 #[test]
-fn a_rendered_spec_declares_the_same() {
+fn a_rendered_spec_declares_the_same_resources() {
     let desired = parse(FULL).unwrap().into_desired();
     let text = SpecFile::render(&desired);
     let again = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -230,7 +230,7 @@ orgs:
     "#);
 }
 
-/// What the Cloud Controller would refuse after other resources have changed.
+/// Values that the Cloud Controller would refuse after other resources have changed.
 #[test]
 fn values_that_the_cloud_controller_refuses_are_reported() {
     let text = "\
@@ -267,7 +267,7 @@ orgs:
     spec.yml:10: `destination` is "10.{i}.0.1", must be an address, a range such as 10.0.0.1-10.0.0.9, or a CIDR block such as 10.0.0.0/24
     spec.yml:10: `ports` is missing, must be ports from 1 to 65535, such as 443, 80,443 or 8000-9000
     spec.yml:11: `type` is missing, must be a whole number from -1 to 255
-    spec.yml:12: `ports` is "80", must be left out, since the protocol is all
+    spec.yml:12: `ports` is "80", must be omitted, because the protocol is all
     spec.yml:15: `domains` is "o", must be the name of a domain, such as apps.example.com
     spec.yml:21: `route` is "a.{apps_domian}", must be a route without {apps_domian}, did you mean {apps_domain}?
     spec.yml:21: `route` is "a.{x}.test", must be a route without {x}, which is not a placeholder
@@ -295,8 +295,8 @@ fn invalid_values_are_reported_once() {
     spec.yml:10: app a: `instances` is inf, must be a whole number
     spec.yml:8: `name` is "a\u{1b}[31m", must be a string without control characters
     spec.yml:9: `bundled` is "procy", must be proxy, registry or tick
-    spec.yml:10: invalid YAML: a second document begins here, must be in a file of its own
-    spec.yml:10: `orgs` is given again, must be given once
+    spec.yml:10: invalid YAML: a second document begins here, must be in a separate file
+    spec.yml:10: `orgs` is repeated, must be set only once
     "#);
 }
 
@@ -602,7 +602,7 @@ fn files_and_folders_are_one_spec() {
 #[case("name: me", "`version` is missing, must be 1")]
 #[case(
     "version: 1\nversion: 1\nname: me",
-    "spec.yml:2: `version` is given again"
+    "spec.yml:2: `version` is repeated"
 )]
 #[case(
     "version: 1\nname: me\norgs: [{name: 'o{i}', count: 100000, spaces: [{name: 's{i}', count: 100000}]}]",
@@ -639,7 +639,7 @@ fn is_read(document: &Json) -> bool {
                 "an address, ",
                 "ports from ",
                 "the name of a domain",
-                "left out",
+                "omitted, because",
             ];
             others.iter().any(|other| allowed.starts_with(other))
         }
@@ -648,7 +648,7 @@ fn is_read(document: &Json) -> bool {
             "type" => allowed.starts_with("a whole number"),
             _ => false,
         },
-        SpecProblemReason::Refused { reason, .. } => reason.contains("is to"),
+        SpecProblemReason::Refused { reason, .. } => reason.contains("the spec disables"),
         _ => false,
     })
 }
@@ -676,7 +676,7 @@ fn schema_and_reader_accept_the_same_values() {
     let schema = jsonschema::validator_for(&SpecFile::json_schema()).unwrap();
     let full = crate::manifest::yaml::Value::parse(FULL).unwrap();
     let mut full = serde_json::to_value(full).unwrap();
-    // Split into parts, because each is read many times.
+    // The document is split into parts, because each part is read many times.
     let mut orgs = full["orgs"].take();
     orgs[0]["count"] = json!(1);
     let mut spaces = orgs[0]["spaces"].take();

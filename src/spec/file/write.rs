@@ -41,7 +41,7 @@ impl Writer {
         self.list(key, texts, |text| Value::text(text.as_str()));
     }
 
-    /// Sets a list of names, in which a reader replaces placeholders.
+    /// Sets a list of names, with placeholders escaped.
     fn names(&mut self, key: &str, names: &[String]) {
         self.list(key, names, |name| literal(name));
     }
@@ -70,8 +70,8 @@ impl Writer {
 /// The variable for passwords of registries.
 const DOCKER_PASSWORD: &str = "docker_password";
 
-/// The spec of a desired state as YAML, without values that equal the defaults. A text that
-/// is one of the variables, as `((name))`, is not escaped.
+/// The spec of a desired state as YAML, without values that equal the defaults. A text
+/// that is one of the variables, such as `((name))`, is not escaped.
 pub(super) fn render(desired: &Desired, variables: &BTreeSet<&str>) -> String {
     let mut root = Writer::default();
     root.set("version", Value::Int(1));
@@ -116,7 +116,7 @@ fn without_variables(value: Value, variables: &BTreeSet<&str>) -> Value {
     }
 }
 
-/// Whether a text is one of these variables, as `((name))`.
+/// Whether a text is one of these variables, such as `((name))`.
 fn is_variable(text: &str, variables: &BTreeSet<&str>) -> bool {
     let mut names = variables_in(text);
     names.any(|name| text == format!("(({name}))") && variables.contains(name))
@@ -127,12 +127,12 @@ fn literal(text: &str) -> Value {
     Value::text(escaped(text, &placeholder::ALL))
 }
 
-/// Escapes all placeholders of a text except those of apps.
+/// Escapes all placeholders of a text, except for placeholders of apps.
 fn of_app(text: &str) -> Value {
     Value::text(escaped(text, &["org", "space"]))
 }
 
-/// A value with each text replaced by the result of `write`.
+/// Replaces each text of a value with the result of `write`.
 fn rewritten(value: Value, write: fn(&str) -> Value) -> Value {
     match value {
         Value::Text(text) => write(&text),
@@ -295,8 +295,8 @@ fn policy(policy: &NetworkPolicy) -> Value {
     map.finish()
 }
 
-/// An app with the droplet of an image has none of its own. A password that is not one of
-/// the variables is replaced by a variable.
+/// Writes the image of an app, unless it uses the droplet of another app's image. A
+/// password that is not a variable is replaced with a variable.
 fn docker(map: &mut Writer, group: &Group, variables: &BTreeSet<&str>) {
     if group.like.is_some() {
         map.0.remove("docker");

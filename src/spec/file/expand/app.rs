@@ -8,7 +8,7 @@ use super::{Expander, Names, PlacedGroup};
 use crate::desired::{AppState, Bits, Group, needed_flag};
 use crate::manifest::entry::{ManifestEntry, has_index, known_keys, literal};
 use crate::manifest::placeholder;
-use crate::spec::file::keys::{BITS_KEYS, MOST_COUNT};
+use crate::spec::file::keys::{BITS_KEYS, MAX_COUNT};
 use crate::spec::file::node::{Data, Node};
 use crate::spec::file::problem::{Location, nearest};
 use crate::spec::file::scope::Scope;
@@ -69,7 +69,7 @@ impl<'n> Expander<'_, 'n> {
     fn app(&mut self, node: &'n Node, scope: Scope) -> App<'n> {
         // The numbers of counted apps are filled in later, for each app.
         let count = node.get("count").map(|count| {
-            let count = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
+            let count = count.number::<u32>().filter(|it| *it <= MAX_COUNT);
             count.unwrap_or(1)
         });
         let scope = match count {

@@ -10,7 +10,7 @@ mod services;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::keys::MOST_COUNT;
+use super::keys::MAX_COUNT;
 use super::node::{Data, Node};
 use super::problem::{Location, Problems, SpecProblemReason, nearest};
 use super::scope::Scope;
@@ -389,7 +389,7 @@ impl<'n> Expander<'_, 'n> {
         let Some(count) = node.get("count") else {
             return vec![None];
         };
-        let number = count.number::<u32>().filter(|it| *it <= MOST_COUNT);
+        let number = count.number::<u32>().filter(|it| *it <= MAX_COUNT);
         let Some(number) = number else {
             // Already reported as an invalid number.
             return vec![Some(0)];

@@ -1,5 +1,5 @@
-//! Checks the rules of security groups as the Cloud Controller does, which refuses a group
-//! only after others have changed.
+//! Checks the rules of security groups as the Cloud Controller does. The Cloud Controller
+//! would refuse a group only after other resources have changed.
 
 use std::net::IpAddr;
 
@@ -13,8 +13,8 @@ const DESTINATION: &str =
 const PORTS: &str = "ports from 1 to 65535, such as 443, 80,443 or 8000-9000";
 
 impl Expander<'_, '_> {
-    /// Checks the rules of a group for each of its numbers. Of each rule, the first number
-    /// with a problem is reported.
+    /// Checks the rules of a group for each of its numbers. For each rule, the first
+    /// number with a problem is reported.
     pub(super) fn check_rules(&mut self, group: &Node, numbers: &[Option<u32>]) {
         let scopes: Vec<Scope> = numbers
             .iter()
@@ -44,8 +44,8 @@ impl Expander<'_, '_> {
         }
     }
 
-    /// TCP and UDP need ports, and ICMP needs a type and a code. No other protocol may
-    /// have them.
+    /// Checks the keys that depend on the protocol. TCP and UDP need ports, and ICMP
+    /// needs a type and a code. Other protocols must not have them.
     fn check_protocol(&mut self, rule: &Node) {
         let protocol = rule.get("protocol").and_then(Node::text);
         let protocol = protocol.unwrap_or_default();
@@ -53,7 +53,7 @@ impl Expander<'_, '_> {
             "tcp" | "udp" => (true, false),
             "icmp" | "icmpv6" => (false, true),
             "all" => (false, false),
-            // Reported with the other values.
+            // An invalid protocol is reported with the other values.
             _ => return,
         };
         let icmp = "a whole number from -1 to 255";
@@ -71,7 +71,7 @@ impl Expander<'_, '_> {
                     self.problems.add(rule.at, reason);
                 }
                 Some(node) if !is_needed => {
-                    let allowed = format!("left out, since the protocol is {protocol}");
+                    let allowed = format!("omitted, because the protocol is {protocol}");
                     self.problems.value(node.at, key, node.shown(), allowed);
                 }
                 _ => {}
@@ -80,7 +80,7 @@ impl Expander<'_, '_> {
     }
 }
 
-/// Whether a text is a destination, or several with commas between them.
+/// Whether a text is a destination, or several destinations separated by commas.
 fn is_destination(text: &str) -> bool {
     let is_one = |text: &str| {
         let address = |text: &str| text.trim().parse::<IpAddr>().ok();

@@ -1,5 +1,4 @@
-//! Checks the quotas of the spec: the apps and services must not need more than they
-//! allow.
+//! Checks that the apps and services do not need more than the quotas of the spec allow.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,8 +10,8 @@ use crate::manifest::size;
 use crate::spec::file::node::Node;
 use crate::spec::file::problem::SpecProblemReason;
 
-/// The minimum needs of an org or space. Values that the foundation decides, such as the
-/// default memory of apps, are not included.
+/// The minimum needs of an org or space, without the foundation's defaults, such as the
+/// default memory of apps.
 #[derive(Default)]
 struct Needs {
     instances: u64,

@@ -1,5 +1,5 @@
-//! Expands the service instances of a space, and bindings in addition to those of its
-//! apps.
+//! Expands the service instances of a space, and its bindings in addition to the apps'
+//! own bindings.
 
 use serde_json::{Map, Value as Json};
 
@@ -60,11 +60,11 @@ impl Expander<'_, '_> {
         let mut names_of_bindings = Names::new("service binding", place.to_owned());
         for node in space.list("service_bindings") {
             let Some(app) = node.get("app") else { continue };
-            // Others are reported.
+            // Invalid names are reported by the check of the keys.
             let Some(text) = app.text().filter(|text| is_apps(text, 1, 1)) else {
                 continue;
             };
-            // In the name of an entry with a count, `{i}` stays.
+            // The name of an entry with a count keeps `{i}`.
             let entry = Scope { i: None, ..scope };
             let entry = entry.fill_of_app(&text).into_owned();
             let mut names = groups.iter().map(|placed| placed.group.name.as_str());
