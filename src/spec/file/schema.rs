@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{BITS_KEYS, Key, Kind, MOST_COUNT, ROOT, Table};
+use super::keys::{BITS_KEYS, Key, Kind, MAX_COUNT, ROOT, Table};
 use crate::manifest::entry::{exclusive_properties, property_schemas};
 
 /// A string that consists of a variable.
@@ -67,7 +67,7 @@ fn plain(kind: Kind) -> Value {
     let list = |items: Value| json!({"type": "array", "items": items});
     match kind {
         Kind::Text | Kind::Name => json!({"type": ["string", "integer"], "pattern": r"\S"}),
-        Kind::Count => json!({"type": "integer", "minimum": 0, "maximum": MOST_COUNT}),
+        Kind::Count => json!({"type": "integer", "minimum": 0, "maximum": MAX_COUNT}),
         Kind::Version => json!({"const": 1}),
         Kind::Flag => json!({"type": "boolean"}),
         Kind::Choice(choices) => json!({"enum": choices}),
