@@ -186,7 +186,7 @@ pub(super) fn parse(body: &[u8]) -> Vec<CcError> {
 
 /// The beginning of an HTML or text response, which gateways send.
 fn beginning_of(body: &[u8]) -> Vec<CcError> {
-    const LONGEST: usize = 200;
+    const MAX_SHOWN: usize = 200;
     let text = readable(&String::from_utf8_lossy(body));
     if text.is_empty() {
         return Vec::new();
@@ -194,7 +194,7 @@ fn beginning_of(body: &[u8]) -> Vec<CcError> {
     vec![CcError {
         code: 0,
         title: "not from the Cloud Controller".to_owned(),
-        detail: beginning(&text, LONGEST).into_owned(),
+        detail: beginning(&text, MAX_SHOWN).into_owned(),
     }]
 }
 

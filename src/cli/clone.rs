@@ -166,7 +166,7 @@ fn report(connected: &Connected, outcome: &CloneOutcome) -> Result<(), CommandEr
 
 /// The first clones with their processes, and the number of all clones.
 fn text(outcome: &CloneOutcome) -> String {
-    const MOST: usize = 10;
+    const MAX_SHOWN: usize = 10;
     let finished = outcome.apps.iter().filter_map(|app| {
         Some(summary::app_text(&summary::AppView {
             name: &app.name,
@@ -177,8 +177,8 @@ fn text(outcome: &CloneOutcome) -> String {
         }))
     });
     let mut parts: Vec<String> = finished.collect();
-    let more = parts.len().saturating_sub(MOST);
-    parts.truncate(MOST);
+    let more = parts.len().saturating_sub(MAX_SHOWN);
+    parts.truncate(MAX_SHOWN);
     if more > 0 {
         parts.push(format!("and {more} more"));
     }

@@ -251,10 +251,10 @@ impl PhaseOutcome {
 
 /// The first addresses, and the number of remaining addresses.
 fn some_of(addresses: &BTreeSet<&str>) -> String {
-    const MOST: usize = 6;
-    let mut shown: Vec<&str> = addresses.iter().take(MOST).copied().collect();
-    let more = format!("and {} more", addresses.len().saturating_sub(MOST));
-    if addresses.len() > MOST {
+    const MAX_SHOWN: usize = 6;
+    let mut shown: Vec<&str> = addresses.iter().take(MAX_SHOWN).copied().collect();
+    let more = format!("and {} more", addresses.len().saturating_sub(MAX_SHOWN));
+    if addresses.len() > MAX_SHOWN {
         shown.push(&more);
     }
     shown.join(", ")

@@ -255,12 +255,12 @@ pub(super) fn problem(answer: &AppResponse, expects_success: bool) -> Option<Str
 
 /// The first characters of a body, in one line.
 fn first_characters(body: &str) -> String {
-    const LONGEST: usize = 200;
+    const MAX_SHOWN: usize = 200;
     let line: String = printable(body)
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ");
-    match line.char_indices().nth(LONGEST) {
+    match line.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }

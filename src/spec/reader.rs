@@ -310,12 +310,12 @@ fn parse_prefix(raw: &str) -> Result<String, String> {
 
 /// A value for a message: shortened, and hidden if it is a password.
 fn shown(key: &str, raw: &str) -> String {
-    const LONGEST: usize = 60;
+    const MAX_SHOWN: usize = 60;
     if key == "admin_password" {
         return "a value that is not shown".to_owned();
     }
     let line: String = raw.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
+    match line.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}...", &line[..end]),
         None => line,
     }
