@@ -16,7 +16,7 @@ use crate::world::World;
 use crate::world::settings::Dialect;
 
 /// The version of the file format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The content of a state file: owned after loading, and borrowed for saving.
 #[derive(Debug, Serialize, Deserialize)]

@@ -37,9 +37,11 @@ pub(crate) const ADMINS: Roles = Roles::of(&[]);
 const READ_ORG: Roles = Roles::of(&[OrgManager, OrgAuditor, OrgUser, OrgBillingManager]);
 pub(crate) const MANAGE_ORG: Roles = Roles::of(&[OrgManager]);
 /// Roles that may read the resources of a space.
-pub(super) const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
+pub(crate) const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
     Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
+/// Roles in a space that v2 knows.
+pub(crate) const V2_SPACE_MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
 pub(crate) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
 /// Roles in a space that may read its events. So may auditors of the organization.
 pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
@@ -160,15 +162,30 @@ impl Access {
 
     /// The keys of rows in the spaces in which the caller has one of the roles.
     pub(crate) fn keys_in_spaces(&self, world: &World, roles: Roles) -> Vec<Key> {
-        let spaces = self.spaces(world, roles).into_iter();
-        spaces.map(|space| Key::Guid(Field::Space, space)).collect()
+        self.keys_by_space(world, roles, &[Field::Space])
     }
 
-    /// The keys of rows of the apps that the caller can see.
-    pub(super) fn keys_of_apps(&self, world: &World) -> Vec<Key> {
-        let in_spaces = Selection::all().any(self.keys_of_spaces(world));
-        let apps = world.apps.select(&in_spaces).into_iter();
-        apps.map(|app| Key::Guid(Field::App, app.guid())).collect()
+    /// The keys with some fields of the spaces in which the caller has one of the roles.
+    pub(crate) fn keys_by_space(&self, world: &World, roles: Roles, fields: &[Field]) -> Vec<Key> {
+        let spaces = self.spaces(world, roles).into_iter();
+        let keys =
+            spaces.flat_map(|space| fields.iter().map(move |field| Key::Guid(*field, space)));
+        keys.collect()
+    }
+
+    /// The keys of the domains that the caller sees as a member of organizations, or with
+    /// one of the roles in their spaces.
+    pub(crate) fn keys_of_private_domains(&self, world: &World, members: Roles) -> Vec<Key> {
+        let mut orgs = self.orgs(world, READ_DOMAINS);
+        let spaces = self.spaces(world, members).into_iter();
+        orgs.extend(spaces.filter_map(|space| world.spaces.get(space).map(|space| space.org)));
+        orgs.sort_unstable();
+        orgs.dedup();
+        let fields = [Field::Org, Field::SharedWith];
+        let keys = orgs
+            .iter()
+            .flat_map(|org| fields.map(|field| Key::Guid(field, *org)));
+        keys.collect()
     }
 
     /// The keys of rows in the organizations that the caller can see.
@@ -177,7 +194,39 @@ impl Access {
         orgs.map(|org| Key::Guid(field, org)).collect()
     }
 
-    /// Whether the caller can see the domains that an organization owns or shares.
+    /// The keys of the users that the caller sees: the caller, and the members of the
+    /// organizations that the caller sees.
+    pub(super) fn keys_of_users(&self, world: &World) -> Vec<Key> {
+        let in_orgs = Selection::all().any(self.keys_of_orgs(world, Field::Org));
+        let roles = world.roles.select(&in_orgs).into_iter();
+        let mut users: Vec<Guid> = roles.map(|role| role.user).collect();
+        if let Self::HeldRoles(held) = self {
+            users.push(held.user);
+        }
+        users.sort_unstable();
+        users.dedup();
+        let users = users.into_iter();
+        users.map(|user| Key::Guid(Field::Guid, user)).collect()
+    }
+
+    /// The keys of the space quotas that the caller sees: those of organizations that the
+    /// caller manages, and those of spaces of other organizations.
+    pub(super) fn keys_of_space_quotas(&self, world: &World) -> Vec<Key> {
+        let managed = self.orgs(world, MANAGE_ORG);
+        let spaces = self.spaces(world, SPACE_MEMBERS).into_iter();
+        let spaces = spaces.filter_map(|space| world.spaces.get(space));
+        let others = spaces.filter(|space| !managed.contains(&space.org));
+        let mut quotas: Vec<Guid> = others.filter_map(|space| space.quota).collect();
+        quotas.sort_unstable();
+        quotas.dedup();
+        let quotas = quotas
+            .into_iter()
+            .map(|quota| Key::Guid(Field::Guid, quota));
+        let managed = managed.iter().map(|org| Key::Guid(Field::Org, *org));
+        managed.chain(quotas).collect()
+    }
+
+    /// Whether the caller sees the domains that an organization owns or shares.
     pub(crate) fn sees_domains_of(&self, world: &World, org: Guid) -> bool {
         self.allows(world, AccessScope::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)
@@ -186,9 +235,8 @@ impl Access {
     /// Whether the caller can see the domains that an organization owns or shares through
     /// v2.
     pub(crate) fn sees_v2_domains_of(&self, world: &World, org: Guid) -> bool {
-        const MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
         self.allows(world, AccessScope::Org(org), READ_DOMAINS)
-            || world.allows_in_any_space(self, Field::Org, org, MEMBERS)
+            || world.allows_in_any_space(self, Field::Org, org, V2_SPACE_MEMBERS)
     }
 
     /// Whether the caller is this user or an administrator.

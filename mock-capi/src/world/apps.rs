@@ -186,6 +186,17 @@ impl World {
         for task in self.tasks.guids_newest_first(&of_app) {
             self.tasks.update(task, |task| task.space = space);
         }
+        for build in self.builds.guids_newest_first(&of_app) {
+            self.builds.update(build, |build| build.space = space);
+        }
+        for deployment in self.deployments.guids_newest_first(&of_app) {
+            self.deployments
+                .update(deployment, |deployment| deployment.space = space);
+        }
+        for binding in self.service_bindings.guids_newest_first(&of_app) {
+            self.service_bindings
+                .update(binding, |binding| binding.space = space);
+        }
         self.update_row(guid, |app: &mut App| app.space = space);
     }
 

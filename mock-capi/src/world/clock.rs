@@ -12,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub(crate) struct Timestamp(u64);
 
 impl Timestamp {
+    /// A time that does not come.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     pub(crate) fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }

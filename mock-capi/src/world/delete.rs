@@ -69,7 +69,7 @@ impl World {
             self.delete_space(space);
         }
         remove_all(&mut self.roles, Field::Org, guid);
-        let entitling = Selection::by(Field::Org, guid);
+        let entitling = Selection::by(Field::SharedWith, guid);
         for segment in self.isolation_segments.guids_newest_first(&entitling) {
             self.isolation_segments.update(segment, |segment| {
                 segment.orgs.retain(|&org| org != guid);

@@ -495,6 +495,10 @@ impl Row for ServiceBroker {
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.allows(world, self.access_scope(world), READ_BROKERS)
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_in_spaces(world, READ_BROKERS))
+    }
 }
 
 impl Row for ServiceOffering {

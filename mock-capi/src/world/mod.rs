@@ -64,7 +64,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{
     ADMINS, Access, AccessScope, DOWNLOAD_DROPLETS, MANAGE_APPS, MANAGE_ORG, READ_ROUTES,
-    READ_SECRETS, READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE, WRITE_SPACE,
+    READ_SECRETS, READ_SPACE, READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE, V2_SPACE_MEMBERS,
+    WRITE_SPACE,
 };
 pub(crate) use apps::{DEFAULT_DISK_MB, InstanceState, MAX_APP_DISK_MB};
 pub(crate) use bits::{Bits, BitsWriter};

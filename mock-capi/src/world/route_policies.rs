@@ -5,13 +5,15 @@ use std::fmt::{self, Display, Formatter};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AccessScope, Base, Field, Guid, Key, Row, World};
+use super::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A source whose requests a route accepts.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RoutePolicy {
     pub(crate) base: Base,
     pub(crate) route: Guid,
+    /// The space of the route.
+    pub(crate) space: Guid,
     pub(crate) source: RoutePolicySource,
 }
 
@@ -62,13 +64,17 @@ impl Display for RoutePolicySource {
 
 impl Row for RoutePolicy {
     fn keys(&self) -> Vec<Key> {
-        vec![Key::Guid(Field::Route, self.route)]
+        vec![
+            Key::Guid(Field::Route, self.route),
+            Key::Guid(Field::Space, self.space),
+        ]
     }
 
-    fn access_scope(&self, world: &World) -> AccessScope {
-        let route = world.routes.get(self.route);
-        route.map_or(AccessScope::Deleted, |route| {
-            AccessScope::Space(route.space)
-        })
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
     }
 }

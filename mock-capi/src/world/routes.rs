@@ -246,6 +246,20 @@ impl World {
             .select(&of_domain.any(vec![Key::text(Field::Host, host)]))
     }
 
+    /// Moves a route and its resources to another space.
+    pub(crate) fn move_route(&mut self, guid: Guid, space: Guid) {
+        let of_route = Selection::by(Field::Route, guid);
+        for binding in self.route_bindings.guids_newest_first(&of_route) {
+            self.route_bindings
+                .update(binding, |binding| binding.space = space);
+        }
+        for policy in self.route_policies.guids_newest_first(&of_route) {
+            self.route_policies
+                .update(policy, |policy| policy.space = space);
+        }
+        self.update_row(guid, |route: &mut Route| route.space = space);
+    }
+
     /// Checks that the quotas of a space and its organization allow another route.
     fn check_route_quotas(&self, space: &Space) -> Result<(), RouteRefusal> {
         let routes_in = |space: Guid| self.routes.count(&Key::Guid(Field::Space, space));

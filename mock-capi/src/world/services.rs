@@ -73,12 +73,10 @@ impl World {
     pub(crate) fn bind(&mut self, new: NewBinding) -> Result<Guid, String> {
         let space = self.apps.get(new.app).map(|app: &App| app.space);
         let instance = self.service_instances.get(new.instance);
-        let usable = instance
-            .zip(space)
-            .is_some_and(|(it, space)| it.is_usable_in(space));
-        if !usable {
+        let usable = |space: &Guid| instance.is_some_and(|it| it.is_usable_in(*space));
+        let Some(space) = space.filter(usable) else {
             return Err("The service instance and the app are in different spaces".into());
-        }
+        };
         self.check_bindable(new.instance, "Service plan does not allow bindings")?;
         let bindings = self.bindings_of(new.app).into_iter();
         let same = bindings.filter(|binding| binding.instance == new.instance);
@@ -117,6 +115,7 @@ impl World {
             name: new.name,
             app: Some(new.app),
             instance: new.instance,
+            space,
             operation: None,
             credentials: None,
             syslog_drain_url: None,

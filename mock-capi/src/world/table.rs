@@ -37,8 +37,6 @@ pub(crate) enum Field {
     Group,
     Origin,
     ServiceInstance,
-    /// The service instance of a key.
-    KeyInstance,
     Broker,
     Offering,
     Plan,
@@ -51,8 +49,28 @@ pub(crate) enum Field {
     SharedWith,
     RunningSpace,
     StagingSpace,
+    /// The space of a managed service instance.
+    ManagedIn,
+    /// The space of a user-provided service instance.
+    ProvidedIn,
+    /// The space of the app of a service binding.
+    BoundIn,
+    /// The space of a service key.
+    KeyIn,
+    /// The space of a route, once for each destination that v2 shows as a mapping.
+    MappedIn,
     Label,
     LabelValue,
+}
+
+impl Field {
+    /// Whether a row that has a key of the field may have others of [`Row::listed_by`].
+    fn is_shared(self) -> bool {
+        matches!(
+            self,
+            Self::SharedWith | Self::RunningSpace | Self::StagingSpace
+        )
+    }
 }
 
 /// A value of a field.
@@ -104,6 +122,9 @@ pub(crate) trait Row: Registered {
     /// these times, and lists contain them only from then on.
     const IS_IN_ADVANCE: bool = false;
 
+    /// Whether lists contain all rows for every caller.
+    const IS_PUBLIC: bool = false;
+
     /// The keys of the row, in addition to its GUID and labels.
     fn keys(&self) -> Vec<Key>;
 
@@ -122,10 +143,15 @@ pub(crate) trait Row: Registered {
         self.is_visible(world, access)
     }
 
-    /// Keys that cover the rows which lists contain for a caller: each such row has
-    /// exactly one of them, or more in the case of [`Field::SharedWith`]. `None` if the
-    /// rows cannot be selected by keys.
+    /// Keys of which every row has one that lists contain for a caller, and no other row;
+    /// `None` if only the rows themselves say which. No row has two of them, unless one
+    /// is of a field that [is shared](Field::is_shared).
     fn listed_by(_world: &World, _access: &Access) -> Option<Vec<Key>> {
+        None
+    }
+
+    /// The time before which lists do not contain the row, although it was inserted.
+    fn hidden_until(&self) -> Option<Timestamp> {
         None
     }
 
@@ -204,6 +230,8 @@ pub(crate) struct Table<R> {
     by_name: BTreeSet<ByName>,
     /// Empty unless rows may be inserted in advance.
     by_time: BTreeSet<(Timestamp, Sequence)>,
+    /// The rows that lists do not contain before a time.
+    hidden: BTreeSet<(Timestamp, Sequence)>,
     next: Sequence,
     /// The latest creation time of a row.
     latest: Option<Timestamp>,
@@ -219,6 +247,7 @@ impl<R> Default for Table<R> {
             by_key: HashMap::new(),
             by_name: BTreeSet::new(),
             by_time: BTreeSet::new(),
+            hidden: BTreeSet::new(),
             next: 0,
             latest: None,
             is_chronological: true,
@@ -265,6 +294,8 @@ impl<R: Row> Table<R> {
         if R::IS_IN_ADVANCE {
             self.by_time.insert((created, sequence));
         }
+        let hidden = row.hidden_until().map(|until| (until, sequence));
+        self.hidden.extend(hidden);
         self.by_guid.insert(row.guid(), sequence);
         self.rows.insert(sequence, Box::new(row));
     }
@@ -279,8 +310,17 @@ impl<R: Row> Table<R> {
         let row = self.rows.get_mut(&sequence)?;
         let before = all_keys(&**row);
         let name = R::IS_ORDERED_BY_NAME.then(|| row.order_text(NAME).to_owned());
+        let hidden = row.hidden_until();
         let result = change(row);
         let after = all_keys(&**row);
+        let hidden_now = row.hidden_until();
+        if hidden != hidden_now {
+            if let Some(until) = hidden {
+                self.hidden.remove(&(until, sequence));
+            }
+            self.hidden
+                .extend(hidden_now.map(|until| (until, sequence)));
+        }
         if let Some(name) = name.filter(|name| name != row.order_text(NAME)) {
             self.by_name.remove(&ByName::new(&name, sequence));
             let name = row.order_text(NAME);
@@ -309,6 +349,9 @@ impl<R: Row> Table<R> {
         }
         if R::IS_IN_ADVANCE {
             self.by_time.remove(&(row.base().created, sequence));
+        }
+        if let Some(until) = row.hidden_until() {
+            self.hidden.remove(&(until, sequence));
         }
         Some(*row)
     }
@@ -340,10 +383,10 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    /// The number of rows up to `now` that have any of the keys (or of all rows, without
-    /// keys), and these rows in the order of a column or of their insertion. The cost
-    /// depends on the keys and on the rows that are taken and skipped, not on the size of
-    /// the table. `None` if no index has this order.
+    /// The number of rows that lists contain at `now` and that have any of the keys, or of
+    /// all such rows without keys, and these rows in the order of a column, or else of
+    /// their insertion. The cost depends on the keys and on the rows that are taken and
+    /// skipped, not on the size of the table. `None` if no index has that order.
     pub(crate) fn in_order<'t>(
         &'t self,
         keys: Option<&[Key]>,
@@ -362,31 +405,37 @@ impl<R: Row> Table<R> {
                     Some(CREATED_AT) => self.is_chronological,
                     Some(_) => false,
                 };
-                let total = self.count_any(keys, now)?;
+                let total = self.count_any(keys, now);
                 let rows = is_inserted_so.then(|| self.of_any(keys, descending))?;
                 (total, Box::new(rows) as Rows<'t, R>)
             }
         };
-        let is_past = move |row: &&R| !R::IS_IN_ADVANCE || row.base().created <= now;
-        Some((total, Box::new(rows.filter(is_past))))
+        let is_shown = move |row: &&R| {
+            let is_past = !R::IS_IN_ADVANCE || row.base().created <= now;
+            is_past && row.hidden_until().is_none_or(|until| until <= now)
+        };
+        Some((total, Box::new(rows.filter(is_shown))))
     }
 
-    /// The number of rows up to `now` that have any of the keys. `None` if rows may
-    /// have two of them.
-    pub(crate) fn count_any(&self, keys: &[Key], now: Timestamp) -> Option<usize> {
-        let shared = |key: &Key| key.field() == Field::SharedWith && self.count(key) > 0;
-        if keys.iter().any(shared) {
-            return None;
-        }
-        let clause: HashSet<&Key> = keys.iter().collect();
-        let later = self.later_than(now).filter(|row| matches(*row, &clause));
-        Some(self.candidates(keys) - later.count())
+    /// The number of rows that lists contain at `now`, by the keys of [`Row::listed_by`]. The
+    /// cost depends on the keys, and on the rows that have a shared one.
+    pub(crate) fn count_any(&self, keys: &[Key], now: Timestamp) -> usize {
+        let (shared, single): (Vec<&Key>, Vec<&Key>) =
+            keys.iter().partition(|key| key.field().is_shared());
+        let single: HashSet<&Key> = single.into_iter().collect();
+        let of_single: usize = single.iter().map(|key| self.count(key)).sum();
+        let later = self.later_than(now).filter(|row| matches(*row, &single));
+        let shared = shared.into_iter().flat_map(|key| self.sequences(key));
+        let shared: HashSet<Sequence> = shared.collect();
+        let shared = shared.iter().filter_map(|sequence| self.row(*sequence));
+        let only_shared = shared.filter(|row| !matches(*row, &single));
+        of_single - later.count() + only_shared.count()
     }
 
-    /// The rows that were inserted in advance.
+    /// The rows that lists contain only later.
     fn later_than(&self, now: Timestamp) -> impl Iterator<Item = &R> {
         let after = (Bound::Excluded((now, Sequence::MAX)), Bound::Unbounded);
-        let later = self.by_time.range(after);
+        let later = self.by_time.range(after).chain(self.hidden.range(after));
         later.filter_map(move |(_, sequence)| self.row(*sequence))
     }
 
@@ -411,7 +460,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// The rows with any of the keys, oldest or newest first.
+    /// The rows with any of the keys, each once, oldest or newest first.
     fn of_any<'t>(
         &'t self,
         keys: &[Key],
@@ -420,7 +469,9 @@ impl<R: Row> Table<R> {
         let sources = keys.iter().map(|key| self.sequences(key));
         let sources = sources.map(|sequences| either_way(sequences, descending));
         let merged = merge(sources.collect(), descending);
-        merged.filter_map(move |sequence| self.row(sequence))
+        let mut last = None;
+        let once = merged.filter(move |sequence| last.replace(*sequence) != Some(*sequence));
+        once.filter_map(move |sequence| self.row(sequence))
     }
 
     /// The position of a row in the table's order.
@@ -563,23 +614,27 @@ fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{GuidSource, Space};
+    use super::super::{Domain, GuidSource, Space};
     use super::*;
     use crate::world::clock::Clock;
     use crate::world::random::Random;
+
+    fn base(source: &mut GuidSource) -> Base {
+        let now = Clock::new().now();
+        Base {
+            guid: source.next(),
+            created: now,
+            updated: now,
+            metadata: Metadata::default(),
+        }
+    }
 
     fn spaces(source: &mut GuidSource) -> (Table<Space>, Guid, Guid) {
         let (access_scope, away) = (source.next(), source.next());
         let mut table = Table::default();
         for (name, org) in [("Rex", access_scope), ("Tom", away), ("tom", access_scope)] {
-            let now = Clock::new().now();
             table.insert(Space {
-                base: Base {
-                    guid: source.next(),
-                    created: now,
-                    updated: now,
-                    metadata: Metadata::default(),
-                },
+                base: base(source),
                 name: name.into(),
                 org,
                 suspended: false,
@@ -642,6 +697,41 @@ mod tests {
         assert_eq!(merged(&keys, true), "tom Tom Rex");
         assert_eq!(merged(&keys[..1], true), "tom Rex");
         assert_eq!(merged(&[], false), "");
+    }
+
+    #[test]
+    fn rows_with_several_keys_are_listed_and_counted_once() {
+        let mut source = GuidSource::new(Random::from_seed(1));
+        let (one, two) = (source.next(), source.next());
+        let mut table: Table<Domain> = Table::default();
+        for (name, org, shared_with) in [
+            ("both", one, vec![two]),
+            ("two", two, vec![]),
+            ("foreign", source.next(), vec![one, two]),
+            ("hidden", source.next(), vec![]),
+        ] {
+            table.insert(Domain {
+                base: base(&mut source),
+                name: name.into(),
+                org: Some(org),
+                internal: false,
+                shared_with,
+                router_group: None,
+                route_policies_scope: None,
+            });
+        }
+        let fields = [Field::Org, Field::SharedWith];
+        let keys = [one, two].map(|org| fields.map(|field| Key::Guid(field, org)));
+        let now = Clock::new().now();
+        let listed = |keys: &[Key]| {
+            let (count, rows) = table.in_order(Some(keys), None, false, now).unwrap();
+            let names: Vec<&str> = rows.map(|domain| domain.name.as_str()).collect();
+            assert_eq!(names.len(), count);
+            names.join(" ")
+        };
+        assert_eq!(listed(keys.as_flattened()), "both two foreign");
+        assert_eq!(listed(&keys[0]), "both foreign");
+        assert_eq!(listed(&keys[1][1..]), "both foreign");
     }
 
     #[test]

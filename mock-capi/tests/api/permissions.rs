@@ -1,6 +1,7 @@
 //! The permissions of roles.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::common::{Session, new_app, new_package, new_route, send};
 use mock_capi::MockCapi;
@@ -447,9 +448,12 @@ async fn only_administrators_can_change_suspended_organizations() {
 #[tokio::test]
 async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
     const PASSED: &str = "created_ats[gt]=2000-01-01T00:00:00Z";
+    const ALL_MAPPINGS: &str = "/v2/route_mappings?results-per-page=100";
     let mut users = USERS.to_vec();
     users.push("member");
-    let builder = MockCapi::builder().add_user("member", "secret");
+    let builder = MockCapi::builder()
+        .broker("db", &["small"])
+        .add_user("member", "secret");
     let builder = USERS[..7]
         .iter()
         .fold(builder, |builder, user| builder.add_user(user, "secret"));
@@ -501,6 +505,10 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
             }
         }
     }
+    for (org, space) in &spaces {
+        add_services(&cf, org, space, &domain).await;
+    }
+    add_shared_resources(&cf, &spaces).await;
     let compare = async |cf: &Session, users: &[&str]| {
         let mut seen = 0;
         for user in users {
@@ -522,6 +530,13 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
                 ("routes", "port%3E%3D0"),
                 ("events", "timestamp%3E%3D2000-01-01T00:00:00Z"),
                 ("user_provided_service_instances", "name%3E%3D0"),
+                ("service_instances", "name%3E%3D0"),
+                ("service_keys", "name%3E%3D0"),
+                ("domains", "name%3E%3D0"),
+                ("private_domains", "name%3E%3D0"),
+                ("shared_domains", "name%3E%3D0"),
+                ("security_groups", "name%3E%3D0"),
+                ("service_brokers", "name%3E%3D0"),
             ] {
                 for order in ["asc", "desc", "asc&order-by=name", "desc&order-by=name"] {
                     if order.ends_with("name") && !["organizations", "spaces"].contains(&kind) {
@@ -551,7 +566,16 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
                 "audit_events",
                 "builds",
                 "deployments",
+                "droplets",
                 "service_credential_bindings",
+                "service_route_bindings",
+                "service_brokers",
+                "domains",
+                "users",
+                "security_groups",
+                "space_quotas",
+                "organization_quotas",
+                "isolation_segments",
             ] {
                 for order in ["", "-created_at", "-updated_at", "name", "-name"] {
                     let named = ["apps", "spaces", "organizations", "service_instances"];
@@ -575,6 +599,19 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
                     }
                 }
             }
+            let (mappings, total) = list(ALL_MAPPINGS.into()).await;
+            assert_eq!(total, Some(mappings.len() as u64), "{user}");
+            let mut readable = Vec::new();
+            let all = cf.get(ALL_MAPPINGS).await.json();
+            for mapping in all["resources"].as_array().unwrap() {
+                let path = mapping["metadata"]["url"].as_str().unwrap();
+                let request = cf.http.get(format!("{}{path}", cf.mock.uri()));
+                if send(request.bearer_auth(&token)).await.status == 200 {
+                    readable.push(mapping.clone());
+                }
+            }
+            assert_eq!(mappings, readable, "{user}");
+            seen += mappings.len();
         }
         seen
     };
@@ -591,7 +628,114 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
     cf.log_in_as("member", "secret").await;
     let apps = cf.get("/v3/apps?per_page=1").await.json();
     // All spaces of the second organization are visible, and one of the first.
-    assert_eq!(apps["pagination"]["total_results"], 4 * 5);
+    assert_eq!(apps["pagination"]["total_results"], 4 * 6);
+}
+
+/// An app with two mappings, a route service, and a managed instance with a key.
+async fn add_services(cf: &Session, org: &str, space: &str, domain: &str) {
+    let created = async |path: &str, body: Value| {
+        let created = cf.post(path, body).await;
+        assert!(created.status.is_success(), "{path}: {created:?}");
+        created
+    };
+    let space_of = json!({"data": {"guid": space}});
+    let app = cf.create_app(space, "mapped").await;
+    let host = format!("mapped-{}", &space[..8]);
+    let route = created("/v3/routes", new_route(space, domain, &host)).await;
+    let route = route.guid();
+    let mapped = json!({"destinations": [
+        {"app": {"guid": app}},
+        {"app": {"guid": app}, "port": 9000},
+        {"app": {"guid": app, "process": {"type": "worker"}}},
+    ]});
+    created(&format!("/v3/routes/{route}/destinations"), mapped).await;
+    let proxy = json!({"type": "user-provided", "name": "proxy",
+        "route_service_url": "https://proxy.example.com", "relationships": {"space": space_of}});
+    let proxy = created("/v3/service_instances", proxy).await.guid();
+    let through = json!({"relationships": {
+        "route": {"data": {"guid": route}}, "service_instance": {"data": {"guid": proxy}}}});
+    created("/v3/service_route_bindings", through).await;
+    let plans = cf.get("/v3/service_plans?names=small").await.json();
+    let managed = json!({"type": "managed", "name": "db", "relationships": {
+        "space": space_of,
+        "service_plan": {"data": {"guid": plans["resources"][0]["guid"]}}}});
+    let job = created("/v3/service_instances", managed).await;
+    finished(cf, job.header("location")).await;
+    let list =
+        format!("/v3/service_instances?names=db&organization_guids={org}&space_guids={space}");
+    let managed = cf.get(&list).await.json()["resources"][0]["guid"].clone();
+    let key = json!({"type": "key", "name": "key",
+        "relationships": {"service_instance": {"data": {"guid": managed}}}});
+    let job = created("/v3/service_credential_bindings", key).await;
+    finished(cf, job.header("location")).await;
+}
+
+/// Waits for a job of the broker inside the mock.
+async fn finished(cf: &Session, job: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let job = cf.get(job).await.json();
+        match job["state"].as_str() {
+            Some("COMPLETE") => return,
+            Some("POLLING" | "PROCESSING") if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            _ => panic!("{job}"),
+        }
+    }
+}
+
+/// Resources that several organizations or spaces see.
+async fn add_shared_resources(cf: &Session, spaces: &[(String, String)]) {
+    let created = async |path: &str, body: Value| {
+        let created = cf.post(path, body).await;
+        assert!(created.status.is_success(), "{path}: {created:?}");
+        created.guid()
+    };
+    let to = |guids: &[&String]| {
+        let data = guids.iter().map(|guid| json!({"guid": guid}));
+        json!({"data": data.collect::<Vec<_>>()})
+    };
+    let (one, two) = (&spaces[0].0, &spaces[3].0);
+    for (name, owner, others) in [
+        ("one.test", one, vec![]),
+        ("both.test", one, vec![two]),
+        ("two.test", two, vec![one]),
+        ("own.test", two, vec![]),
+    ] {
+        let domain = json!({"name": name, "relationships": {
+            "organization": {"data": {"guid": owner}}, "shared_organizations": to(&others)}});
+        created("/v3/domains", domain).await;
+    }
+    let space = |at: usize| &spaces[at].1;
+    for (name, enabled, running, staging) in [
+        ("everywhere", true, vec![space(0)], vec![space(4)]),
+        (
+            "some",
+            false,
+            vec![space(0), space(3)],
+            vec![space(0), space(1)],
+        ),
+        ("unused", false, vec![], vec![]),
+    ] {
+        let group = json!({"name": name,
+            "globally_enabled": {"running": enabled},
+            "relationships": {"running_spaces": to(&running), "staging_spaces": to(&staging)}});
+        created("/v3/security_groups", group).await;
+    }
+    for (org, at) in [(one, 1), (two, 4)] {
+        for (name, applied) in [("applied", vec![space(at)]), ("spare", vec![])] {
+            let quota = json!({"name": name, "relationships": {
+                "organization": {"data": {"guid": org}}, "spaces": to(&applied)}});
+            created("/v3/space_quotas", quota).await;
+        }
+    }
+    for (name, orgs) in [("gold", vec![one, two]), ("silver", vec![two])] {
+        let segment = created("/v3/isolation_segments", json!({"name": name})).await;
+        let path = format!("/v3/isolation_segments/{segment}/relationships/organizations");
+        let entitled = cf.post(&path, to(&orgs)).await;
+        assert_eq!(entitled.status, 200, "{entitled:?}");
+    }
 }
 
 async fn assign_role(cf: &Session, user: &str, role: &str, org: &str, space: &str) {

@@ -6,6 +6,7 @@ use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::ListQuery;
+use crate::world::settings::Dialect;
 use crate::world::{AccessScope, App, Droplet, Field, Guid, Lifecycle, Registered};
 
 /// The checksum, if the droplet has bits.
@@ -24,12 +25,12 @@ pub(crate) fn list(
 ) -> Result<Response, CcError> {
     let now = context.world.now();
     let keep = |droplet: &Droplet| keep(droplet) && query.admits("states", droplet.state(now));
-    query.respond(
-        context,
-        &query.by_owners(context.world, nested)?,
-        keep,
-        present,
-    )
+    let selection = query.by_owners(context.world, nested)?;
+    match context.settings.dialect {
+        Dialect::V3 => query.respond_by_query(context, &selection, keep, present),
+        // Droplets that are being staged are listed, too.
+        Dialect::Documented2017 => query.respond(context, &selection, keep, present),
+    }
 }
 
 /// Starts to copy a staged droplet to an app.

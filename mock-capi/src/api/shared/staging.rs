@@ -46,7 +46,10 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     };
     let droplet = context.world.stage(new.package, droplet);
     let droplet = droplet.ok_or_else(|| CcError::not_found("Package"))?;
-    let ready_at = context.row::<Droplet>(droplet)?.ready_at;
+    let (space, ready_at) = {
+        let droplet: &Droplet = context.row(droplet)?;
+        (droplet.space, droplet.ready_at)
+    };
     let base = context.world.base_with(new.metadata);
     let build = base.guid;
     let mut data = json!({"build_guid": build, "package_guid": package});
@@ -77,6 +80,7 @@ pub(crate) fn stage(context: &mut RequestContext<'_>, new: NewBuild) -> Result<G
     let build = Build {
         base,
         app: new.app,
+        space,
         package: new.package,
         droplet,
         ready_at,

@@ -19,7 +19,7 @@ use crate::api::router::Route;
 use crate::world::settings::Dialect;
 use crate::world::{
     ADMINS, AccessScope, Domain, Field, Guid, Key, Kind, MANAGE_ORG, Org, ROUTER_GROUP_TYPE, Row,
-    Selection, Space, World, is_in_host,
+    Selection, Space, V2_SPACE_MEMBERS, World, is_in_host,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -61,7 +61,8 @@ fn owner_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
 
 pub(super) static DOMAINS: Collection = Collection {
     path: "/v2/domains",
-    source: Source::of::<Domain>(),
+    source: Source::of::<Domain>()
+        .visible(|world, access| Some(Domain::keys_for(world, access, V2_SPACE_MEMBERS))),
     get: row::<Domain>,
     parse: by_guid,
     relations: &[
@@ -78,7 +79,7 @@ pub(super) static DOMAINS: Collection = Collection {
 
 pub(super) static SHARED_DOMAINS: Collection = Collection {
     path: "/v2/shared_domains",
-    source: Source::scan(|world, selection| of_kind(world, selection, false)),
+    source: Source::of::<Domain>().of_kind(Domain::SHARED).public(),
     get: |world, guid| found(world, guid, false),
     parse: by_guid,
     relations: &[],
@@ -89,7 +90,9 @@ pub(super) static SHARED_DOMAINS: Collection = Collection {
 
 pub(super) static PRIVATE_DOMAINS: Collection = Collection {
     path: "/v2/private_domains",
-    source: Source::scan(|world, selection| of_kind(world, selection, true)),
+    source: Source::of::<Domain>()
+        .of_kind(Domain::PRIVATE)
+        .visible(|world, access| Some(access.keys_of_private_domains(world, V2_SPACE_MEMBERS))),
     get: |world, guid| found(world, guid, true),
     parse: by_guid,
     relations: &[
@@ -104,13 +107,6 @@ pub(super) static PRIVATE_DOMAINS: Collection = Collection {
     order_by: &[],
     not_found: NOT_FOUND,
 };
-
-/// The private or the shared domains.
-fn of_kind<'w>(world: &'w World, selection: &Selection, private: bool) -> Vec<Entity<'w>> {
-    let domains = world.domains.select(selection).into_iter();
-    let of_kind = domains.filter(|domain| domain.org.is_some() == private);
-    of_kind.map(Entity::from).collect()
-}
 
 fn found<'w>(world: &'w World, guid: Guid, private: bool) -> Option<Entity<'w>> {
     let domain: &Domain = world.get(guid)?;

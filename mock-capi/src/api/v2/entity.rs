@@ -77,7 +77,6 @@ entity_of! {
     Quota => Quota,
     Route => Route,
     SecurityGroup => Group,
-    ServiceBinding => Binding,
     ServiceBroker => Broker,
     ServiceInstance => Instance,
     ServiceOffering => Service,
@@ -87,6 +86,15 @@ entity_of! {
     SpaceQuota => SpaceQuota,
     Stack => Stack,
     User => User,
+}
+
+impl V2Resource for ServiceBinding {
+    fn entity(&self) -> Entity<'_> {
+        match self.app {
+            Some(_) => Entity::Binding(self),
+            None => Entity::Key(self),
+        }
+    }
 }
 
 impl<'w> Entity<'w> {

@@ -311,30 +311,16 @@ impl Query {
         collection: &'static Collection,
     ) -> Response {
         let (world, access) = (&*context.world, &context.access);
-        let source = &collection.source;
-        let sees_all = access.is_everything();
-        let keys = match sees_all || !self.conditions.is_empty() {
-            true => None,
-            false => (source.visible)(world, access),
-        };
-        let is_indexed = self.conditions.is_empty() && (sees_all || keys.is_some());
-        let listing = is_indexed.then(|| (source.in_order)(world, keys.as_deref(), self.order));
-        if let Some((total, entities)) = listing.flatten() {
-            return respond(self.page_out_of(
-                context,
-                collection,
-                entities,
-                total,
-                collection.path,
-            ));
+        let (source, path) = (&collection.source, collection.path);
+        if !self.conditions.is_empty() {
+            let found = source.matching(world, &self.selection(world));
+            return self.answer(context, collection, found, path);
         }
-        let selection = self.selection(world);
-        let selection = match keys {
-            Some(keys) => selection.any(keys),
-            None => selection,
-        };
-        let found = (source.select)(world, &selection);
-        self.answer(context, collection, found, collection.path)
+        if let Some((total, found)) = source.listing(world, access, self.order) {
+            return respond(self.page_out_of(context, collection, found, total, path));
+        }
+        let found = source.matching(world, &source.visible_to(world, access));
+        self.answer(context, collection, found, path)
     }
 
     /// Responds with the matching resources that the caller can see.

@@ -192,7 +192,7 @@ pub(super) fn attributes(org: &Org, view: &View<'_>) -> Value {
         "status": status(org),
         "default_isolation_segment_guid": org.default_segment,
     });
-    let entitled = Key::Guid(Field::Org, guid);
+    let entitled = Key::Guid(Field::SharedWith, guid);
     if view.world.isolation_segments.count(&entitled) > 0 {
         let url = format!("/v3/isolation_segments?organization_guids={guid}");
         attributes["isolation_segment_url"] = json!(url);

@@ -8,15 +8,15 @@ use super::entity::Entity;
 use super::list::Filter;
 use super::routes::HTTP_ROUTES;
 use super::schema::{self, Attribute};
-use super::source::Source;
+use super::source::{Listing, Order, Source};
 use super::{authorize, invalid_relation, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router;
 use crate::world::{
-    AccessScope, App, Destination, Field, Guid, Key, Lifecycle, NewDestination, Route, Row,
-    Selection, WRITE_SPACE, World,
+    AccessScope, App, Destination, Field, Guid, Key, Lifecycle, NewDestination, READ_SPACE, Route,
+    Row, Selection, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -38,11 +38,14 @@ pub(super) static ROUTE_MAPPINGS: Collection = Collection {
     source: Source::scan(|world, selection| {
         let routes = world.routes.select(selection).into_iter();
         routes.flat_map(mappings).collect()
-    }),
+    })
+    .of_kind(Route::MAPPED)
+    .in_order(mappings_in_order)
+    .visible(|world, access| Some(access.keys_by_space(world, READ_SPACE, &[Field::MappedIn]))),
     get: |world, guid| {
         let (route, destination) = find(world, guid)?;
-        let is_web = destination.process == "web";
-        is_web.then_some(Entity::Mapping(route, destination))
+        let is_mapping = destination.is_mapping();
+        is_mapping.then_some(Entity::Mapping(route, destination))
     },
     parse: by_guid,
     relations: &[
@@ -82,8 +85,25 @@ const ATTRIBUTES: &[Attribute] = &[
 
 /// The mappings of a route to web processes.
 fn mappings(route: &Route) -> impl Iterator<Item = Entity<'_>> {
-    let web = route.destinations.iter().filter(|it| it.process == "web");
-    web.map(move |destination| Entity::Mapping(route, destination))
+    let mapped = route.destinations.iter().filter(|it| it.is_mapping());
+    mapped.map(move |destination| Entity::Mapping(route, destination))
+}
+
+/// The keys count each mapping of a route.
+fn mappings_in_order<'w>(
+    world: &'w World,
+    keys: Option<&[Key]>,
+    order: Order,
+) -> Option<Listing<'w>> {
+    let (total, routes) = order.rows(world, &world.routes, keys)?;
+    let in_order = move |route: &'w Route| {
+        let mut of_route: Vec<Entity<'w>> = mappings(route).collect();
+        if order.descending {
+            of_route.reverse();
+        }
+        of_route
+    };
+    Some((total, Box::new(routes.flat_map(in_order))))
 }
 
 pub(super) fn mappings_of_route(world: &World, guid: Guid) -> Vec<Entity<'_>> {

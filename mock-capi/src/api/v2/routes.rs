@@ -429,8 +429,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         _ => {}
     }
     authorize_change(context, to, domain, &host)?;
+    context.world.move_route(guid, to);
     context.world.update_row(guid, |route: &mut Route| {
-        route.space = to;
         route.host = host;
         route.path = path;
     });

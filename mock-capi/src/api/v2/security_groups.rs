@@ -76,9 +76,9 @@ pub(super) static SECURITY_GROUPS: Collection = Collection {
 
 pub(super) static RUNNING_SECURITY_GROUPS: Collection = Collection {
     path: "/v2/config/running_security_groups",
-    source: Source::scan(|world, selection| {
-        defaults(world, selection, |group| group.running_default)
-    }),
+    source: Source::of::<SecurityGroup>()
+        .of_kind(SecurityGroup::RUNNING_DEFAULT)
+        .public(),
     get: row::<SecurityGroup>,
     parse: by_guid,
     relations: &[],
@@ -93,9 +93,9 @@ pub(super) static RUNNING_SECURITY_GROUPS: Collection = Collection {
 
 pub(super) static STAGING_SECURITY_GROUPS: Collection = Collection {
     path: "/v2/config/staging_security_groups",
-    source: Source::scan(|world, selection| {
-        defaults(world, selection, |group| group.staging_default)
-    }),
+    source: Source::of::<SecurityGroup>()
+        .of_kind(SecurityGroup::STAGING_DEFAULT)
+        .public(),
     get: row::<SecurityGroup>,
     parse: by_guid,
     relations: &[],
@@ -118,16 +118,6 @@ const ATTRIBUTES: &[Attribute] = &[
 fn spaces<'w>(world: &'w World, guids: Option<&Vec<Guid>>) -> Vec<Entity<'w>> {
     let guids = guids.into_iter().flatten().copied();
     rows::<Space>(world, &Selection::all().any_guid(Field::Guid, guids))
-}
-
-fn defaults<'w>(
-    world: &'w World,
-    selection: &Selection,
-    keep: impl Fn(&SecurityGroup) -> bool,
-) -> Vec<Entity<'w>> {
-    let groups = world.security_groups.select(selection).into_iter();
-    let kept = groups.filter(|group| keep(group));
-    kept.map(Entity::from).collect()
 }
 
 pub(super) fn attributes(group: &SecurityGroup) -> Value {

@@ -69,6 +69,7 @@ pub(super) fn create_key(context: &mut RequestContext<'_>) -> Result<Response, C
         name,
         app: None,
         instance,
+        space,
         operation: None,
         credentials: None,
         syslog_drain_url: None,

@@ -72,10 +72,12 @@ pub(super) fn bind_route(context: &mut RequestContext<'_>) -> Result<Response, C
     let found: &ServiceInstance = context.row(instance)?;
     let (path, managed) = (instance_path(found), found.managed.is_some());
     let route_service_url = found.route_service_url.clone().filter(|_| !managed);
+    let space = context.row::<Route>(route)?.space;
     let base = context.world.base();
     let guid = context.world.add(RouteBinding {
         base,
         route,
+        space,
         instance,
         route_service_url,
         operation: None,

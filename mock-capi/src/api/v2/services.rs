@@ -18,7 +18,7 @@ use super::service_changes::{
 };
 use super::service_keys::{create_key, delete_key, key_parameters, show_key};
 use super::service_routes::{bind_route, route_parameters, unbind_route};
-use super::source::{Listing, Order, Source, rows};
+use super::source::Source;
 use super::spaces::SPACES;
 use super::{known, post, put, remove};
 use crate::api::context::{RequestContext, View};
@@ -27,8 +27,8 @@ use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::api::shared::bound_services;
 use crate::world::{
-    AccessScope, Field, Guid, Key, Managed, Operation, OperationState, READ_SECRETS, Row,
-    Selection, ServiceBinding, ServiceInstance, WRITE_SPACE, World,
+    AccessScope, Field, Guid, Managed, Operation, OperationState, READ_SECRETS, READ_SPACE,
+    READ_V2_SPACE, Row, Selection, ServiceBinding, ServiceInstance, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -105,75 +105,19 @@ fn space_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
 }
 
 fn bindings_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
-    app_bindings(world, &Selection::by(Field::ServiceInstance, guid))
+    let of_instance = Selection::by(Field::ServiceInstance, guid);
+    SERVICE_BINDINGS.source.matching(world, &of_instance)
 }
 
 fn keys_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
-    keys(world, &Selection::by(Field::ServiceInstance, guid))
+    let of_instance = Selection::by(Field::ServiceInstance, guid);
+    SERVICE_KEYS.source.matching(world, &of_instance)
 }
 
 fn routes_of(world: &World, guid: Guid) -> Vec<Entity<'_>> {
     let bindings = world.route_bindings_of_instance(guid).into_iter();
     let routes = bindings.filter_map(|binding| world.routes.get(binding.route));
     routes.map(Entity::from).collect()
-}
-
-/// User-provided instances.
-pub(super) fn provided<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
-    let mut instances = rows::<ServiceInstance>(world, selection);
-    instances.retain(|instance| match instance {
-        Entity::Instance(instance) => instance.managed.is_none(),
-        _ => false,
-    });
-    instances
-}
-
-/// Instances of brokers.
-fn managed<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
-    let instances = world.service_instances.select(selection).into_iter();
-    let managed = instances.filter(|instance| instance.managed.is_some());
-    managed.map(Entity::from).collect()
-}
-
-/// Keys, without bindings of apps.
-fn keys<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
-    let bindings = world.service_bindings.select(selection).into_iter();
-    let keys = bindings.filter(|binding| binding.app.is_none());
-    keys.map(Entity::Key).collect()
-}
-
-/// Bindings of apps, without keys.
-fn app_bindings<'w>(world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
-    let mut bindings = rows::<ServiceBinding>(world, selection);
-    bindings.retain(|binding| match binding {
-        Entity::Binding(binding) => binding.app.is_some(),
-        _ => false,
-    });
-    bindings
-}
-
-/// User-provided instances in order. Those without keys are indexed.
-fn provided_in_order<'w>(
-    world: &'w World,
-    keys: Option<&[Key]>,
-    order: Order,
-) -> Option<Listing<'w>> {
-    let provided = [Key::text(Field::Type, ServiceInstance::USER_PROVIDED)];
-    let keys = keys.is_none().then_some(&provided[..])?;
-    let (total, instances) = order.rows(world, &world.service_instances, Some(keys))?;
-    Some((total, Box::new(instances.map(Entity::from))))
-}
-
-/// Bindings of apps in order. Those without keys are indexed.
-fn app_bindings_in_order<'w>(
-    world: &'w World,
-    keys: Option<&[Key]>,
-    order: Order,
-) -> Option<Listing<'w>> {
-    let of_apps = [Key::text(Field::Type, ServiceBinding::OF_APP)];
-    let keys = keys.is_none().then_some(&of_apps[..])?;
-    let (total, bindings) = order.rows(world, &world.service_bindings, Some(keys))?;
-    Some((total, Box::new(bindings.map(Entity::from))))
 }
 
 const SPACE_GUID: Filter = Filter::guid("space_guid", |_, instance| match instance {
@@ -200,9 +144,11 @@ const INSTANCE_NOT_FOUND: (u32, &str, &str) = (
 pub(super) static SERVICE_INSTANCES: Collection = Collection {
     path: "/v2/service_instances",
     source: Source::of::<ServiceInstance>()
-        .select(managed)
-        .in_order(|_, _, _| None)
-        .visible(|_, _| None),
+        .of_kind(ServiceInstance::MANAGED)
+        .visible(|world, access| {
+            let fields = [Field::ManagedIn, Field::SharedWith];
+            Some(access.keys_by_space(world, READ_V2_SPACE, &fields))
+        }),
     get: row::<ServiceInstance>,
     parse: by_guid,
     relations: &[
@@ -241,9 +187,10 @@ pub(super) static SERVICE_INSTANCES: Collection = Collection {
 pub(super) static USER_PROVIDED: Collection = Collection {
     path: "/v2/user_provided_service_instances",
     source: Source::of::<ServiceInstance>()
-        .select(provided)
-        .in_order(provided_in_order)
-        .visible(|_, _| None),
+        .of_kind(ServiceInstance::USER_PROVIDED)
+        .visible(|world, access| {
+            Some(access.keys_by_space(world, READ_V2_SPACE, &[Field::ProvidedIn]))
+        }),
     get: |world, guid| {
         let instance = world.service_instances.get(guid)?;
         instance.managed.is_none().then(|| Entity::from(instance))
@@ -266,8 +213,8 @@ pub(super) static USER_PROVIDED: Collection = Collection {
 pub(super) static SERVICE_BINDINGS: Collection = Collection {
     path: "/v2/service_bindings",
     source: Source::of::<ServiceBinding>()
-        .select(app_bindings)
-        .in_order(app_bindings_in_order),
+        .of_kind(ServiceBinding::OF_APP)
+        .visible(|world, access| Some(access.keys_by_space(world, READ_SPACE, &[Field::BoundIn]))),
     get: |world, guid| {
         let binding = world.service_bindings.get(guid)?;
         binding.app.is_some().then(|| Entity::from(binding))
@@ -310,9 +257,8 @@ pub(super) static SERVICE_BINDINGS: Collection = Collection {
 pub(super) static SERVICE_KEYS: Collection = Collection {
     path: "/v2/service_keys",
     source: Source::of::<ServiceBinding>()
-        .select(keys)
-        .in_order(|_, _, _| None)
-        .visible(|_, _| None),
+        .of_kind(ServiceBinding::KEY)
+        .visible(|world, access| Some(access.keys_by_space(world, READ_SECRETS, &[Field::KeyIn]))),
     get: |world, guid| {
         let key = world.service_bindings.get(guid)?;
         key.app.is_none().then_some(Entity::Key(key))

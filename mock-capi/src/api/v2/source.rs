@@ -2,7 +2,7 @@
 //! them in order.
 
 use super::entity::{Entity, V2Resource};
-use crate::world::{Access, Key, Row, Rows, Selection, Table, World};
+use crate::world::{Access, Field, Key, Row, Rows, Selection, Table, World};
 
 /// The order of a list: by name or by creation.
 #[derive(Clone, Copy, Debug)]
@@ -36,13 +36,17 @@ type Visible = fn(&World, &Access) -> Option<Vec<Key>>;
 #[derive(Debug)]
 pub(super) struct Source {
     /// The resources that match a selection.
-    pub(super) select: Select,
+    select: Select,
     /// The resources with any of the keys, or all without keys. `None` if no index has
     /// that order.
-    pub(super) in_order: InOrder,
+    in_order: InOrder,
     /// Keys of which every resource that the caller sees has one, and no other
     /// resource; `None` if there are no such keys.
-    pub(super) visible: Visible,
+    visible: Visible,
+    /// The [`Field::Type`] of the resources, if the table has rows of other types, too.
+    kind: Option<&'static str>,
+    /// Whether every caller sees all resources.
+    is_public: bool,
 }
 
 impl Source {
@@ -52,6 +56,8 @@ impl Source {
             select: rows::<R>,
             in_order: in_order::<R>,
             visible: R::listed_by,
+            kind: None,
+            is_public: R::IS_PUBLIC,
         }
     }
 
@@ -61,6 +67,8 @@ impl Source {
             select,
             in_order: |_, _, _| None,
             visible: |_, _| None,
+            kind: None,
+            is_public: false,
         }
     }
 
@@ -80,6 +88,54 @@ impl Source {
     pub(super) const fn select(mut self, select: Select) -> Self {
         self.select = select;
         self
+    }
+
+    /// Sets the type of the resources, if the table has rows of other types, too.
+    pub(super) const fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// Shows all resources to every caller.
+    pub(super) const fn public(mut self) -> Self {
+        self.is_public = true;
+        self
+    }
+
+    /// The resources that match a selection.
+    pub(super) fn matching<'w>(&self, world: &'w World, selection: &Selection) -> Vec<Entity<'w>> {
+        match self.keys_of_kind() {
+            Some(keys) => (self.select)(world, &selection.clone().any(keys)),
+            None => (self.select)(world, selection),
+        }
+    }
+
+    /// All resources that the caller sees, in order. `None` if no index has that order.
+    pub(super) fn listing<'w>(
+        &self,
+        world: &'w World,
+        access: &Access,
+        order: Order,
+    ) -> Option<Listing<'w>> {
+        let keys = match self.is_public || access.is_everything() {
+            true => self.keys_of_kind(),
+            false => Some((self.visible)(world, access)?),
+        };
+        (self.in_order)(world, keys.as_deref(), order)
+    }
+
+    /// Selects the resources that the caller sees, or all if no keys select them.
+    pub(super) fn visible_to(&self, world: &World, access: &Access) -> Selection {
+        let keys = match self.is_public || access.is_everything() {
+            true => None,
+            false => (self.visible)(world, access),
+        };
+        keys.map_or_else(Selection::all, |keys| Selection::all().any(keys))
+    }
+
+    fn keys_of_kind(&self) -> Option<Vec<Key>> {
+        let kind = self.kind?;
+        Some(vec![Key::text(Field::Type, kind)])
     }
 }
 

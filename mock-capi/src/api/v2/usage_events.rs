@@ -163,7 +163,7 @@ fn index(
     let guid = Guid::parse(after).filter(|guid| (collection.get)(world, *guid).is_some());
     let guid = guid.ok_or_else(|| CcError::bad_query(after))?;
     let later = query.selection(world).after(Some(guid));
-    let found = (collection.source.select)(world, &later);
+    let found = collection.source.matching(world, &later);
     Ok(query.answer(context, collection, found, collection.path))
 }
 

@@ -53,7 +53,7 @@ pub(super) const PLACES: [(&str, RoleType); 7] = [
 
 pub(super) static USERS: Collection = Collection {
     path: "/v2/users",
-    source: Source::of::<User>(),
+    source: Source::of::<User>().public(),
     get: collection::row::<User>,
     parse: |world, id| world.find_user(id).map(Row::guid),
     relations: &[

@@ -98,7 +98,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_spaces(context.world, selection);
-    query.respond(context, &selection, |_| true, present_shown)
+    query.respond_by_query(context, &selection, |_| true, present_shown)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -79,7 +79,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         query.admits("stacks", buildpack.stack.as_deref().unwrap_or_default())
             && query.admits("lifecycle", &buildpack.lifecycle)
     };
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -111,7 +111,10 @@ fn list(context: &RequestContext<'_>, usable_by: Option<Guid>) -> Result<Respons
     let selection = query.by_texts(query.selection(), "names", Field::Name);
     let selection = query.by_guids(selection, "organization_guids", Field::Org);
     let usable = |domain: &Domain| usable_by.is_none_or(|org| domain.is_usable_by(org));
-    query.respond(context, &selection, usable, present)
+    match usable_by {
+        None => query.respond_by_query(context, &selection, usable, present),
+        Some(_) => query.respond(context, &selection, usable, present),
+    }
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -88,8 +88,8 @@ fn find(context: &RequestContext<'_>) -> Result<Guid, CcError> {
 fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
     let selection = query.by_texts(query.selection(), "names", Field::Name);
-    let selection = query.by_guids(selection, "organization_guids", Field::Org);
-    query.respond(context, &selection, |_| true, present)
+    let selection = query.by_guids(selection, "organization_guids", Field::SharedWith);
+    query.respond_by_query(context, &selection, |_| true, present)
 }
 
 fn index_of_orgs(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

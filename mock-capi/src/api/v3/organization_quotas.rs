@@ -75,7 +75,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let guid = quota.base.guid;
         applied.as_ref().is_none_or(|quotas| quotas.contains(&guid))
     };
-    query.respond(context, &selection, applies, present)
+    query.respond_by_query(context, &selection, applies, present)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

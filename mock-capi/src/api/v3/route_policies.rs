@@ -178,13 +178,14 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     message.finish()?;
     let route: &Route = context.row_of(route.flatten().unwrap_or_default())?;
     context.authorize(AccessScope::Space(route.space))?;
-    let route = route.base.guid;
+    let (route, space) = (route.base.guid, route.space);
     let source = source.ok_or_else(CcError::unknown)?;
     check(context, route, source)?;
     let base = context.world.base_with(metadata);
     let guid = context.world.add(RoutePolicy {
         base,
         route,
+        space,
         source,
     });
     context.created(guid, present)

@@ -185,8 +185,8 @@ fn transfer(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         context
             .world
             .record_route(guid, "audit.route.transfer-owner", data);
+        context.world.move_route(guid, space);
         context.world.update_row(guid, |route: &mut Route| {
-            route.space = space;
             route.shared_with.retain(|other| *other != space);
             route.shared_with.push(own);
         });

@@ -64,7 +64,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let query = ListQuery::read(context, &LIST)?;
     let selection = query.by_guids(query.selection(), "space_guids", Field::Space);
     let keep = |broker: &ServiceBroker| query.admits("names", &broker.name);
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

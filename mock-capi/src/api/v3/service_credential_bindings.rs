@@ -338,6 +338,7 @@ fn create_key(
         name: Some(name.to_owned()),
         app: None,
         instance,
+        space,
         operation: None,
         credentials: None,
         syslog_drain_url: None,

@@ -157,7 +157,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && is_of_broker(&query, world.service_brokers.get(offering.broker))
             && (!places || plans.any(|plan| is_for_places(&query, world, plan)))
     };
-    let page = query.page(world, &query.selection(), keep);
+    let page = query.page_by_query(world, &query.selection(), keep);
     let mut answer = query.answer(context, &page, present);
     let brokers = page.rows.iter().map(|offering| offering.broker);
     if let Some(fields) = query.fields("service_broker") {

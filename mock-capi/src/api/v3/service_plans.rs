@@ -169,7 +169,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && is_for_places(&query, world, plan)
     };
     let selection = query.by_guids(query.selection(), "service_offering_guids", Field::Offering);
-    let page = query.page(world, &selection, keep);
+    let page = query.page_by_query(world, &selection, keep);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())

@@ -151,7 +151,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         .map_err(CcError::unprocessable)?;
     let known = context.world.route_binding_of(target.base.guid);
     let known = known.map(|known| (known.guid(), known.operation.clone()));
-    let (instance, route) = (found.base.guid, target.base.guid);
+    let (instance, route, space) = (found.base.guid, target.base.guid, target.space);
     let url = found.route_service_url.clone().filter(|_| !managed);
     if let Some((guid, operation)) = known {
         check_known(operation.as_ref())?;
@@ -161,6 +161,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.world.add(RouteBinding {
         base,
         route,
+        space,
         instance,
         route_service_url: url,
         operation: None,

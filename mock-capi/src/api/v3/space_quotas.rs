@@ -79,7 +79,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         Some(applied) => applied.contains(&quota.base.guid),
         None => true,
     };
-    query.respond(context, &selection, applies, present)
+    query.respond_by_query(context, &selection, applies, present)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -61,7 +61,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let selection = query.by_texts(query.selection(), "names", Stack::NAME);
     let default = context.world.default_stack;
     let keep = |stack: &Stack| query.admits("default", &(stack.name == default).to_string());
-    query.respond(context, &selection, keep, present)
+    query.respond_by_query(context, &selection, keep, present)
 }
 
 fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -117,8 +117,8 @@ impl World {
     /// Starts a deployment. The deployment of a stopped app is finished at once.
     pub(crate) fn deploy(&mut self, new: NewDeployment) -> Result<Guid, Error> {
         let app = self.apps.get(new.app);
-        let (started, previous_droplet) = match app {
-            Some(app) => (app.started, app.droplet),
+        let (space, started, previous_droplet) = match app {
+            Some(app) => (app.space, app.started, app.droplet),
             None => return Err(Error::not_found(App::KIND)),
         };
         let rollback = new.rollback.and_then(|guid| self.revisions.get(guid));
@@ -136,6 +136,7 @@ impl World {
         let mut deployment = Deployment {
             base: self.base_with(new.metadata),
             app: new.app,
+            space,
             state: if canary {
                 DeploymentState::Prepaused
             } else {

@@ -110,6 +110,7 @@ impl Row for Package {
 pub(crate) struct Build {
     pub(crate) base: Base,
     pub(crate) app: Guid,
+    pub(crate) space: Guid,
     pub(crate) package: Guid,
     pub(crate) droplet: Guid,
     pub(crate) ready_at: Timestamp,
@@ -136,16 +137,17 @@ impl Row for Build {
     fn keys(&self) -> Vec<Key> {
         vec![
             Key::Guid(Field::App, self.app),
+            Key::Guid(Field::Space, self.space),
             Key::Guid(Field::Package, self.package),
         ]
     }
 
-    fn access_scope(&self, world: &World) -> AccessScope {
-        world.access_scope_of_app(self.app)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
-        Some(access.keys_of_apps(world))
+        Some(access.keys_of_spaces(world))
     }
 }
 
@@ -189,7 +191,7 @@ impl Droplet {
 
     /// Whether the droplet is visible to clients. Droplets that are being staged are not.
     pub(crate) fn is_shown(&self, now: Timestamp) -> bool {
-        self.origin != Origin::Staging || self.expired || self.is_staged(now)
+        self.hidden_until().is_none_or(|until| until <= now)
     }
 }
 
@@ -211,6 +213,15 @@ impl Row for Droplet {
         ];
         keys.extend(self.package.map(|guid| Key::Guid(Field::Package, guid)));
         keys
+    }
+
+    /// A droplet whose staging fails is never shown.
+    fn hidden_until(&self) -> Option<Timestamp> {
+        let is_from_build = self.origin == Origin::Staging && !self.expired;
+        is_from_build.then(|| match &self.error {
+            None => self.ready_at,
+            Some(_) => Timestamp::NEVER,
+        })
     }
 
     fn access_scope(&self, _world: &World) -> AccessScope {

@@ -10,6 +10,7 @@ use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 pub(crate) struct Deployment {
     pub(crate) base: Base,
     pub(crate) app: Guid,
+    pub(crate) space: Guid,
     pub(crate) state: DeploymentState,
     /// The `reason` of the status.
     pub(crate) reason: CowStr,
@@ -69,14 +70,17 @@ pub(crate) struct DeploymentOptions {
 
 impl Row for Deployment {
     fn keys(&self) -> Vec<Key> {
-        vec![Key::Guid(Field::App, self.app)]
+        vec![
+            Key::Guid(Field::App, self.app),
+            Key::Guid(Field::Space, self.space),
+        ]
     }
 
-    fn access_scope(&self, world: &World) -> AccessScope {
-        world.access_scope_of_app(self.app)
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
-        Some(access.keys_of_apps(world))
+        Some(access.keys_of_spaces(world))
     }
 }

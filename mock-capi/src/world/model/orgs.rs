@@ -97,8 +97,12 @@ impl Row for IsolationSegment {
     fn keys(&self) -> Vec<Key> {
         let orgs = self.orgs.iter();
         let mut keys = vec![Key::text(Field::Name, &self.name)];
-        keys.extend(orgs.map(|org| Key::Guid(Field::Org, *org)));
+        keys.extend(orgs.map(|org| Key::Guid(Field::SharedWith, *org)));
         keys
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_orgs(world, Field::SharedWith))
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -120,6 +124,8 @@ pub(crate) struct Quota {
 }
 
 impl Row for Quota {
+    const IS_PUBLIC: bool = true;
+
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Field::Name, &self.name)]
     }
@@ -146,6 +152,10 @@ impl Row for SpaceQuota {
 
     fn access_scope(&self, _world: &World) -> AccessScope {
         AccessScope::Org(self.org)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_space_quotas(world))
     }
 
     /// The quota is also visible to members of its spaces.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::CowStr;
+use crate::world::access::READ_SPACE;
 use crate::world::clock::Timestamp;
 use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
@@ -58,6 +59,8 @@ impl FeatureFlag {
 impl Row for FeatureFlag {
     const NAME: Field = Field::ExactName;
 
+    const IS_PUBLIC: bool = true;
+
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Self::NAME, &self.name)]
     }
@@ -94,6 +97,17 @@ pub(crate) struct SecurityGroup {
     pub(crate) staging_spaces: Vec<Guid>,
 }
 
+impl SecurityGroup {
+    /// The type of groups that apply to all spaces, for running apps or for staging.
+    pub(crate) const DEFAULT: &str = "default";
+
+    /// The type of groups that apply to the running apps of all spaces.
+    pub(crate) const RUNNING_DEFAULT: &str = "running";
+
+    /// The type of groups that apply to staging in all spaces.
+    pub(crate) const STAGING_DEFAULT: &str = "staging";
+}
+
 impl Row for SecurityGroup {
     const NAME: Field = Field::ExactName;
 
@@ -105,9 +119,24 @@ impl Row for SecurityGroup {
                 .collect()
         };
         let mut keys = vec![Key::text(Self::NAME, &self.name)];
+        let is_default = self.running_default || self.staging_default;
+        let kinds = [
+            (is_default, Self::DEFAULT),
+            (self.running_default, Self::RUNNING_DEFAULT),
+            (self.staging_default, Self::STAGING_DEFAULT),
+        ];
+        let kinds = kinds.into_iter().filter(|(has, _)| *has);
+        keys.extend(kinds.map(|(_, kind)| Key::text(Field::Type, kind)));
         keys.extend(keys_of(Field::RunningSpace, &self.running_spaces));
         keys.extend(keys_of(Field::StagingSpace, &self.staging_spaces));
         keys
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let fields = [Field::RunningSpace, Field::StagingSpace];
+        let mut keys = access.keys_by_space(world, READ_SPACE, &fields);
+        keys.push(Key::text(Field::Type, Self::DEFAULT));
+        Some(keys)
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
@@ -158,6 +187,8 @@ impl StackState {
 impl Row for Stack {
     const NAME: Field = Field::ExactName;
 
+    const IS_PUBLIC: bool = true;
+
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Self::NAME, &self.name)]
     }
@@ -192,6 +223,8 @@ impl Buildpack {
 
 impl Row for Buildpack {
     const NAME: Field = Field::ExactName;
+
+    const IS_PUBLIC: bool = true;
 
     fn keys(&self) -> Vec<Key> {
         vec![Key::text(Self::NAME, &self.name)]

@@ -23,6 +23,10 @@ impl Row for User {
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.sees_user(world, self)
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_users(world))
+    }
 }
 
 /// The types of roles.

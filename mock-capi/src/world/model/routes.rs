@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::CowStr;
-use crate::world::access::READ_ROUTES;
+use crate::world::access::{READ_ROUTES, SPACE_MEMBERS};
 use crate::world::clock::Timestamp;
-use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Roles, Row, World};
 
 /// A domain. It is private if it has an `org`, and otherwise shared.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,6 +27,20 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
+    /// The type of domains that belong to no organization.
+    pub(crate) const SHARED: &str = "shared";
+
+    /// The type of domains that an organization owns.
+    pub(crate) const PRIVATE: &str = "private";
+
+    /// The keys of the domains that a caller sees as a member of organizations, or with
+    /// one of the roles in their spaces.
+    pub(crate) fn keys_for(world: &World, access: &Access, members: Roles) -> Vec<Key> {
+        let mut keys = access.keys_of_private_domains(world, members);
+        keys.push(Key::text(Field::Type, Self::SHARED));
+        keys
+    }
+
     pub(crate) fn is_usable_by(&self, org: Guid) -> bool {
         self.org.is_none_or(|owner| owner == org) || self.shared_with.contains(&org)
     }
@@ -34,7 +48,14 @@ impl Domain {
 
 impl Row for Domain {
     fn keys(&self) -> Vec<Key> {
-        let mut keys = vec![Key::text(Field::Name, &self.name)];
+        let kind = match self.org {
+            Some(_) => Self::PRIVATE,
+            None => Self::SHARED,
+        };
+        let mut keys = vec![
+            Key::text(Field::Name, &self.name),
+            Key::text(Field::Type, kind),
+        ];
         keys.extend(self.org.map(|org| Key::Guid(Field::Org, org)));
         let shared_with = self.shared_with.iter();
         keys.extend(shared_with.map(|org| Key::Guid(Field::SharedWith, *org)));
@@ -43,6 +64,10 @@ impl Row for Domain {
 
     fn access_scope(&self, _world: &World) -> AccessScope {
         self.org.map_or(AccessScope::Global, AccessScope::Org)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(Self::keys_for(world, access, SPACE_MEMBERS))
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
@@ -66,6 +91,9 @@ pub(crate) struct Route {
 }
 
 impl Route {
+    /// The type of routes with mappings. A route has the key once for each of them.
+    pub(crate) const MAPPED: &str = "mapped";
+
     pub(crate) fn is_usable_in(&self, space: Guid) -> bool {
         self.space == space || self.shared_with.contains(&space)
     }
@@ -83,6 +111,13 @@ pub(crate) struct Destination {
     pub(crate) updated: Timestamp,
 }
 
+impl Destination {
+    /// Whether v2 shows it, as a route mapping.
+    pub(crate) fn is_mapping(&self) -> bool {
+        self.process == "web"
+    }
+}
+
 impl Row for Route {
     fn keys(&self) -> Vec<Key> {
         let mut keys = vec![
@@ -96,6 +131,11 @@ impl Row for Route {
             keys.push(Key::Guid(Field::App, destination.app));
             keys.push(Key::Guid(Field::Destination, destination.guid));
         }
+        let mapped = self.destinations.iter().filter(|it| it.is_mapping());
+        for _ in mapped {
+            keys.push(Key::text(Field::Type, Self::MAPPED));
+            keys.push(Key::Guid(Field::MappedIn, self.space));
+        }
         keys
     }
 
@@ -104,9 +144,8 @@ impl Row for Route {
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
-        let spaces = access.spaces(world, READ_ROUTES);
-        let of = |field| spaces.iter().map(move |space| Key::Guid(field, *space));
-        Some(of(Field::Space).chain(of(Field::SharedWith)).collect())
+        let fields = [Field::Space, Field::SharedWith];
+        Some(access.keys_by_space(world, READ_ROUTES, &fields))
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::world::access::READ_SPACE;
 use crate::world::broker_work::Operation;
 use crate::world::clock::Timestamp;
-use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, Selection, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
 
 /// A service instance: user-provided, with credentials, or managed by a broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub(crate) struct ServiceInstance {
 impl ServiceInstance {
     /// The type of instances that no broker provides.
     pub(crate) const USER_PROVIDED: &str = "user-provided";
+
+    /// The type of instances that a broker provides.
+    pub(crate) const MANAGED: &str = "managed";
 
     /// The plan of a managed instance.
     pub(crate) fn plan(&self) -> Option<Guid> {
@@ -59,12 +62,16 @@ impl Row for ServiceInstance {
     const IS_ORDERED_BY_NAME: bool = true;
 
     fn keys(&self) -> Vec<Key> {
+        let (kind, place) = match self.managed {
+            Some(_) => (Self::MANAGED, Field::ManagedIn),
+            None => (Self::USER_PROVIDED, Field::ProvidedIn),
+        };
         let mut keys = vec![
             Key::text(Self::NAME, &self.name),
             Key::Guid(Field::Space, self.space),
+            Key::text(Field::Type, kind),
+            Key::Guid(place, self.space),
         ];
-        let is_provided = self.managed.is_none();
-        keys.extend(is_provided.then(|| Key::text(Field::Type, Self::USER_PROVIDED)));
         keys.extend(self.plan().map(|plan| Key::Guid(Field::Plan, plan)));
         let shared_with = self.shared_with.iter();
         keys.extend(shared_with.map(|space| Key::Guid(Field::SharedWith, *space)));
@@ -80,9 +87,8 @@ impl Row for ServiceInstance {
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
-        let spaces = access.spaces(world, READ_SPACE);
-        let of = |field| spaces.iter().map(move |space| Key::Guid(field, *space));
-        Some(of(Field::Space).chain(of(Field::SharedWith)).collect())
+        let fields = [Field::Space, Field::SharedWith];
+        Some(access.keys_by_space(world, READ_SPACE, &fields))
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
@@ -99,6 +105,8 @@ pub(crate) struct ServiceBinding {
     /// `None` for a key.
     pub(crate) app: Option<Guid>,
     pub(crate) instance: Guid,
+    /// The space of the app; that of the instance for a key.
+    pub(crate) space: Guid,
     /// Only bindings of managed instances have this.
     #[serde(default)]
     pub(crate) operation: Option<Operation>,
@@ -113,20 +121,26 @@ pub(crate) struct ServiceBinding {
 impl ServiceBinding {
     /// The type of bindings that are not keys.
     pub(crate) const OF_APP: &str = "app";
+
+    /// The type of bindings that are keys.
+    pub(crate) const KEY: &str = "key";
 }
 
 impl Row for ServiceBinding {
     const NAME: Field = Field::ExactName;
 
     fn keys(&self) -> Vec<Key> {
-        let mut keys = vec![Key::Guid(Field::ServiceInstance, self.instance)];
-        match self.app {
-            Some(app) => {
-                keys.push(Key::Guid(Field::App, app));
-                keys.push(Key::text(Field::Type, Self::OF_APP));
-            }
-            None => keys.push(Key::Guid(Field::KeyInstance, self.instance)),
-        }
+        let (kind, place) = match self.app {
+            Some(_) => (Self::OF_APP, Field::BoundIn),
+            None => (Self::KEY, Field::KeyIn),
+        };
+        let mut keys = vec![
+            Key::Guid(Field::ServiceInstance, self.instance),
+            Key::Guid(Field::Space, self.space),
+            Key::text(Field::Type, kind),
+            Key::Guid(place, self.space),
+        ];
+        keys.extend(self.app.map(|app| Key::Guid(Field::App, app)));
         let name = self.name.as_deref();
         keys.extend(name.map(|name| Key::text(Self::NAME, name)));
         keys
@@ -136,22 +150,12 @@ impl Row for ServiceBinding {
         self.name.as_deref().unwrap_or_default()
     }
 
-    fn access_scope(&self, world: &World) -> AccessScope {
-        if let Some(app) = self.app {
-            return world.access_scope_of_app(app);
-        }
-        let instance = world.service_instances.get(self.instance);
-        instance.map_or(AccessScope::Deleted, |instance| {
-            AccessScope::Space(instance.space)
-        })
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
     }
 
     fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
-        let mut keys = access.keys_of_apps(world);
-        let in_spaces = Selection::all().any(access.keys_of_spaces(world));
-        let instances = world.service_instances.select(&in_spaces).into_iter();
-        keys.extend(instances.map(|it| Key::Guid(Field::KeyInstance, it.guid())));
-        Some(keys)
+        Some(access.keys_of_spaces(world))
     }
 }
 
@@ -160,6 +164,8 @@ impl Row for ServiceBinding {
 pub(crate) struct RouteBinding {
     pub(crate) base: Base,
     pub(crate) route: Guid,
+    /// The space of the route.
+    pub(crate) space: Guid,
     pub(crate) instance: Guid,
     pub(crate) route_service_url: Option<String>,
     /// Only bindings of managed instances have this.
@@ -171,13 +177,15 @@ impl Row for RouteBinding {
         vec![
             Key::Guid(Field::Route, self.route),
             Key::Guid(Field::ServiceInstance, self.instance),
+            Key::Guid(Field::Space, self.space),
         ]
     }
 
-    fn access_scope(&self, world: &World) -> AccessScope {
-        let route = world.routes.get(self.route);
-        route.map_or(AccessScope::Deleted, |route| {
-            AccessScope::Space(route.space)
-        })
+    fn access_scope(&self, _world: &World) -> AccessScope {
+        AccessScope::Space(self.space)
+    }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        Some(access.keys_of_spaces(world))
     }
 }
