@@ -553,24 +553,28 @@ async fn an_invalid_seed_file_is_refused_with_the_reason() {
             "line 2: unknown key `nam`, did you mean `name`?",
         ),
         (
-            "orgs: [{name: o, quota: big}]",
-            "org 'o': there is no quota 'big'",
+            "orgs:\n- name: o\n  quota: big\n",
+            "line 3: org 'o': there is no quota 'big'",
         ),
         (
-            "orgs: [{name: o, roles: [{type: king, user: u}]}]",
-            "org 'o': user 'u': there is no role 'king' here",
+            "orgs:\n- name: o\n  roles:\n  - {type: organization_user, user: u}\n  - {type: king, user: u}\n",
+            "line 5: org 'o': user 'u': there is no role 'king' here",
         ),
         (
-            "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, memory: lots}]}]}]",
-            "app 'a': Process \"web\": Memory is not a number",
+            "orgs:\n- name: o\n  spaces:\n  - name: s\n    apps:\n    - name: a\n      memory: lots\n",
+            "line 6: org 'o': space 's': app 'a': Process \"web\": Memory is not a number",
         ),
         (
             "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, routes: [{route: a.b}]}]}]}]",
             "app 'a': No domains exist for route a.b",
         ),
         (
+            "feature_flags:\n  diego_docker: true\n  no_such_flag: true\n",
+            "line 3: feature flag 'no_such_flag': ",
+        ),
+        (
             "org_quotas: [{name: q, apps: {total_memory_in_mb: many}}]",
-            "quota 'q': Apps Total memory in mb is not a number",
+            "line 1: quota 'q': Apps Total memory in mb is not a number",
         ),
         (
             "orgs: [{name: o, spaces: [{name: s, service_instances: [{name: d, type: managed}]}]}]",
@@ -578,12 +582,13 @@ async fn an_invalid_seed_file_is_refused_with_the_reason() {
         ),
         (
             "network_policies: [{from: o/s/a, to: o/s/b}]",
-            "network policy from 'o/s/a' to 'o/s/b': there is no app 'o/s/a'",
+            "line 1: network policy from 'o/s/a' to 'o/s/b': there is no app 'o/s/a'",
         ),
         (
             "orgs: [{name: o, spaces: [{name: s, apps: [{name: a, state: RUNNING}]}]}]",
             "app 'a': the state 'RUNNING' must be 'started' or 'stopped'",
         ),
+        ("# orgs: []\n", "seed.yml: it is empty"),
     ] {
         std::fs::write(&file, seed).unwrap();
         let refused = MockCapi::builder()

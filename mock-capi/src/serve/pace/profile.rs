@@ -106,11 +106,12 @@ impl Profile {
     ///
     /// # Errors
     ///
-    /// [`InvalidProfile`] if the text is not YAML, has an unknown key, type or operation,
-    /// or a time that is not valid.
+    /// [`InvalidProfile`] if the text is empty or not YAML, has an unknown key, type or
+    /// operation, or a time that is not valid.
     pub fn from_yaml(text: &str) -> Result<Self, InvalidProfile> {
-        let file: ProfileFile = serde_saphyr::from_str(text)
+        let file: Option<ProfileFile> = serde_saphyr::from_str(text)
             .map_err(|error| InvalidProfile(plain(&error.to_string())))?;
+        let file = file.ok_or_else(|| InvalidProfile("it is empty".into()))?;
         file.check()?;
         let name = "file".into();
         Ok(Self { name, file })
@@ -287,6 +288,7 @@ mod tests {
             ),
             ("default: {one: soon}", "expected number"),
             ("times: {jitter: 2}", "times: jitter"),
+            ("# times: {jitter: 2}\n", "it is empty"),
         ] {
             let error = Profile::from_yaml(text).unwrap_err().to_string();
             assert!(error.contains(complaint), "{text}: {error}");

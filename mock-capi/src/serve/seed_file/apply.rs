@@ -7,6 +7,7 @@ use super::entries::{
     OrgEntry, QuotaEntry, RoleEntry, SecurityGroupEntry, Seed, ServiceBindingEntry,
     ServiceInstanceEntry, SpaceEntry, UserEntry,
 };
+use super::problem::{Problem, each};
 use super::requests::Requests;
 use super::{apps, policies};
 use crate::world::settings::Settings;
@@ -22,23 +23,28 @@ struct SeededOrg<'s> {
     spaces: Vec<(Guid, &'s SpaceEntry)>,
 }
 
-pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Result<(), String> {
+pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Result<(), Problem> {
     let mut requests = Requests::new(world, settings);
     let fake = &mut requests;
     for (flag, enabled) in &seed.feature_flags {
         let path = format!("/v3/feature_flags/{flag}");
-        let sent = fake.send("PATCH", &path, &json!({"enabled": enabled}));
-        sent.map_err(|error| format!("feature flag '{flag}': {error}"))?;
+        set(
+            fake,
+            &path,
+            "feature_flags",
+            ("feature flag", flag),
+            *enabled,
+        )?;
     }
-    for name in &seed.domains {
-        add_domain(fake, name, None)?;
-    }
-    for quota in &seed.org_quotas {
-        org_quota(fake, quota)?;
-    }
-    for group in &seed.security_groups {
-        security_group(fake, group)?;
-    }
+    each("domains", &seed.domains, |name| {
+        add_domain(fake, name, None)
+    })?;
+    each("org_quotas", &seed.org_quotas, |quota| {
+        org_quota(fake, quota).map_err(|problem| problem.named("quota", &quota.name))
+    })?;
+    each("security_groups", &seed.security_groups, |group| {
+        security_group(fake, group).map_err(|problem| problem.named("security group", &group.name))
+    })?;
     for user in &seed.users {
         match user {
             UserEntry::Name(name) => fake.world.seed_account(name, None, false),
@@ -49,70 +55,100 @@ pub(super) fn apply(seed: &Seed, world: &mut World, settings: &Settings) -> Resu
             }
         };
     }
-    let orgs = seed.orgs.iter().map(|org| create_org(fake, org));
-    let orgs: Vec<SeededOrg<'_>> = orgs.collect::<Result<_, _>>()?;
-    for org in &orgs {
-        for (space, entry) in &org.spaces {
-            services(fake, *space, entry)?;
-            apps::apply(fake, *space, &entry.apps, seed.apps_domain.as_deref())?;
-            for binding in &entry.service_bindings {
-                bind(fake, *space, binding)?;
-            }
-        }
-    }
-    for policy in &seed.network_policies {
-        policies::add(fake.world, policy, None)?;
-    }
-    for org in &orgs {
-        for (space, entry) in &org.spaces {
-            for policy in &entry.network_policies {
-                policies::add(fake.world, policy, Some((org.entry, entry)))?;
-            }
-            limit_space(fake.world, org.guid, *space, entry)?;
-        }
-        finish_org(fake, org)?;
-    }
+    let mut orgs = Vec::new();
+    each("orgs", &seed.orgs, |entry| {
+        let created = create_org(fake, entry);
+        orgs.push(created.map_err(|problem| problem.named("org", &entry.name))?);
+        Ok(())
+    })?;
+    each_space(&orgs, |_, space, entry| {
+        services(fake, space, entry)?;
+        apps::apply(fake, space, &entry.apps, seed.apps_domain.as_deref())?;
+        each("service_bindings", &entry.service_bindings, |binding| {
+            Ok(bind(fake, space, binding)?)
+        })
+    })?;
+    each("network_policies", &seed.network_policies, |policy| {
+        Ok(policies::add(fake.world, policy, None)?)
+    })?;
+    each_space(&orgs, |org, space, entry| {
+        each("network_policies", &entry.network_policies, |policy| {
+            let place = Some((org.entry, entry));
+            Ok(policies::add(fake.world, policy, place)?)
+        })?;
+        limit_space(fake.world, org.guid, space, entry)
+    })?;
+    each("orgs", &orgs, |org| {
+        finish_org(fake, org).map_err(|problem| problem.named("org", &org.entry.name))
+    })?;
     fake.forget_events();
     Ok(())
 }
 
+/// Carries out a step for each space of a seed.
+fn each_space<'s>(
+    orgs: &[SeededOrg<'s>],
+    mut step: impl FnMut(&SeededOrg<'s>, Guid, &'s SpaceEntry) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    each("orgs", orgs, |org| {
+        let done = each("spaces", &org.spaces, |&(space, entry)| {
+            step(org, space, entry).map_err(|problem| problem.named("space", &entry.name))
+        });
+        done.map_err(|problem| problem.named("org", &org.entry.name))
+    })
+}
+
+/// Enables or disables a feature, whose name is in the map with a key.
+fn set(
+    fake: &mut Requests<'_>,
+    path: &str,
+    key: &str,
+    (what, name): (&str, &str),
+    enabled: bool,
+) -> Result<(), Problem> {
+    let sent = fake.send("PATCH", path, &json!({"enabled": enabled}));
+    let problem = |reason: String| Problem::from(reason).named(what, name).in_key(name);
+    sent.map_err(|reason| problem(reason).in_key(key))?;
+    Ok(())
+}
+
 /// Creates an org with its spaces, without quotas.
-fn create_org<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<SeededOrg<'s>, String> {
-    let in_org = |error: String| format!("org '{}': {error}", entry.name);
+fn create_org<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<SeededOrg<'s>, Problem> {
     let there = fake.world.named::<Org>(&entry.name).map(Row::guid);
     let guid = match there {
         Some(guid) => guid,
         None => {
             let body = json!({"name": entry.name});
-            made(fake.send("POST", "/v3/organizations", &body)).map_err(in_org)?
+            made(fake.send("POST", "/v3/organizations", &body))?
         }
     };
     // Without a quota, nothing is limited.
     fake.world
         .update_row(guid, |org: &mut Org| org.quota = guid);
     if let Some(metadata) = &entry.metadata {
-        let path = format!("/v3/organizations/{guid}");
-        let sent = fake.send("PATCH", &path, &json!({"metadata": metadata}));
-        sent.map_err(in_org)?;
+        label(fake, &format!("/v3/organizations/{guid}"), metadata)?;
     }
-    for name in &entry.domains {
-        add_domain(fake, name, Some(guid)).map_err(in_org)?;
-    }
+    each("domains", &entry.domains, |name| {
+        add_domain(fake, name, Some(guid))
+    })?;
     if let Some(name) = &entry.isolation_segment {
-        let segment = segment_of(fake, name, guid).map_err(in_org)?;
+        let segment = segment_of(fake, name, guid)?;
         fake.world
             .update_row(guid, |org: &mut Org| org.default_segment = Some(segment));
     }
-    for role in &entry.roles {
-        assign_role(fake.world, role, guid, None).map_err(in_org)?;
-    }
-    for quota in &entry.space_quotas {
-        space_quota(fake, quota, guid).map_err(in_org)?;
-    }
+    each("roles", &entry.roles, |role| {
+        Ok(assign_role(fake.world, role, guid, None)?)
+    })?;
+    each("space_quotas", &entry.space_quotas, |quota| {
+        space_quota(fake, quota, guid).map_err(|problem| problem.named("space quota", &quota.name))
+    })?;
     let mut spaces = Vec::new();
-    for space in &entry.spaces {
-        spaces.push((create_space(fake, guid, space)?, space));
-    }
+    each("spaces", &entry.spaces, |space| {
+        let created = create_space(fake, guid, space);
+        let created = created.map_err(|problem| problem.named("space", &space.name))?;
+        spaces.push((created, space));
+        Ok(())
+    })?;
     Ok(SeededOrg {
         guid,
         entry,
@@ -120,9 +156,8 @@ fn create_org<'s>(fake: &mut Requests<'_>, entry: &'s OrgEntry) -> Result<Seeded
     })
 }
 
-fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Result<Guid, String> {
+fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Result<Guid, Problem> {
     let name = &entry.name;
-    let in_space = |error: String| format!("space '{name}': {error}");
     let there = fake.world.find_space(org, name).map(Row::guid);
     let guid = match there {
         Some(guid) => guid,
@@ -131,32 +166,37 @@ fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Resul
                 "name": name,
                 "relationships": {"organization": {"data": {"guid": org}}},
             });
-            made(fake.send("POST", "/v3/spaces", &body)).map_err(in_space)?
+            made(fake.send("POST", "/v3/spaces", &body))?
         }
     };
     if let Some(metadata) = &entry.metadata {
-        let path = format!("/v3/spaces/{guid}");
-        let sent = fake.send("PATCH", &path, &json!({"metadata": metadata}));
-        sent.map_err(in_space)?;
+        label(fake, &format!("/v3/spaces/{guid}"), metadata)?;
     }
     for (feature, enabled) in &entry.features {
         let path = format!("/v3/spaces/{guid}/features/{feature}");
-        let sent = fake.send("PATCH", &path, &json!({"enabled": enabled}));
-        sent.map_err(|error| in_space(format!("feature '{feature}': {error}")))?;
+        set(fake, &path, "features", ("feature", feature), *enabled)?;
     }
     if let Some(segment) = &entry.isolation_segment {
-        let segment = segment_of(fake, segment, org).map_err(in_space)?;
+        let segment = segment_of(fake, segment, org)?;
         fake.world
             .update_row(guid, |space: &mut Space| space.segment = Some(segment));
     }
-    for group in &entry.security_groups {
+    each("security_groups", &entry.security_groups, |group| {
         let bound = fake.world.seed_running_group(guid, group);
-        bound.ok_or_else(|| in_space(format!("there is no security group '{group}'")))?;
-    }
-    for role in &entry.roles {
-        assign_role(fake.world, role, org, Some(guid)).map_err(in_space)?;
-    }
+        bound.ok_or_else(|| format!("there is no security group '{group}'"))?;
+        Ok(())
+    })?;
+    each("roles", &entry.roles, |role| {
+        Ok(assign_role(fake.world, role, org, Some(guid))?)
+    })?;
     Ok(guid)
+}
+
+/// Sets the metadata of the resource with a path.
+fn label(fake: &mut Requests<'_>, path: &str, metadata: &Value) -> Result<(), Problem> {
+    let sent = fake.send("PATCH", path, &json!({"metadata": metadata}));
+    sent.map_err(|reason| Problem::from(reason).in_key("metadata"))?;
+    Ok(())
 }
 
 /// The GUID of the resource that a request created.
@@ -165,7 +205,7 @@ fn made(sent: Result<Option<Guid>, String>) -> Result<Guid, String> {
 }
 
 /// Adds a shared domain, or a domain of an org. An existing domain is not changed.
-fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<(), String> {
+fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<(), Problem> {
     if fake.world.named::<Domain>(name).is_some() {
         return Ok(());
     }
@@ -179,14 +219,17 @@ fn add_domain(fake: &mut Requests<'_>, name: &str, org: Option<Guid>) -> Result<
 }
 
 /// The isolation segment with this name, to which the org is then entitled.
-fn segment_of(fake: &mut Requests<'_>, name: &str, org: Guid) -> Result<Guid, String> {
+fn segment_of(fake: &mut Requests<'_>, name: &str, org: Guid) -> Result<Guid, Problem> {
     let there = fake.world.named::<IsolationSegment>(name).map(Row::guid);
     let guid = match there {
         Some(guid) => guid,
         None => {
             let body = json!({"name": name});
             let sent = made(fake.send("POST", "/v3/isolation_segments", &body));
-            sent.map_err(|error| format!("isolation segment '{name}': {error}"))?
+            sent.map_err(|reason| {
+                let problem = Problem::from(reason).named("isolation segment", name);
+                problem.in_key("isolation_segment")
+            })?
         }
     };
     fake.world
@@ -227,27 +270,25 @@ fn limits(quota: &QuotaEntry) -> Map<String, Value> {
     given.chain([name]).collect()
 }
 
-fn org_quota(fake: &mut Requests<'_>, quota: &QuotaEntry) -> Result<(), String> {
+fn org_quota(fake: &mut Requests<'_>, quota: &QuotaEntry) -> Result<(), Problem> {
     let there = fake.world.named::<Quota>(&quota.name).map(Row::guid);
     let body = Value::Object(limits(quota));
-    let sent = match there {
-        Some(guid) => fake.send("PATCH", &format!("/v3/organization_quotas/{guid}"), &body),
-        None => fake.send("POST", "/v3/organization_quotas", &body),
+    match there {
+        Some(guid) => fake.send("PATCH", &format!("/v3/organization_quotas/{guid}"), &body)?,
+        None => fake.send("POST", "/v3/organization_quotas", &body)?,
     };
-    sent.map_err(|error| format!("quota '{}': {error}", quota.name))?;
     Ok(())
 }
 
-fn space_quota(fake: &mut Requests<'_>, quota: &QuotaEntry, org: Guid) -> Result<(), String> {
+fn space_quota(fake: &mut Requests<'_>, quota: &QuotaEntry, org: Guid) -> Result<(), Problem> {
     let mut body = Value::Object(limits(quota));
     body["relationships"] = json!({"organization": {"data": {"guid": org}}});
-    let sent = fake.send("POST", "/v3/space_quotas", &body);
-    sent.map_err(|error| format!("space quota '{}': {error}", quota.name))?;
+    fake.send("POST", "/v3/space_quotas", &body)?;
     Ok(())
 }
 
 /// Creates a security group, or changes an existing one.
-fn security_group(fake: &mut Requests<'_>, group: &SecurityGroupEntry) -> Result<(), String> {
+fn security_group(fake: &mut Requests<'_>, group: &SecurityGroupEntry) -> Result<(), Problem> {
     let enabled = group.globally_enabled;
     let body = json!({
         "name": group.name,
@@ -255,30 +296,28 @@ fn security_group(fake: &mut Requests<'_>, group: &SecurityGroupEntry) -> Result
         "globally_enabled": {"running": enabled.running, "staging": enabled.staging},
     });
     let there = fake.world.named::<SecurityGroup>(&group.name);
-    let sent = match there.map(Row::guid) {
-        Some(guid) => fake.send("PATCH", &format!("/v3/security_groups/{guid}"), &body),
-        None => fake.send("POST", "/v3/security_groups", &body),
+    match there.map(Row::guid) {
+        Some(guid) => fake.send("PATCH", &format!("/v3/security_groups/{guid}"), &body)?,
+        None => fake.send("POST", "/v3/security_groups", &body)?,
     };
-    sent.map_err(|error| format!("security group '{}': {error}", group.name))?;
     Ok(())
 }
 
-fn services(fake: &mut Requests<'_>, space: Guid, entry: &SpaceEntry) -> Result<(), String> {
-    for instance in &entry.service_instances {
+fn services(fake: &mut Requests<'_>, space: Guid, entry: &SpaceEntry) -> Result<(), Problem> {
+    each("service_instances", &entry.service_instances, |instance| {
         create_service(fake, space, instance)
-            .map_err(|error| format!("service instance '{}': {error}", instance.name))?;
-    }
-    Ok(())
+            .map_err(|problem| problem.named("service instance", &instance.name))
+    })
 }
 
 fn create_service(
     fake: &mut Requests<'_>,
     space: Guid,
     instance: &ServiceInstanceEntry,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     if instance.kind != "user-provided" {
         let reason = "is managed by a broker, which a seed does not have: seeds have those of `type: user-provided`";
-        return Err(reason.into());
+        return Err(Problem::from(reason.to_owned()).in_key("type"));
     }
     let mut body = json!({
         "type": "user-provided",
@@ -355,33 +394,31 @@ fn limit_space(
     org: Guid,
     space: Guid,
     entry: &SpaceEntry,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let Some(name) = &entry.quota else {
         return Ok(());
     };
     let is_meant = |quota: &&SpaceQuota| quota.org == org && quota.name == *name;
     let quota = world.space_quotas.iter().find(is_meant).map(Row::guid);
     let quota = quota.ok_or_else(|| {
-        let space = &entry.name;
-        format!("space '{space}': there is no space quota '{name}'")
+        Problem::from(format!("there is no space quota '{name}'")).in_key("quota")
     })?;
     world.update_row(space, |space: &mut Space| space.quota = Some(quota));
     Ok(())
 }
 
 /// Assigns the quota of an org, and suspends the org if it is suspended in the seed.
-fn finish_org(fake: &mut Requests<'_>, org: &SeededOrg<'_>) -> Result<(), String> {
+fn finish_org(fake: &mut Requests<'_>, org: &SeededOrg<'_>) -> Result<(), Problem> {
     let OrgEntry {
-        name,
-        quota,
-        suspended,
-        ..
+        quota, suspended, ..
     } = org.entry;
     let default = fake.world.default_quota().map(Row::guid);
     let quota = match quota {
         Some(quota) => {
             let named = fake.world.named::<Quota>(quota).map(Row::guid);
-            Some(named.ok_or_else(|| format!("org '{name}': there is no quota '{quota}'"))?)
+            Some(named.ok_or_else(|| {
+                Problem::from(format!("there is no quota '{quota}'")).in_key("quota")
+            })?)
         }
         None => default,
     };

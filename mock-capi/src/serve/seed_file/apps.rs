@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::entries::AppEntry;
 use super::escapes::{APPS_DOMAIN, WITH_DOMAIN};
+use super::problem::{Problem, each};
 use super::requests::Requests;
 use crate::world::settings::Settings;
 use crate::world::{Guid, Lifecycle, Space};
@@ -15,17 +16,15 @@ pub(super) fn apply(
     space: Guid,
     apps: &[AppEntry],
     apps_domain: Option<&str>,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let org = fake.world.spaces.get(space).map(|space: &Space| space.org);
     let default = org.and_then(|org| fake.world.default_domain(org));
     let default = default.map(|domain| domain.name.to_string());
     let apps_domain = apps_domain.map(str::to_owned).or(default);
     let apps_domain = apps_domain.unwrap_or_default();
-    for app in apps {
-        create(fake, space, app, &apps_domain)
-            .map_err(|error| format!("app '{}': {error}", app.name()))?;
-    }
-    Ok(())
+    each("apps", apps, |app| {
+        create(fake, space, app, &apps_domain).map_err(|problem| problem.named("app", app.name()))
+    })
 }
 
 fn create(
@@ -33,14 +32,13 @@ fn create(
     space: Guid,
     app: &AppEntry,
     apps_domain: &str,
-) -> Result<(), String> {
+) -> Result<(), Problem> {
     let starts = match app.state() {
         "started" => true,
         "stopped" => false,
         other => {
-            return Err(format!(
-                "the state '{other}' must be 'started' or 'stopped'"
-            ));
+            let reason = format!("the state '{other}' must be 'started' or 'stopped'");
+            return Err(Problem::from(reason).in_key("state"));
         }
     };
     let guid = match app.docker() {

@@ -7,6 +7,8 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::problem::{Problem, each};
+
 /// A seed file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,48 +30,57 @@ pub(super) struct Seed {
 
 impl Seed {
     /// Refuses names that are declared twice.
-    pub(super) fn check(&self) -> Result<(), String> {
-        unique(
-            "org quota",
-            self.org_quotas.iter().map(|it| it.name.as_str()),
-        )?;
-        let groups = self.security_groups.iter();
-        unique("security group", groups.map(|it| it.name.as_str()))?;
-        unique("user", self.users.iter().map(UserEntry::name))?;
-        unique("org", self.orgs.iter().map(|it| it.name.as_str()))?;
-        for org in &self.orgs {
-            let checked = org.check();
-            checked.map_err(|error| format!("org '{}': {error}", org.name))?;
-        }
-        Ok(())
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        unique("org quota", "org_quotas", &self.org_quotas, |it| &it.name)?;
+        let groups = &self.security_groups;
+        unique("security group", "security_groups", groups, |it| &it.name)?;
+        unique("user", "users", &self.users, UserEntry::name)?;
+        unique("org", "orgs", &self.orgs, |it| &it.name)?;
+        each("orgs", &self.orgs, |org| {
+            org.check()
+                .map_err(|problem| problem.named("org", &org.name))
+        })
     }
 }
 
 impl OrgEntry {
-    fn check(&self) -> Result<(), String> {
-        let quotas = self.space_quotas.iter();
-        unique("space quota", quotas.map(|it| it.name.as_str()))?;
-        unique("space", self.spaces.iter().map(|it| it.name.as_str()))?;
-        for space in &self.spaces {
-            let apps = unique("app", space.apps.iter().map(AppEntry::name));
-            let instances = space.service_instances.iter();
-            let instances = unique("service instance", instances.map(|it| it.name.as_str()));
-            let checked = apps.and(instances);
-            checked.map_err(|error| format!("space '{}': {error}", space.name))?;
-        }
-        Ok(())
+    fn check(&self) -> Result<(), Problem> {
+        let quotas = &self.space_quotas;
+        unique("space quota", "space_quotas", quotas, |it| &it.name)?;
+        unique("space", "spaces", &self.spaces, |it| &it.name)?;
+        each("spaces", &self.spaces, |space| {
+            space
+                .check()
+                .map_err(|problem| problem.named("space", &space.name))
+        })
+    }
+}
+
+impl SpaceEntry {
+    fn check(&self) -> Result<(), Problem> {
+        unique("app", "apps", &self.apps, AppEntry::name)?;
+        let instances = &self.service_instances;
+        unique("service instance", "service_instances", instances, |it| {
+            &it.name
+        })
     }
 }
 
 /// Refuses a name that is declared twice, in upper or lower case.
-fn unique<'n>(what: &str, names: impl Iterator<Item = &'n str>) -> Result<(), String> {
+fn unique<T>(
+    what: &str,
+    key: &str,
+    list: &[T],
+    name_of: impl Fn(&T) -> &str,
+) -> Result<(), Problem> {
     let mut known = HashSet::new();
-    for name in names {
-        if !known.insert(name.to_lowercase()) {
-            return Err(format!("{what} '{name}' is declared twice"));
+    each(key, list, |element| {
+        let name = name_of(element);
+        match known.insert(name.to_lowercase()) {
+            true => Ok(()),
+            false => Err(format!("{what} '{name}' is declared twice").into()),
         }
-    }
-    Ok(())
+    })
 }
 
 /// The version of the format, which is 1.

@@ -12,12 +12,12 @@ mod apps;
 mod entries;
 mod escapes;
 mod policies;
+mod problem;
 mod requests;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::sync::Arc;
 
 use crate::api::yaml;
 use crate::serve::mock_capi::StartError;
@@ -26,9 +26,11 @@ use crate::world::settings::Settings;
 use entries::Seed;
 
 /// A seed file that has been read.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct SeedFile {
     seed: Seed,
+    /// The text, for the lines of problems that only show when the seed is applied.
+    text: Arc<str>,
 }
 
 impl SeedFile {
@@ -55,23 +57,25 @@ impl SeedFile {
         })?;
         let mut document = document.to_json();
         escapes::read(&mut document);
-        let read = match document {
-            Value::Null => Ok(Seed::default()),
-            document => serde_json::from_value(document),
-        };
-        let seed: Seed = match (located, read) {
+        if document.is_null() {
+            return Err("it is empty".into());
+        }
+        let read: Result<Seed, _> = serde_json::from_value(document);
+        let seed = match (located, read) {
             (Ok(_), Ok(seed)) => seed,
             (Ok(_), Err(error)) => return Err(explain_quotes(text, &error)),
             (Err(error), Ok(_)) => return Err(error),
             (Err(located), Err(read)) => return Err(explain(&located, &read.to_string())),
         };
-        seed.check()?;
-        Ok(Self { seed })
+        seed.check().map_err(|problem| problem.in_text(text))?;
+        let text = text.into();
+        Ok(Self { seed, text })
     }
 
     /// Creates the resources in a world.
     pub(crate) fn apply(&self, world: &mut World, settings: &Settings) -> Result<(), String> {
-        apply::apply(&self.seed, world, settings)
+        let applied = apply::apply(&self.seed, world, settings);
+        applied.map_err(|problem| problem.in_text(&self.text))
     }
 }
 
@@ -244,17 +248,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_without_a_document_is_refused() {
+        for text in ["", "\n", "# orgs: []\n", "---\n", "null"] {
+            assert_eq!(refused(text), "it is empty", "{text:?}");
+        }
+        assert!(SeedFile::parse("{}").is_ok());
+    }
+
+    #[test]
     fn duplicate_names_are_refused() {
         for (text, expected) in [
-            ("orgs: [{name: o}, {name: O}]", "org 'O' is declared twice"),
-            ("users: [dev, {name: dev}]", "user 'dev' is declared twice"),
             (
-                "orgs: [{name: o, spaces: [{name: s}, {name: s}]}]",
-                "org 'o': space 's' is declared twice",
+                "orgs: [{name: o}, {name: O}]",
+                "line 1: org 'O' is declared twice",
             ),
             (
-                "orgs: [{name: o, spaces: [{name: s, apps: [{name: a}, {name: a}]}]}]",
-                "org 'o': space 's': app 'a' is declared twice",
+                "users:\n- dev\n- {name: dev}",
+                "line 3: user 'dev' is declared twice",
+            ),
+            (
+                "orgs:\n- name: o\n  spaces:\n  - name: s\n  - name: s\n",
+                "line 5: org 'o': space 's' is declared twice",
+            ),
+            (
+                "orgs:\n- name: o\n  spaces:\n  - name: s\n    apps: [{name: a},\n  {name: a}]\n",
+                "line 6: org 'o': space 's': app 'a' is declared twice",
             ),
         ] {
             assert_eq!(refused(text), expected);
@@ -264,7 +282,7 @@ mod tests {
     #[test]
     fn values_are_read_as_in_manifests() {
         let text = "version: 1\nname: me\norgs: [{name: o, spaces: [{name: s, apps: [{name: a, env: {A: yes, B: 0123}}]}]}]";
-        let SeedFile { seed } = SeedFile::parse(text).unwrap();
+        let SeedFile { seed, .. } = SeedFile::parse(text).unwrap();
         let app = seed.orgs[0].spaces[0].apps[0].manifest();
         assert_eq!(app["env"], serde_json::json!({"A": true, "B": 83}));
         assert!(refused("version: 2").contains("version"));
