@@ -99,6 +99,12 @@ impl CcError {
         Self::new(403, 10003, "CF-NotAuthorized", detail)
     }
 
+    /// The error of v2 for a token without the scope of the operation.
+    pub(crate) fn insufficient_scope() -> Self {
+        let detail = "Your token lacks the necessary scopes to access this resource.";
+        Self::new(403, 10007, "CF-InsufficientScope", detail)
+    }
+
     /// Only administrators can change a suspended organization.
     pub(crate) fn org_suspended() -> Self {
         let detail = "The organization is suspended";

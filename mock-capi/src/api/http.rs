@@ -135,6 +135,11 @@ impl<'a> Request<'a> {
         self.path.starts_with("/v3/")
     }
 
+    /// Whether it is sent to the Cloud Controller, not to UAA or another server.
+    pub(crate) fn is_for_cloud_controller(&self) -> bool {
+        self.is_v3() || self.path.starts_with("/v2/")
+    }
+
     /// The content type in lower case, without parameters, if the client sends one.
     pub(crate) fn media_type(&self) -> Option<String> {
         let header = self.header("content-type")?;

@@ -60,7 +60,7 @@ fn meta(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 /// Whether the caller can see the app with the logs.
 fn may_read(context: &RequestContext<'_>, source: &str) -> bool {
-    context.access.is_everything() || context.visible::<App>(source).is_some()
+    context.access.sees_everything() || context.visible::<App>(source).is_some()
 }
 
 fn read(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

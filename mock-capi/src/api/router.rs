@@ -267,6 +267,19 @@ impl Router {
             })
     }
 
+    /// The methods of the operations with a path, in alphabetical order.
+    pub(crate) fn methods(&self, path: &str) -> Vec<&'static str> {
+        let segments: Vec<&str> = split(path).collect();
+        let routes = self.by_shape.values().flatten();
+        let matching = routes.filter(|route| {
+            route.segments().count() == segments.len() && capture(route, &segments).is_some()
+        });
+        let mut methods: Vec<&str> = matching.map(|route| route.method).collect();
+        methods.sort_unstable();
+        methods.dedup();
+        methods
+    }
+
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<Found> {
         let method = if method == "HEAD" { "GET" } else { method };
         let segments: Vec<&str> = split(path).collect();

@@ -9,9 +9,20 @@ use super::RoleType::{
 };
 use super::{Field, Guid, Key, RoleType, Row, Selection, User, World};
 
-/// A set of types of roles.
+/// A set of types of roles, one of which an operation needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Roles(u8);
+pub(crate) struct Roles {
+    types: u8,
+    /// What the operation reads, if it only reads. Some callers need no role for that.
+    read: Option<Readable>,
+}
+
+/// What an operation reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readable {
+    Resources,
+    Secrets,
+}
 
 impl Roles {
     const fn of(types: &[RoleType]) -> Self {
@@ -20,50 +31,70 @@ impl Roles {
             bits |= 1 << types[index] as u8;
             index += 1;
         }
-        Self(bits)
+        Self {
+            types: bits,
+            read: None,
+        }
     }
 
-    const fn and(self, others: Self) -> Self {
-        Self(self.0 | others.0)
+    /// The roles for an operation that only reads.
+    const fn to_read(mut self, what: Readable) -> Self {
+        self.read = Some(what);
+        self
+    }
+
+    const fn and(mut self, others: Self) -> Self {
+        self.types |= others.types;
+        self
     }
 
     const fn meets(self, others: Self) -> bool {
-        self.0 & others.0 != 0
+        self.types & others.types != 0
     }
 }
 
 /// For operations of administrators only.
 pub(crate) const ADMINS: Roles = Roles::of(&[]);
-const READ_ORG: Roles = Roles::of(&[OrgManager, OrgAuditor, OrgUser, OrgBillingManager]);
+const READ_ORG: Roles =
+    Roles::of(&[OrgManager, OrgAuditor, OrgUser, OrgBillingManager]).to_read(Readable::Resources);
 pub(crate) const MANAGE_ORG: Roles = Roles::of(&[OrgManager]);
 /// Roles that may read the resources of a space.
 pub(crate) const READ_SPACE: Roles = SPACE_MEMBERS.and(MANAGE_ORG);
 pub(super) const SPACE_MEMBERS: Roles =
-    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter]);
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, SpaceSupporter])
+        .to_read(Readable::Resources);
 /// Roles in a space that v2 knows.
-pub(crate) const V2_SPACE_MEMBERS: Roles = Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]);
+pub(crate) const V2_SPACE_MEMBERS: Roles =
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor]).to_read(Readable::Resources);
 pub(crate) const READ_ROUTES: Roles = READ_SPACE.and(Roles::of(&[OrgAuditor]));
 /// Roles in a space that may read its events. So may auditors of the organization.
-pub(super) const READ_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]);
+pub(super) const READ_EVENTS: Roles =
+    Roles::of(&[SpaceAuditor, SpaceDeveloper, SpaceSupporter]).to_read(Readable::Resources);
 /// Roles that may read the brokers of a space.
-pub(super) const READ_BROKERS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
+pub(super) const READ_BROKERS: Roles =
+    Roles::of(&[SpaceDeveloper, SpaceSupporter]).to_read(Readable::Resources);
 pub(super) const AUDIT_ORG: Roles = Roles::of(&[OrgAuditor]);
 /// Roles that may read the resources of a space through v2, which does not have
 /// supporters.
 pub(crate) const READ_V2_SPACE: Roles =
-    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager])
+        .to_read(Readable::Resources);
 /// Roles that may read the events of a space or an organization through v2.
-pub(crate) const READ_V2_EVENTS: Roles = Roles::of(&[SpaceAuditor, SpaceDeveloper, OrgAuditor]);
+pub(crate) const READ_V2_EVENTS: Roles =
+    Roles::of(&[SpaceAuditor, SpaceDeveloper, OrgAuditor]).to_read(Readable::Resources);
 /// Roles that may read the domains of an organization. So may members of its spaces.
-const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]);
+const READ_DOMAINS: Roles = Roles::of(&[OrgManager, OrgAuditor]).to_read(Readable::Resources);
 pub(crate) const DOWNLOAD_DROPLETS: Roles =
-    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager]);
-pub(crate) const READ_SECRETS: Roles = Roles::of(&[SpaceDeveloper]);
+    Roles::of(&[SpaceDeveloper, SpaceManager, SpaceAuditor, OrgManager])
+        .to_read(Readable::Resources);
+pub(crate) const READ_SECRETS: Roles = Roles::of(&[SpaceDeveloper]).to_read(Readable::Secrets);
 /// Roles that may change the space itself and its members.
 pub(crate) const UPDATE_SPACE: Roles = Roles::of(&[SpaceManager, OrgManager]);
 pub(crate) const WRITE_SPACE: Roles = Roles::of(&[SpaceDeveloper]);
-/// Roles that may run the apps of a space and read their environment.
+/// Roles that may run the apps of a space.
 pub(crate) const MANAGE_APPS: Roles = Roles::of(&[SpaceDeveloper, SpaceSupporter]);
+/// Roles that may read the environment of the apps of a space.
+pub(crate) const READ_ENVIRONMENT: Roles = MANAGE_APPS.to_read(Readable::Secrets);
 
 /// The organization or space that a row belongs to. Roles there determine who may access
 /// the row.
@@ -81,6 +112,9 @@ pub(crate) enum AccessScope {
 pub(crate) enum Access {
     /// The permissions of an administrator.
     Everything,
+    /// The permissions to read all resources, perhaps with their secrets, and those of
+    /// roles.
+    Reading { secrets: bool, held: Arc<HeldRoles> },
     /// The permissions of roles.
     HeldRoles(Arc<HeldRoles>),
 }
@@ -97,11 +131,43 @@ impl Access {
         matches!(self, Self::Everything)
     }
 
-    /// Whether the caller has one of the roles in a scope.
+    /// Whether the caller sees all resources, whatever their roles.
+    pub(crate) fn sees_everything(&self) -> bool {
+        matches!(self, Self::Everything | Self::Reading { .. })
+    }
+
+    /// These permissions and those to read all resources, perhaps with their secrets.
+    pub(crate) fn and_reading(self, secrets: bool) -> Self {
+        match self {
+            Self::HeldRoles(held) => Self::Reading { secrets, held },
+            other => other,
+        }
+    }
+
+    fn held(&self) -> Option<&HeldRoles> {
+        match self {
+            Self::Everything => None,
+            Self::Reading { held, .. } | Self::HeldRoles(held) => Some(held),
+        }
+    }
+
+    /// Whether the caller may read something without a role.
+    fn reads(&self, what: Readable) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Reading { secrets, .. } => *secrets || what == Readable::Resources,
+            Self::HeldRoles(_) => false,
+        }
+    }
+
+    /// Whether the caller has one of the roles in a scope, or needs none.
     pub(crate) fn allows(&self, world: &World, access_scope: AccessScope, roles: Roles) -> bool {
-        let Self::HeldRoles(held) = self else {
+        let Some(held) = self.held() else {
             return true;
         };
+        if roles.read.is_some_and(|what| self.reads(what)) {
+            return true;
+        }
         match access_scope {
             AccessScope::Global | AccessScope::Deleted => false,
             AccessScope::Org(org) => held.at(org).meets(roles),
@@ -146,10 +212,7 @@ impl Access {
 
     /// The organizations and spaces in which the caller has one of the roles.
     fn places(&self, roles: Roles) -> impl Iterator<Item = Guid> {
-        let held = match self {
-            Self::Everything => None,
-            Self::HeldRoles(held) => Some(held.by_place.iter()),
-        };
+        let held = self.held().map(|held| held.by_place.iter());
         let held = held.into_iter().flatten();
         held.filter(move |(_, held)| held.meets(roles))
             .map(|(place, _)| *place)
@@ -200,9 +263,7 @@ impl Access {
         let in_orgs = Selection::all().any(self.keys_of_orgs(world, Field::Org));
         let roles = world.roles.select(&in_orgs).into_iter();
         let mut users: Vec<Guid> = roles.map(|role| role.user).collect();
-        if let Self::HeldRoles(held) = self {
-            users.push(held.user);
-        }
+        users.extend(self.held().map(|held| held.user));
         users.sort_unstable();
         users.dedup();
         let users = users.into_iter();
@@ -239,18 +300,15 @@ impl Access {
             || world.allows_in_any_space(self, Field::Org, org, V2_SPACE_MEMBERS)
     }
 
-    /// Whether the caller is this user or an administrator.
+    /// Whether the caller is this user or can see everything.
     pub(crate) fn is_of(&self, user: Guid) -> bool {
-        match self {
-            Self::Everything => true,
-            Self::HeldRoles(held) => held.user == user,
-        }
+        self.sees_everything() || self.held().is_some_and(|held| held.user == user)
     }
 
     /// Whether the caller is this user, or can see an organization that the user is a
     /// member of.
     pub(crate) fn sees_user(&self, world: &World, user: &User) -> bool {
-        let Self::HeldRoles(held) = self else {
+        let Some(held) = self.held().filter(|_| !self.sees_everything()) else {
             return true;
         };
         let of_user = world.roles_of(user.base.guid);

@@ -520,7 +520,7 @@ impl Row for ServiceOffering {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let mut plans = world.plans_of(self.guid()).into_iter();
-        access.is_everything() || plans.any(|plan| world.sees_plan(access, plan))
+        access.sees_everything() || plans.any(|plan| world.sees_plan(access, plan))
     }
 }
 
@@ -542,6 +542,6 @@ impl Row for ServicePlan {
     }
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.is_everything() || world.sees_plan(access, self)
+        access.sees_everything() || world.sees_plan(access, self)
     }
 }

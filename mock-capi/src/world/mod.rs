@@ -63,9 +63,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use access::{
-    ADMINS, Access, AccessScope, DOWNLOAD_DROPLETS, MANAGE_APPS, MANAGE_ORG, READ_ROUTES,
-    READ_SECRETS, READ_SPACE, READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE, V2_SPACE_MEMBERS,
-    WRITE_SPACE,
+    ADMINS, Access, AccessScope, DOWNLOAD_DROPLETS, MANAGE_APPS, MANAGE_ORG, READ_ENVIRONMENT,
+    READ_ROUTES, READ_SECRETS, READ_SPACE, READ_V2_EVENTS, READ_V2_SPACE, Roles, UPDATE_SPACE,
+    V2_SPACE_MEMBERS, WRITE_SPACE,
 };
 pub(crate) use apps::{DEFAULT_DISK_MB, InstanceState, MAX_APP_DISK_MB};
 pub(crate) use bits::{Bits, BitsWriter};
@@ -114,8 +114,8 @@ pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, CREATED_AT, Field, Key, Row, Rows, Selection, Table};
 pub(crate) use tasks::NewTask;
 pub(crate) use uaa::{
-    ADMIN_GROUP, Account, CF_CLIENT, Client, ClientDetails, Email, Group, Member, NewAccount,
-    Profile, UAA_ORIGIN,
+    ADMIN_GROUP, ADMIN_READ_ONLY_GROUP, Account, CF_CLIENT, Client, ClientDetails, Email,
+    GLOBAL_AUDITOR_GROUP, Group, Member, NewAccount, Profile, READ_SCOPE, UAA_ORIGIN, WRITE_SCOPE,
 };
 use usage::Usage;
 pub(crate) use usage_events::{AppUsageEvent, ServiceUsageEvent};

@@ -21,10 +21,22 @@ pub(crate) const SSH_CLIENT: &str = "ssh-proxy";
 /// The group of the Cloud Controller's administrators.
 pub(crate) const ADMIN_GROUP: &str = "cloud_controller.admin";
 
+/// The group of those who see what administrators see, and change nothing.
+pub(crate) const ADMIN_READ_ONLY_GROUP: &str = "cloud_controller.admin_read_only";
+
+/// The group of those who see all resources without their secrets.
+pub(crate) const GLOBAL_AUDITOR_GROUP: &str = "cloud_controller.global_auditor";
+
+/// The scope for reading requests to the Cloud Controller.
+pub(crate) const READ_SCOPE: &str = "cloud_controller.read";
+
+/// The scope for all other requests to the Cloud Controller.
+pub(crate) const WRITE_SCOPE: &str = "cloud_controller.write";
+
 /// The groups that every user belongs to. UAA does not store these memberships.
 pub(crate) const DEFAULT_GROUPS: &[&str] = &[
-    "cloud_controller.read",
-    "cloud_controller.write",
+    READ_SCOPE,
+    WRITE_SCOPE,
     "network.write",
     "openid",
     "password.write",
@@ -40,8 +52,11 @@ const ADMIN_GROUPS: &[&str] = &[
     "scim.write",
 ];
 
-/// Other groups that exist from the start, without members.
-const OTHER_GROUPS: &[&str] = &[
+/// The groups of users who see all resources, without members at the start.
+const READER_GROUPS: &[&str] = &[ADMIN_READ_ONLY_GROUP, GLOBAL_AUDITOR_GROUP];
+
+/// Groups that exist from the start, without members.
+const FURTHER_GROUPS: &[&str] = &[
     "clients.admin",
     "clients.secret",
     "clients.write",
@@ -212,12 +227,13 @@ impl Row for Client {
 impl World {
     /// Adds the default groups and clients.
     pub(super) fn populate_uaa(&mut self, settings: &Settings) {
-        let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, OTHER_GROUPS];
+        let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, READER_GROUPS, FURTHER_GROUPS];
         for name in groups.into_iter().flatten() {
             self.add_group((*name).to_owned(), None);
         }
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let user_scopes: Vec<String> = names(&[DEFAULT_GROUPS, ADMIN_GROUPS].concat());
+        let user_scopes: Vec<String> =
+            names(&[DEFAULT_GROUPS, ADMIN_GROUPS, READER_GROUPS].concat());
         self.add_client(
             CF_CLIENT.into(),
             Some(String::new()),
@@ -232,12 +248,7 @@ impl World {
             SSH_CLIENT.into(),
             None,
             ClientDetails {
-                scope: names(&[
-                    ADMIN_GROUP,
-                    "cloud_controller.read",
-                    "cloud_controller.write",
-                    "openid",
-                ]),
+                scope: names(&[ADMIN_GROUP, READ_SCOPE, WRITE_SCOPE, "openid"]),
                 authorities: names(&["uaa.none"]),
                 grant_types: names(&["authorization_code", "refresh_token"]),
                 redirect_uris: names(&["https://uaa.cloudfoundry.com/redirect/cf"]),
@@ -297,8 +308,8 @@ impl World {
             "refresh_token",
         ];
         let details = ClientDetails {
-            scope: names(&scopes),
-            authorities: names(&[&scopes[..], OTHER_GROUPS].concat()),
+            scope: names(&[&scopes[..], READER_GROUPS].concat()),
+            authorities: names(&[&scopes[..], FURTHER_GROUPS].concat()),
             grant_types: names(&grant_types),
             redirect_uris: names(&["http://localhost/**"]),
             ..ClientDetails::default()

@@ -406,6 +406,87 @@ async fn revoked_tokens_cannot_be_refreshed() {
     assert_eq!(send(refused.bearer_auth(token)).await.status, 403);
 }
 
+/// Callers whose tokens have only the scopes of one client.
+#[tokio::test]
+async fn the_cloud_controller_checks_the_audience_and_the_scopes_of_tokens() {
+    let mut cf = operator().await;
+    let operator = cf.token.clone();
+    let (org, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let variables = format!("/v3/apps/{app}/environment_variables");
+    let (v3, v2) = (
+        format!("/v3/organizations/{org}"),
+        format!("/v2/organizations/{org}"),
+    );
+    let client = json!({"client_id": "c", "client_secret": "s",
+        "authorized_grant_types": ["client_credentials"], "authorities": ["uaa.resource"]});
+    assert_eq!(cf.post("/uaa/oauth/clients", client).await.status, 201);
+    // The code of an error, or else the status.
+    let code = |answer: HttpResponse| {
+        let json = answer.json();
+        let code = json["errors"][0]["code"].as_u64().or(json["code"].as_u64());
+        code.unwrap_or_else(|| answer.status.as_u16().into())
+    };
+    for (scopes, [list, read, change, secrets], [v2_read, v2_change]) in [
+        ("uaa.resource", [1000, 1000, 1000, 1000], [1000, 1000]),
+        (
+            "cloud_controller.read",
+            [200, 10010, 10003, 10010],
+            [10003, 10007],
+        ),
+        (
+            "cloud_controller.write",
+            [10003, 10003, 10010, 10003],
+            [10007, 10003],
+        ),
+        (
+            "cloud_controller.global_auditor",
+            [200, 200, 10003, 10003],
+            [200, 10007],
+        ),
+        (
+            "cloud_controller.admin_read_only",
+            [200, 200, 10003, 200],
+            [200, 10007],
+        ),
+        (
+            "cloud_controller.admin_read_only,cloud_controller.write",
+            [200, 200, 10003, 200],
+            [200, 10003],
+        ),
+        ("cloud_controller.admin", [200, 200, 200, 200], [200, 201]),
+    ] {
+        cf.token.clone_from(&operator);
+        let changed =
+            json!({"client_id": "c", "authorities": scopes.split(',').collect::<Vec<_>>()});
+        assert_eq!(cf.put("/uaa/oauth/clients/c", changed).await.status, 200);
+        let token = ask_token(&cf, ("c", "s"), &[("grant_type", "client_credentials")]).await;
+        cf.token = token.json()["access_token"].as_str().unwrap().to_owned();
+        let metadata = json!({"metadata": {"labels": {"a": "b"}}});
+        let asked = [
+            code(cf.get("/v3/organizations").await),
+            code(cf.get(&v3).await),
+            code(cf.patch(&v3, metadata).await),
+            code(cf.get(&variables).await),
+        ];
+        assert_eq!(asked, [list, read, change, secrets], "{scopes}");
+        let asked_v2 = [
+            code(cf.get(&v2).await),
+            code(cf.put(&v2, json!({"name": "org"})).await),
+        ];
+        assert_eq!(asked_v2, [v2_read, v2_change], "{scopes}");
+    }
+    // UAA itself accepts tokens for other servers.
+    cf.token.clone_from(&operator);
+    let other = cf.put("/uaa/Users", json!({})).await;
+    assert_eq!(
+        (other.status.as_u16(), other.header("allow")),
+        (405, "GET, POST")
+    );
+    assert_eq!(other.json()["error"], "method_not_allowed");
+    assert_eq!(cf.get("/uaa/nowhere").await.status, 404);
+}
+
 #[tokio::test]
 async fn resource_servers_check_tokens_and_look_up_users() {
     let cf = operator().await;

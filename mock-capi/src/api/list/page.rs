@@ -31,7 +31,7 @@ impl ListQuery {
         let column = self.order.as_ref().map(|order| order.column.as_str());
         let descending = self.order.as_ref().is_some_and(|order| order.descending);
         let now = world.now();
-        let keys = match R::IS_PUBLIC || self.access.is_everything() {
+        let keys = match R::IS_PUBLIC || self.access.sees_everything() {
             true => None,
             false => Some(R::listed_by(world, &self.access)?),
         };
@@ -64,7 +64,7 @@ impl ListQuery {
     ) -> Page<'w, R> {
         let mut rows = self.candidates(world, selection);
         rows.retain(|row| self.allows(*row) && keep(row));
-        if !R::IS_PUBLIC && !self.access.is_everything() {
+        if !R::IS_PUBLIC && !self.access.sees_everything() {
             rows.retain(|row| row.is_listed(world, &self.access));
         }
         self.sort(&mut rows);
@@ -79,7 +79,7 @@ impl ListQuery {
     /// The selected rows. Of those that the caller does not see, some may be left out.
     fn candidates<'w, R: Row>(&self, world: &'w World, selection: &Selection) -> Vec<&'w R> {
         let table = R::table(world);
-        let sees_all = R::IS_PUBLIC || self.access.is_everything();
+        let sees_all = R::IS_PUBLIC || self.access.sees_everything();
         let visible = match sees_all || !selection.is_all() {
             true => None,
             false => R::listed_by(world, &self.access),

@@ -96,6 +96,13 @@ pub(crate) const TOKEN_PATH: &str = "/uaa/oauth/token";
 /// The path of UAA below the mock's URL.
 pub(crate) const PATH: &str = "/uaa";
 
+/// The response to a request whose method none of the operations with its path has.
+pub(crate) fn refuse_method(method: &str, allowed: &[&str]) -> Response {
+    let description = format!("Request method '{method}' not supported");
+    let refusal = Refusal::new(405, "method_not_allowed", description);
+    refusal.answer().with_header("Allow", allowed.join(", "))
+}
+
 fn info(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let uaa = context.url(PATH);
     Ok(Response::ok(&json!({

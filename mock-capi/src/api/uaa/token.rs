@@ -78,6 +78,17 @@ impl Caller {
         self.has_scope(ADMIN_GROUP)
     }
 
+    /// Whether the token is meant for the Cloud Controller.
+    pub(crate) fn is_for_cloud_controller(&self) -> bool {
+        const NAMES: [&str; 2] = ["cloud_controller", "cloud_controller_service_permissions"];
+        let mut audience = self.0.aud.iter();
+        audience.any(|name| NAMES.contains(&name.as_str()))
+    }
+
+    pub(crate) fn has_any_scope(&self, scopes: &[&str]) -> bool {
+        scopes.iter().any(|scope| self.has_scope(scope))
+    }
+
     pub(crate) fn has_scope(&self, scope: &str) -> bool {
         self.0.scope.iter().any(|known| known == scope)
     }

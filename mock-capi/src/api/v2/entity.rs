@@ -232,7 +232,7 @@ impl<'w> Entity<'w> {
         match self {
             Self::App(app, _) => allows(AccessScope::Space(app.space), READ_V2_SPACE),
             Self::AppUsage(_) | Self::ServiceUsage(_) | Self::Visibility(..) => {
-                access.is_everything()
+                access.sees_everything()
             }
             Self::Broker(broker) => broker.is_visible(world, access),
             Self::Binding(binding) => binding.is_visible(world, access),

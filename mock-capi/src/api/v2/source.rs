@@ -117,7 +117,7 @@ impl Source {
         access: &Access,
         order: Order,
     ) -> Option<Listing<'w>> {
-        let keys = match self.is_public || access.is_everything() {
+        let keys = match self.is_public || access.sees_everything() {
             true => self.keys_of_kind(),
             false => Some((self.visible)(world, access)?),
         };
@@ -126,7 +126,7 @@ impl Source {
 
     /// Selects the resources that the caller sees, or all if no keys select them.
     pub(super) fn visible_to(&self, world: &World, access: &Access) -> Selection {
-        let keys = match self.is_public || access.is_everything() {
+        let keys = match self.is_public || access.sees_everything() {
             true => None,
             false => (self.visible)(world, access),
         };

@@ -127,14 +127,11 @@ pub(super) fn service_attributes(event: &ServiceUsageEvent) -> Value {
     })
 }
 
-/// Refuses callers other than administrators, because usage events are for billing.
+/// Refuses callers who cannot see all resources, because usage events are for billing.
 fn require_operator(context: &RequestContext<'_>) -> Result<(), CcError> {
-    match context.access.is_everything() {
+    match context.access.sees_everything() {
         true => Ok(()),
-        false => {
-            let detail = "Your token lacks the necessary scopes to access this resource.";
-            Err(CcError::new(403, 10007, "CF-InsufficientScope", detail))
-        }
+        false => Err(CcError::insufficient_scope()),
     }
 }
 

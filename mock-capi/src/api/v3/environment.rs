@@ -10,17 +10,17 @@ use crate::api::router::Route;
 use crate::api::shared::app_environment::{
     VISIBILITY, VISIBILITY_TO_DEVELOPERS, check_environment, links, show_env,
 };
-use crate::world::{App, Guid, MANAGE_APPS};
+use crate::world::{App, Guid, MANAGE_APPS, READ_ENVIRONMENT};
 
 use super::apps;
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/apps/:guid/environment_variables", show)
-        .by(MANAGE_APPS)
+        .by(READ_ENVIRONMENT)
         .flagged(VISIBILITY),
     Route::patch("/v3/apps/:guid/environment_variables", update).by(MANAGE_APPS),
     Route::get("/v3/apps/:guid/env", show_env)
-        .by(MANAGE_APPS)
+        .by(READ_ENVIRONMENT)
         .flagged(VISIBILITY),
 ];
 

@@ -12,6 +12,7 @@ use crate::api::form::NO_FORM;
 use crate::api::http::{Request, Response};
 use crate::api::osb::{self, BrokerRequest};
 use crate::api::router::Found;
+use crate::api::uaa;
 use crate::api::uaa::authorization::bearer;
 use crate::api::uaa::token::{Caller, TokenKind, Tokens};
 use crate::serve::control;
@@ -21,7 +22,10 @@ use crate::serve::rate_limit::{self, Allowance, RateLimitedCaller};
 use crate::serve::request_log::Outcome;
 use crate::world::clock::Timestamp;
 use crate::world::settings::RateLimit;
-use crate::world::{ADMIN_GROUP, Access, Account, BrokerTask, Guid, World};
+use crate::world::{
+    ADMIN_GROUP, ADMIN_READ_ONLY_GROUP, Access, Account, BrokerTask, GLOBAL_AUDITOR_GROUP, Guid,
+    READ_SCOPE, WRITE_SCOPE, World,
+};
 
 /// The response to a request, and how it is sent.
 #[derive(Debug)]
@@ -65,6 +69,9 @@ impl From<Response> for Answer {
         }
     }
 }
+
+/// The start of the paths of UAA.
+const UAA_PREFIX: &str = "/uaa/";
 
 /// Whether the subject of a token (a user or a client) is an administrator.
 fn is_admin(subject: &str, world: &World) -> bool {
@@ -301,7 +308,9 @@ impl Core {
         state: &mut State,
         base: String,
     ) -> Result<Response, CcError> {
-        let Found { route, captures } = found.ok_or_else(CcError::unknown_request)?;
+        let Some(Found { route, captures }) = found else {
+            return self.refuse_unknown(request);
+        };
         if request.is_v3() && !request.has_sound_media_type() {
             return Ok(Response::empty(406));
         }
@@ -312,14 +321,14 @@ impl Core {
         };
         let access = match &caller {
             Some(caller) => {
+                if !route.is_open() {
+                    check_scopes(request, caller)?;
+                }
                 let (id, name) = (caller.id(), caller.name());
                 state.user = Some(name.unwrap_or(id).to_owned());
                 state.world.act_as(id, name);
                 let user = state.world.find_or_add_caller(id);
-                match caller.is_admin() {
-                    true => Access::Everything,
-                    false => state.world.access_of(user),
-                }
+                access_of(caller, user, &state.world)
             }
             // Operations that need no token do not show resources.
             None => Access::Everything,
@@ -343,6 +352,19 @@ impl Core {
             .flag()
             .map_or(Ok(()), |flag| context.require_flag(flag))?;
         route.call(&mut context)
+    }
+
+    /// The response to a request without an operation. UAA reports that only the method is
+    /// wrong.
+    fn refuse_unknown(&self, request: &Request<'_>) -> Result<Response, CcError> {
+        let methods = match request.path.starts_with(UAA_PREFIX) {
+            true => self.router.methods(request.path),
+            false => Vec::new(),
+        };
+        match methods.as_slice() {
+            [] => Err(CcError::unknown_request()),
+            methods => Ok(uaa::refuse_method(request.method, methods)),
+        }
     }
 
     /// The mock's address as the client used it, so that links lead to the same address.
@@ -371,7 +393,41 @@ fn authenticate(
     let header = header.ok_or_else(CcError::not_authenticated)?;
     bearer(header)
         .and_then(|token| tokens.caller(token, TokenKind::Access, now))
+        .filter(|caller| !request.is_for_cloud_controller() || caller.is_for_cloud_controller())
         .ok_or_else(CcError::invalid_auth_token)
+}
+
+/// Refuses callers whose tokens lack the scopes of the Cloud Controller's operations.
+fn check_scopes(request: &Request<'_>, caller: &Caller) -> Result<(), CcError> {
+    const READERS: [&str; 4] = [
+        READ_SCOPE,
+        ADMIN_GROUP,
+        ADMIN_READ_ONLY_GROUP,
+        GLOBAL_AUDITOR_GROUP,
+    ];
+    const WRITERS: [&str; 2] = [WRITE_SCOPE, ADMIN_GROUP];
+    let scopes = match request.is_read() {
+        true => &READERS[..],
+        false => &WRITERS[..],
+    };
+    match caller.has_any_scope(scopes) || !request.is_for_cloud_controller() {
+        true => Ok(()),
+        false if request.is_v3() => Err(CcError::not_authorized()),
+        false => Err(CcError::insufficient_scope()),
+    }
+}
+
+/// The permissions of a caller, by the scopes of the token and the user's roles.
+fn access_of(caller: &Caller, user: Guid, world: &World) -> Access {
+    if caller.is_admin() {
+        return Access::Everything;
+    }
+    let secrets = caller.has_scope(ADMIN_READ_ONLY_GROUP);
+    let of_roles = world.access_of(user);
+    match secrets || caller.has_scope(GLOBAL_AUDITOR_GROUP) {
+        true => of_roles.and_reading(secrets),
+        false => of_roles,
+    }
 }
 
 impl Stats {

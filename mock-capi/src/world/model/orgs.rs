@@ -111,7 +111,7 @@ impl Row for IsolationSegment {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let mut orgs = self.orgs.iter();
-        access.is_everything() || orgs.any(|org| access.sees(world, AccessScope::Org(*org)))
+        access.sees_everything() || orgs.any(|org| access.sees(world, AccessScope::Org(*org)))
     }
 }
 

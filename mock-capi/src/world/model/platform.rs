@@ -141,7 +141,7 @@ impl Row for SecurityGroup {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         let mut spaces = self.running_spaces.iter().chain(&self.staging_spaces);
-        access.is_everything()
+        access.sees_everything()
             || self.running_default
             || self.staging_default
             || spaces.any(|space| access.sees(world, AccessScope::Space(*space)))
