@@ -122,6 +122,15 @@ impl CcError {
         Self::new(403, 10003, "MockCapi-ForeignOrigin", detail)
     }
 
+    /// A request by another name of this machine, as a page sends it after DNS rebinding.
+    pub(crate) fn foreign_host(host: &str) -> Self {
+        let detail = format!(
+            "'{host}' is not a name of this mock: add it with --allow-host, in Rust with \
+             MockCapiBuilder::allow_host"
+        );
+        Self::new(403, 10003, "MockCapi-ForeignHost", detail)
+    }
+
     pub(crate) fn feature_disabled(what: &str) -> Self {
         let detail = format!("Feature Disabled: {what}");
         Self::new(403, 330_002, "CF-FeatureDisabled", detail)

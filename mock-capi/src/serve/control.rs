@@ -187,8 +187,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     let name = request.path.strip_prefix("/_mock/")?;
     if !is_own_host(core, request) {
         let host = request.header("host").unwrap_or_default();
-        let detail = format!("'{host}' is not a name of this mock: --allow-host adds one");
-        return Some(Response::json(403, &CcError::bad_request(&detail).body()));
+        return Some(Response::json(403, &CcError::foreign_host(host).body()));
     }
     if !request.is_read()
         && let Some(origin) = foreign_origin(request)

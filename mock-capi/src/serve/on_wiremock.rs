@@ -14,6 +14,7 @@
 //!   server can neither be asked for parameters nor be used through v2, whose responses
 //!   wait for brokers. All other requests to brokers are sent while no response waits.
 
+use std::fmt;
 use std::io;
 use std::mem;
 use std::net::{SocketAddr, TcpListener};
@@ -56,6 +57,14 @@ pub struct Wiremock {
     renewal: Option<Renewal>,
     relay: Relay,
     server: Arc<MockServer>,
+}
+
+impl fmt::Debug for Wiremock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wiremock")
+            .field("address", self.server.address())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Adapter for Wiremock {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::serve::controller::CloudController;
-use crate::world::{App, Field, Guid, Org, RouteRefusal, Row, Selection, Space, World};
+use crate::world::{App, Field, Guid, Key, Org, RouteRefusal, Row, Selection, Space, World};
 
 /// Creates resources without requests.
 impl CloudController {
@@ -32,7 +32,12 @@ impl CloudController {
 
     /// The oldest app with this name, in any space. `None` if no app has it.
     pub fn app(&self, name: &str) -> Option<AppState> {
-        self.apps().into_iter().find(|app| app.name == name)
+        self.core().read(|world| {
+            let named = Selection::all().any(vec![Key::text(App::NAME, name)]);
+            let mut named = world.apps.select(&named).into_iter();
+            let app = named.find(|app| app.name == name)?;
+            Some(AppState::of(world, app))
+        })
     }
 
     /// All apps, oldest first.

@@ -277,7 +277,8 @@ impl Fault {
 
     /// Expects that the fault strikes exactly this often. Otherwise, the
     /// [`MockCapi`](crate::MockCapi) panics when it is dropped, as a wiremock server does
-    /// for its mounted mocks.
+    /// for its mounted mocks. A [`CloudController`](crate::CloudController) that a test mounts
+    /// itself does not panic: check its [`faults`](crate::CloudController::faults).
     #[must_use]
     pub fn expect(mut self, count: u64) -> Self {
         self.expected = Some(count);
