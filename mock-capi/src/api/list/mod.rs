@@ -4,6 +4,7 @@ mod page;
 mod params;
 mod times;
 
+pub(crate) use page::Page;
 use params::{
     check_choices, check_fields, operator_error, page_errors, page_number, param_name, read_order,
     unknown_param, with_lists_as_texts,

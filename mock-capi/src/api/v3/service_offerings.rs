@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use crate::api::context::{RequestContext, View, to_one};
 use crate::api::error::CcError;
 use crate::api::http::Response;
-use crate::api::list::{ListQuery, ListSpec};
+use crate::api::list::{ListQuery, ListSpec, Page};
 use crate::api::router::Route;
 use crate::api::state::Present;
 use crate::world::{
-    AccessScope, FeatureFlag, Guid, Registered, Row, ServiceBroker, ServiceOffering, ServicePlan,
-    WRITE_SPACE, World,
+    AccessScope, FeatureFlag, Guid, Registered, Row, Selection, ServiceBroker, ServiceOffering,
+    ServicePlan, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -157,7 +157,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && is_of_broker(&query, world.service_brokers.get(offering.broker))
             && (!places || plans.any(|plan| is_for_places(&query, world, plan)))
     };
-    let page = query.page_by_query(world, &query.selection(), keep);
+    let page = marketplace_page(context, &query, &query.selection(), keep);
     let mut answer = query.answer(context, &page, present);
     let brokers = page.rows.iter().map(|offering| offering.broker);
     if let Some(fields) = query.fields("service_broker") {
@@ -165,6 +165,19 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             included_brokers(&context.view(), brokers, &fields);
     }
     Ok(answer.into())
+}
+
+/// A page of the marketplace. Without a token, only `keep` says what is on it.
+pub(super) fn marketplace_page<'w, R: Row>(
+    context: &'w RequestContext<'_>,
+    query: &ListQuery,
+    selection: &Selection,
+    keep: impl Fn(&R) -> bool,
+) -> Page<'w, R> {
+    match context.caller {
+        Some(_) => query.page_by_query(context.world, selection, keep),
+        None => query.page(context.world, selection, keep),
+    }
 }
 
 /// The selected fields of brokers.

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::service_offerings::{
-    check_open, included_brokers, is_for_places, is_of_broker, is_shown, read_available, writable,
+    check_open, included_brokers, is_for_places, is_of_broker, is_shown, marketplace_page,
+    read_available, writable,
 };
 use super::{organizations, pick, service_offerings, spaces};
 use crate::api::context::{RequestContext, View, to_one};
@@ -169,7 +170,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             && is_for_places(&query, world, plan)
     };
     let selection = query.by_guids(query.selection(), "service_offering_guids", Field::Offering);
-    let page = query.page_by_query(world, &selection, keep);
+    let page = marketplace_page(context, &query, &selection, keep);
     let mut answer = query.answer(context, &page, present);
     include(&query, &context.view(), &mut answer.rest, &page.rows);
     Ok(answer.into())
