@@ -55,8 +55,8 @@ const ADMIN_GROUPS: &[&str] = &[
 /// The groups of users who see all resources, without members at the start.
 const READER_GROUPS: &[&str] = &[ADMIN_READ_ONLY_GROUP, GLOBAL_AUDITOR_GROUP];
 
-/// Groups that exist from the start, without members.
-const FURTHER_GROUPS: &[&str] = &[
+/// Other groups that exist from the start, without members.
+const OTHER_GROUPS: &[&str] = &[
     "clients.admin",
     "clients.secret",
     "clients.write",
@@ -227,7 +227,7 @@ impl Row for Client {
 impl World {
     /// Adds the default groups and clients.
     pub(super) fn populate_uaa(&mut self, settings: &Settings) {
-        let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, READER_GROUPS, FURTHER_GROUPS];
+        let groups = [DEFAULT_GROUPS, ADMIN_GROUPS, READER_GROUPS, OTHER_GROUPS];
         for name in groups.into_iter().flatten() {
             self.add_group((*name).to_owned(), None);
         }
@@ -309,7 +309,7 @@ impl World {
         ];
         let details = ClientDetails {
             scope: names(&[&scopes[..], READER_GROUPS].concat()),
-            authorities: names(&[&scopes[..], FURTHER_GROUPS].concat()),
+            authorities: names(&[&scopes[..], OTHER_GROUPS].concat()),
             grant_types: names(&grant_types),
             redirect_uris: names(&["http://localhost/**"]),
             ..ClientDetails::default()
