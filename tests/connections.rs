@@ -150,6 +150,10 @@ fn an_unreadable_certificate_file_is_reported() {
     assert_eq!(system.code, 3);
     let help = system.stderr.lines().last().unwrap();
     insta::assert_snapshot!(help, @"help: correct SSL_CERT_FILE: reading nowhere.pem failed: No such file or directory (os error 2)");
+    let folder = plan("SSL_CERT_FILE", ".");
+    assert_eq!(folder.code, 3);
+    let help = folder.stderr.lines().last().unwrap();
+    insta::assert_snapshot!(help, @"help: correct SSL_CERT_FILE: reading . failed: not a file");
     let own = plan("CF_PUSHER_CA_CERT", "nowhere.pem");
     assert_eq!(own.code, 2);
     insta::assert_snapshot!(own.stderr, @r"

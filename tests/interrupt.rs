@@ -282,6 +282,7 @@ async fn an_interrupted_destroy_is_finished_by_the_next() {
 #[case::spec(&["plan", "-f"], "INT")]
 #[case::manifest_to_push(&["push", "-f"], "INT")]
 #[case::manifest(&["manifest", "-f"], "TERM")]
+#[case::certificates(&["export", "--org", "o", "--api", "localhost:1", "--ca-cert"], "INT")]
 fn a_signal_ends_a_command_that_waits_for_its_input(#[case] args: &[&str], #[case] signal: &str) {
     let place = Place::new();
     let pipe = place.dir.path().join("pipe");
@@ -289,7 +290,9 @@ fn a_signal_ends_a_command_that_waits_for_its_input(#[case] args: &[&str], #[cas
     assert!(made.success());
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("cf-pusher"));
     let command = command.args(args).arg(&pipe).stderr(Stdio::null());
-    let running = Running(command.env("CF_HOME", place.dir.path()).spawn().unwrap());
+    let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")];
+    let command = command.env("CF_HOME", place.dir.path()).envs(login);
+    let running = Running(command.spawn().unwrap());
     // This returns when the command has opened the pipe and waits for input.
     let writer = File::options().write(true).open(&pipe).unwrap();
     running.signal(signal);
@@ -298,4 +301,34 @@ fn a_signal_ends_a_command_that_waits_for_its_input(#[case] args: &[&str], #[cas
     let is_interrupted = status.code() == Some(130) || matches!(status.signal(), Some(2 | 15));
     assert!(is_interrupted, "{status}");
     drop(writer);
+}
+
+/// The output is written when the work is done, and a pipe waits for its reader.
+#[rstest]
+#[case::plan(&["plan", "--config", "config.json", "--out"])]
+#[case::export(&["export", "--org", "o", "-o"])]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_ends_a_command_whose_output_nobody_reads(#[case] args: &[&str]) {
+    let mock = MockCapi::start().await.unwrap();
+    mock.org("o").space("s").app("web").started();
+    let place = Place::new();
+    place.file("config.json", SMALL);
+    let pipe = place.dir.path().join("pipe");
+    let made = Command::new("mkfifo").arg(pipe).status().unwrap();
+    assert!(made.success());
+    let start = |output| Running::start(&place, &mock, &[args, &[output]].concat());
+    let (code, _, err) = start("file").wait_for_exit();
+    assert_eq!(code, 0, "{err}");
+    let requests = 2 * mock.stats().total;
+    let run = start("pipe");
+    let all = async {
+        while mock.stats().total < requests {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let all = tokio::time::timeout(Duration::from_secs(60), all).await;
+    all.expect("it sends the same requests");
+    run.signal("INT");
+    let status = run.status_within(Duration::from_secs(60));
+    assert_eq!(status.code(), Some(130));
 }

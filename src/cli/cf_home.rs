@@ -66,7 +66,7 @@ pub(super) fn read() -> Result<Option<CfLogin>, CommandError> {
 
 fn read_from(home: &Path) -> Result<Option<CfLogin>, CommandError> {
     let path = home.join(".cf").join("config.json");
-    let text = match files::read(&path, MAX_LOGIN) {
+    let text = match files::read_regular(&path, MAX_LOGIN) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
@@ -161,6 +161,23 @@ mod tests {
         let logged_out = r#"{"Target": "https://api.example.com", "AccessToken": ""}"#;
         let logged_out = read_from(home(logged_out).path()).unwrap().unwrap();
         assert!(logged_out.credentials.is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let home = home("");
+        let login = home.path().join(".cf/config.json");
+        std::fs::remove_file(&login).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&login).status();
+        assert!(made.unwrap().success());
+        let error = read_from(home.path()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("config.json failed: not a file"),
+            "{error}"
+        );
     }
 
     #[test]

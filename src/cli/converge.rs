@@ -96,7 +96,9 @@ pub(super) async fn run(
     if args.dry_run {
         let session = Session::open(&args.common, Bits::Required, interrupt).await?;
         let converger = args.only.select(session.converger()?)?.prune(args.prune);
-        plan::show(&session, &converger, false, None).await?;
+        let plan = converger.plan().await?;
+        session.connected.end_progress();
+        plan::print(&session, &plan, false)?;
         return Ok(0);
     }
     let follows = match args.plan.clone() {

@@ -11,7 +11,7 @@ use cf_pusher::export::{Export, ExportError, Exporter};
 
 use super::connect::Connected;
 use super::push::summary;
-use super::{CommandError, Format, Foundation, files, help, output};
+use super::{CommandError, Format, Foundation, files, help, interrupt, output};
 
 /// Write a spec of the existing resources of an org
 ///
@@ -79,11 +79,13 @@ pub(super) async fn run(
     connected.fake_app(&args.org, fake_space, "app");
     let export = args.exporter(&connected).run().await?;
     connected.end_progress();
-    if let Some(file) = &args.output {
-        write(file, &export.text).map_err(|source| ExportError::File {
-            file: file.clone(),
-            source,
-        })?;
+    if let Some(file) = args.output.clone() {
+        let text = export.text.clone();
+        let writing = move || {
+            let written = write(&file, &text);
+            written.map_err(|source| CommandError::from(ExportError::File { file, source }))
+        };
+        interrupt::blocking(interrupt, writing).await?;
     }
     report(&connected, &args, &export)?;
     Ok(0)

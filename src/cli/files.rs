@@ -58,6 +58,14 @@ pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
     Ok(text)
 }
 
+/// As [`read`], but refuses everything that is no file: a pipe could block forever.
+pub(super) fn read_regular(path: &Path, most: u64) -> io::Result<String> {
+    match fs::metadata(path)?.is_file() {
+        true => read(path, most),
+        false => Err(io::Error::other("not a file")),
+    }
+}
+
 /// Writes a file that only its owner can read, completely or not at all. A pipe or a
 /// device is written to directly.
 pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {

@@ -57,10 +57,14 @@ fn for_connection(problem: &ConnectionProblem) -> String {
 /// readable file.
 fn unreadable_certificates() -> Option<String> {
     let path = std::env::var_os("SSL_CERT_FILE").filter(|path| !path.is_empty())?;
-    let error = std::fs::File::open(&path).err()?;
+    let problem = match std::fs::metadata(&path) {
+        Ok(found) if !found.is_file() => "not a file".to_owned(),
+        Ok(_) => std::fs::File::open(&path).err()?.to_string(),
+        Err(error) => error.to_string(),
+    };
     let path = path.display();
     Some(format!(
-        "correct SSL_CERT_FILE: reading {path} failed: {error}"
+        "correct SSL_CERT_FILE: reading {path} failed: {problem}"
     ))
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connect::Session;
 use super::input::Bits;
-use super::{CommandError, Common, Format, files, output, record};
+use super::{CommandError, Common, Format, files, interrupt, output, record};
 
 /// The maximum size of a plan, in bytes.
 const MAX_PLAN: u64 = 256_000_000;
@@ -75,39 +75,38 @@ pub(super) async fn run(args: PlanArgs, interrupt: &CancellationToken) -> Result
     }
     let session = Session::open(&args.common, Bits::Required, interrupt).await?;
     let converger = args.only.select(session.converger()?)?.prune(args.prune);
-    let shown = show(&session, &converger, args.all, args.out.as_deref()).await?;
-    Ok(if args.detailed_exitcode && !shown.is_empty() {
+    let plan = converger.plan().await?;
+    session.connected.end_progress();
+    if let Some(out) = args.out {
+        let saved = converger.save(&plan).await?.to_json();
+        interrupt::blocking(interrupt, move || write(&out, &saved)).await?;
+    }
+    print(&session, &plan, args.all)?;
+    Ok(if args.detailed_exitcode && !plan.is_empty() {
         2
     } else {
         0
     })
 }
 
-/// Prints the plan, and writes it to the given file, if any.
-pub(super) async fn show(
-    session: &Session,
-    converger: &Converger,
-    all: bool,
-    out: Option<&Path>,
-) -> Result<Plan, CommandError> {
-    let plan = converger.plan().await?;
-    session.connected.end_progress();
-    if let Some(path) = out {
-        let saved = converger.save(&plan).await?;
-        files::write_private(path, &saved.to_json()).map_err(|error| {
-            let path = path.display();
-            let failed = CommandError::usage(format!("writing the plan {path} failed: {error}"));
-            match files::help_for_output(&error) {
-                Some(help) => failed.help(help),
-                None => failed,
-            }
-        })?;
-    }
+/// Prints a plan.
+pub(super) fn print(session: &Session, plan: &Plan, all: bool) -> Result<(), CommandError> {
     match session.connected.format {
-        Format::Text => output::print(&text(session, &plan, all))?,
-        Format::Json => output::print_json(session, output::plan_json(&plan))?,
+        Format::Text => output::print(&text(session, plan, all))?,
+        Format::Json => output::print_json(session, output::plan_json(plan))?,
     }
-    Ok(plan)
+    Ok(())
+}
+
+fn write(path: &Path, saved: &str) -> Result<(), CommandError> {
+    files::write_private(path, saved).map_err(|error| {
+        let path = path.display();
+        let failed = CommandError::usage(format!("writing the plan {path} failed: {error}"));
+        match files::help_for_output(&error) {
+            Some(help) => failed.help(help),
+            None => failed,
+        }
+    })
 }
 
 /// The foundation, the resources that the apps use, and the changes.

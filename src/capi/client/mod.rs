@@ -63,7 +63,7 @@ impl Client {
     pub fn connect(options: &ConnectOptions, events: Events) -> BoxFuture<'_, Result<Self, Error>> {
         Box::pin(async move {
             let base = api_url(&options.api)?;
-            let transport = Arc::new(Transport::new(options, events)?);
+            let transport = Arc::new(open_transport(options.clone(), events).await?);
             transport.check_proxy(&base)?;
             let request = Request::get("/");
             let root = transport
@@ -322,6 +322,20 @@ impl Client {
         };
         let prefix = self.connection.base.path().trim_end_matches('/');
         path.strip_prefix(prefix).unwrap_or(&path).to_owned()
+    }
+}
+
+/// Prepares requests. Reads a file of certificates, which may be a pipe, so an interrupt
+/// does not wait for it.
+async fn open_transport(options: ConnectOptions, events: Events) -> Result<Transport, Error> {
+    let interrupt = options.interrupt.clone();
+    let opening = tokio::task::spawn_blocking(move || Transport::new(&options, events));
+    tokio::select! {
+        biased;
+        () = interrupt.cancelled() => Err(Error::Interrupted),
+        opened = opening => {
+            opened.unwrap_or_else(|error| Err(Error::local("preparing the HTTP client", error)))
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! certificate in one of these files is trusted for its own server, even if it is marked
 //! as the certificate of an authority. rustls alone refuses that.
 
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +15,7 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
@@ -24,6 +26,9 @@ use crate::capi::error::Error;
 
 /// The protocols to negotiate, the preferred one first.
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// The maximum size of a file of certificates, in bytes.
+const MAX_FILE: u64 = 10_000_000;
 
 /// A configuration that trusts the system's certificates and those in `ca_cert`, a file
 /// in PEM format.
@@ -51,20 +56,43 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
         reason,
         source,
     };
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| {
-            let reason = match &error {
-                pem::Error::Io(error) => error.to_string(),
-                other => other.to_string(),
-            };
-            failed(reason, Some(Arc::new(error)))
-        })?;
+    let text = read_at_most(path, MAX_FILE)
+        .map_err(|error| failed(error.to_string(), Some(Arc::new(error))))?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| failed(error.to_string(), Some(Arc::new(error))))?;
     if certificates.is_empty() {
         let reason = "the file has no certificate in PEM format";
         return Err(failed(reason.to_owned(), None));
     }
     Ok(certificates)
+}
+
+fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match read as u64 > most {
+        true => Err(io::Error::other(format!(
+            "it is larger than {} MB",
+            most / 1_000_000
+        ))),
+        false => Ok(bytes),
+    }
+}
+
+/// The certificates that the system trusts.
+fn of_system() -> Vec<CertificateDer<'static>> {
+    // Called while a connection is made, which a pipe would block.
+    let file = std::env::var_os("SSL_CERT_FILE").unwrap_or_default();
+    if fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
+        tracing::debug!(?file, "SSL_CERT_FILE is not a file");
+        return Vec::new();
+    }
+    let system = rustls_native_certs::load_native_certs();
+    for error in &system.errors {
+        tracing::debug!(%error, "a certificate of the system cannot be read");
+    }
+    system.certs
 }
 
 /// Verifies a certificate as WebPKI does, and also accepts certificates that are trusted
@@ -89,11 +117,7 @@ struct TrustedRoots {
 impl Verifier {
     fn trusted(&self) -> &TrustedRoots {
         self.trusted.get_or_init(|| {
-            let system = rustls_native_certs::load_native_certs();
-            for error in &system.errors {
-                tracing::debug!(%error, "a certificate of the system cannot be read");
-            }
-            let mut certificates = system.certs;
+            let mut certificates = of_system();
             certificates.extend(self.given.iter().cloned());
             let mut authorities = RootCertStore::empty();
             authorities.add_parsable_certificates(certificates.iter().cloned());
