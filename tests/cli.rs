@@ -272,6 +272,12 @@ async fn an_unreachable_api_and_a_wrong_password_exit_with_3() {
         unreachable.stderr
     );
     assert!(unreachable.stderr.contains("\nhelp: check the API's URL"));
+    let invalid = run("ftp://127.0.0.1:9");
+    assert_eq!(invalid.code, 2);
+    insta::assert_snapshot!(invalid.stderr, @r#"
+    error: invalid API URL: "ftp://127.0.0.1:9" does not begin with http:// or https://
+    help: use the URL of the Cloud Controller, such as https://api.example.com
+    "#);
 }
 
 #[tokio::test(flavor = "multi_thread")]

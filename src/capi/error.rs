@@ -25,6 +25,8 @@ pub enum ConnectionProblem {
     UntrustedCertificate,
     /// The server does not use TLS, but the URL begins with `https`.
     NotTls,
+    /// The URL begins with `http`, but the server seems to use TLS.
+    NeedsTls,
     /// The proxy cannot be reached, or refuses to connect.
     #[non_exhaustive]
     Proxy {
@@ -44,6 +46,13 @@ pub enum ConnectionProblem {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The URL of the Cloud Controller cannot be used.
+    #[error("invalid API URL: {reason}")]
+    #[non_exhaustive]
+    InvalidApi {
+        /// What is wrong with the URL.
+        reason: String,
+    },
     /// No connection could be established.
     #[error("cannot reach {url}: {reason}")]
     #[non_exhaustive]
@@ -383,6 +392,7 @@ impl Error {
     /// The name of the kind of error, for programs.
     fn kind(&self) -> &'static str {
         match self {
+            Self::InvalidApi { .. } => "invalid_api",
             Self::Unreachable { .. } => "unreachable",
             Self::Certificates { .. } => "certificates",
             Self::Unsupported { .. } => "unsupported",

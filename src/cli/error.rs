@@ -225,7 +225,7 @@ impl CommandError {
                 | ConvergeError::Unsupported { .. }
                 | ConvergeError::UnknownFeatureFlag { .. }
                 | ConvergeError::UnknownGroup { .. } => 2,
-                ConvergeError::Api(Error::Certificates { .. }) => 2,
+                ConvergeError::Api(Error::Certificates { .. } | Error::InvalidApi { .. }) => 2,
                 ConvergeError::Api(error) if error.is_connection() => 3,
                 ConvergeError::Api(error) if error.is_interrupted() => INTERRUPTED,
                 _ => 1,

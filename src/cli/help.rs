@@ -7,6 +7,9 @@ use cf_pusher::{ConnectionProblem, Error};
 /// The help for an error of the foundation.
 pub(super) fn for_error(error: &Error) -> Option<String> {
     let help = match error {
+        Error::InvalidApi { .. } => {
+            "use the URL of the Cloud Controller, such as https://api.example.com"
+        }
         Error::Unreachable { problem, .. } => return Some(for_connection(problem)),
         Error::Certificates { .. } => {
             "--ca-cert (CF_PUSHER_CA_CERT) must be a file with certificates in PEM format"
@@ -46,6 +49,9 @@ fn for_connection(problem: &ConnectionProblem) -> String {
             "trust the server's certificate with --ca-cert FILE or SSL_CERT_FILE, or accept any certificate with --skip-ssl-validation".to_owned()
         }),
         ConnectionProblem::NotTls => "begin the API's URL with http://".to_owned(),
+        ConnectionProblem::NeedsTls => {
+            "if the server uses TLS, begin the API's URL with https://".to_owned()
+        }
         ConnectionProblem::Proxy { variable, .. } => {
             format!("correct {variable}, or list the API's host in NO_PROXY")
         }

@@ -62,14 +62,23 @@ pub(super) fn api_url(api: &str) -> Result<Url, Error> {
     } else {
         format!("https://{given}")
     };
-    let url = Url::parse(&text).map_err(|error| Error::unreachable(given, error.to_string()))?;
+    let invalid = |reason: String| Err(Error::InvalidApi { reason });
+    // The part before an @ may be a password.
+    let shown = match given.contains('@') {
+        true => "it".to_owned(),
+        false => format!("\"{given}\""),
+    };
+    let url = match Url::parse(&text) {
+        Ok(url) => url,
+        Err(error) => return invalid(format!("{shown} is not a URL: {error}")),
+    };
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(Error::unreachable(given, "not an http or https URL"));
+        return invalid(format!("{shown} does not begin with http:// or https://"));
     }
     let more = url.query().is_some() || url.fragment().is_some();
     if more || !url.username().is_empty() || url.password().is_some() {
-        let reason = "its URL must not have a user, password, query or fragment";
-        return Err(Error::unreachable("the API", reason));
+        let reason = "it must not have a user, password, query or fragment";
+        return invalid(reason.to_owned());
     }
     Ok(url)
 }
@@ -82,11 +91,35 @@ pub(super) fn no_api(base: &Url, error: Error) -> Error {
         Error::UnexpectedResponse { .. } => "the server is not a Cloud Controller".to_owned(),
         other => other.to_string(),
     };
+    let problem = match base.scheme() {
+        "http" if may_need_tls(&error) => ConnectionProblem::NeedsTls,
+        _ => ConnectionProblem::Other,
+    };
     Error::Unreachable {
         url: base.to_string(),
         reason,
-        problem: ConnectionProblem::Other,
+        problem,
         source: Some(Arc::new(error)),
+    }
+}
+
+/// Whether the response to a request without TLS is one that servers with TLS give: a
+/// text of Go, nginx or Apache, a redirect, or bytes that are not HTTP.
+fn may_need_tls(error: &Error) -> bool {
+    const RESPONSES: [&str; 4] = [
+        "HTTPS server",
+        "HTTPS port",
+        "SSL-enabled server port",
+        "it redirects to https://",
+    ];
+    const CLOSED: [&str; 3] = ["HTTP version", "connection closed", "Connection reset"];
+    match error {
+        Error::NoResponse { reason, .. } => CLOSED.iter().any(|it| reason.contains(it)),
+        Error::Refused { errors, .. } => {
+            let mut details = errors.iter().map(|error| error.detail.as_str());
+            details.any(|detail| RESPONSES.iter().any(|it| detail.contains(it)))
+        }
+        _ => false,
     }
 }
 
@@ -153,16 +186,72 @@ mod tests {
     }
 
     #[rstest]
-    #[case("")]
-    #[case("ftp://api.example.com")]
-    #[case("http://")]
-    #[case("https://a b")]
-    #[case("https://user:hunter2@api.example.com")]
-    #[case("https://api.example.com?hunter2")]
-    #[case("https://api.example.com#hunter2")]
-    fn other_apis_are_refused(#[case] api: &str) {
+    #[case("", "\"\" is not a URL: empty host")]
+    #[case(
+        "ftp://api.example.com",
+        "\"ftp://api.example.com\" does not begin with http:// or https://"
+    )]
+    #[case("http://", "\"http://\" is not a URL: empty host")]
+    #[case(
+        "https://a b",
+        "\"https://a b\" is not a URL: invalid international domain name"
+    )]
+    #[case(
+        "https://user:hunter2@a b",
+        "it is not a URL: invalid international domain name"
+    )]
+    #[case(
+        "https://user:hunter2@api.example.com",
+        "it must not have a user, password, query or fragment"
+    )]
+    #[case(
+        "https://api.example.com?hunter2",
+        "it must not have a user, password, query or fragment"
+    )]
+    #[case(
+        "https://api.example.com#hunter2",
+        "it must not have a user, password, query or fragment"
+    )]
+    fn other_apis_are_refused(#[case] api: &str, #[case] reason: &str) {
         let error = api_url(api).unwrap_err();
-        assert!(error.is_connection());
-        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(matches!(error, Error::InvalidApi { .. }), "{error:?}");
+        assert_eq!(error.to_string(), format!("invalid API URL: {reason}"));
+    }
+
+    #[rstest]
+    #[case::go("HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")]
+    #[case::nginx(
+        "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n<title>400 The plain HTTP request was sent to HTTPS port</title>"
+    )]
+    #[case::a_redirect(
+        "HTTP/1.1 301 Moved\r\nlocation: https://api.example.com/\r\ncontent-length: 0\r\n\r\n"
+    )]
+    #[case::an_alert("\x15\x03\x01\x00\x02\x02\x46")]
+    #[case::a_closed_connection("")]
+    #[tokio::test]
+    async fn a_server_that_needs_tls_is_recognized(#[case] response: &'static str) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(response.as_bytes()).await;
+            }
+        });
+        let options = ConnectOptions::new(
+            api,
+            Credentials::Client {
+                id: "client".to_owned(),
+                secret: "secret".into(),
+            },
+        );
+        let error = Client::connect(&options, Events::default())
+            .await
+            .unwrap_err();
+        let Error::Unreachable { problem, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*problem, ConnectionProblem::NeedsTls, "{error}");
     }
 }
