@@ -294,6 +294,32 @@ async fn pipes_get_colors_only_if_asked_to() {
     assert!(colored.stderr.contains("\u{1b}[31m"), "{}", colored.stderr);
 }
 
+/// They come from arguments, files and servers.
+#[test]
+fn control_characters_in_names_are_printed_as_escapes() {
+    let place = Place::new();
+    place.file("index.html", "hello");
+    let run = |args: &[&str]| {
+        let mut command = cf_pusher(place.dir.path());
+        place.run_alone({
+            command.args(args);
+            command
+        })
+    };
+    let file = "a\u{1b}[31m\u{9b}\u{202e}.json";
+    let output = run(&["plan", "--mock", "--config", file]);
+    assert_eq!(output.code, 2);
+    let error = output.stderr.lines().next().unwrap();
+    insta::assert_snapshot!(error, @r"error: reading the configuration a\u001b[31m\u009b\u202e.json failed: No such file or directory (os error 2)");
+    let bits = place.dir.path().to_str().unwrap();
+    let output = run(&["push", "a\u{1b}[31mb", "-p", bits, "--mock"]);
+    assert_eq!(output.code, 1);
+    let start = r"pushing a\u001b[31mb to space space in org org";
+    assert!(output.stderr.starts_with(start), "{}", output.stderr);
+    let printed = output.stdout + output.stderr.as_str();
+    assert!(!printed.contains('\u{1b}'), "{printed}");
+}
+
 #[rstest]
 #[case::off("off")]
 #[case::of_another_crate("hyper=error")]

@@ -18,7 +18,7 @@ pub(super) struct CompletionsArgs {
 }
 
 pub(super) fn run(args: CompletionsArgs) -> Result<u8, CommandError> {
-    output::print(script(args.shell).trim_end())?;
+    output::print_document(script(args.shell).trim_end())?;
     Ok(0)
 }
 

@@ -153,7 +153,7 @@ fn report(connected: &Connected, args: &ExportArgs, export: &Export) -> Result<(
             });
             output::print(&format!("{object:#}"))?;
         }
-        (Format::Text, None) => output::print(export.text.trim_end())?,
+        (Format::Text, None) => output::print_document(export.text.trim_end())?,
         (Format::Text, Some(file)) => output::print(&format!("wrote {}", file.display()))?,
     }
     for warning in &export.warnings {

@@ -67,7 +67,12 @@ impl Write for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        screen::line(String::from_utf8_lossy(&self.0).trim_end());
+        let entry = String::from_utf8_lossy(&self.0);
+        match console::colors_enabled_stderr() {
+            // The logger has escaped what the entry contains.
+            true => screen::styled_line(entry.trim_end()),
+            false => screen::line(entry.trim_end()),
+        }
     }
 }
 

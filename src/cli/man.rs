@@ -24,7 +24,7 @@ pub(super) struct ManArgs {
 pub(super) fn run(args: ManArgs) -> Result<u8, CommandError> {
     let Some(folder) = args.out_dir else {
         let page = page(super::command())?;
-        output::print(page.trim_end())?;
+        output::print_document(page.trim_end())?;
         return Ok(0);
     };
     let written = fs::create_dir_all(&folder)

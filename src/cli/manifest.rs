@@ -26,6 +26,6 @@ pub(super) fn run(args: ManifestArgs) -> Result<u8, CommandError> {
         output::eprintln_line(&format!("warning: {warning}"));
     }
     let rendered = manifest.render_redacted(args.flags.redact_env);
-    output::print(rendered.trim_end())?;
+    output::print_document(rendered.trim_end())?;
     Ok(0)
 }

@@ -55,18 +55,24 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     screen::print(text)
 }
 
+/// Prints a document, such as a manifest, as it is.
+pub(super) fn print_document(text: &str) -> io::Result<()> {
+    screen::print_unchanged(text)
+}
+
 /// Prints a diff, with added lines in green and removed lines in red if standard
 /// output is a terminal.
 pub(super) fn print_diff(lines: &[DiffLine]) -> io::Result<()> {
     let shown = lines.iter().map(|line| {
         let text = line.to_string();
+        let text = screen::visible(&text);
         match line.mark {
-            DiffMark::Same => text,
+            DiffMark::Same => text.into_owned(),
             DiffMark::Added => style(text).green().to_string(),
             DiffMark::Removed => style(text).red().to_string(),
         }
     });
-    print(&shown.collect::<Vec<_>>().join("\n"))
+    screen::print_unchanged(&shown.collect::<Vec<_>>().join("\n"))
 }
 
 /// Prints an error and its help to standard error.
@@ -83,13 +89,13 @@ pub(super) fn eprintln_error(error: &CommandError) {
 /// Prints an error without its help to standard error.
 pub(super) fn eprintln_labelled_error(error: &str) {
     let label = style("error:").for_stderr().red().bold();
-    eprintln_line(&format!("{label} {error}"));
+    screen::styled_line(&format!("{label} {}", screen::visible(error)));
 }
 
 /// Prints the help for an error to standard error.
 pub(super) fn eprintln_help(help: &str) {
     let label = style("help:").for_stderr().cyan();
-    eprintln_line(&format!("{label} {help}"));
+    screen::styled_line(&format!("{label} {}", screen::visible(help)));
 }
 
 /// Prints a line to standard error. A closed pipe is not an error.

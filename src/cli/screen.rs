@@ -1,6 +1,8 @@
 //! The terminal. All output of the command passes through this module, so that lines and
 //! live progress never overwrite each other.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -162,9 +164,41 @@ pub(super) fn add_line(below: Option<&ProgressBar>) -> Option<ProgressBar> {
     Some(line)
 }
 
+/// A text whose control characters and marks that change the direction of text are
+/// escaped as in JSON: they could change the state of the terminal, or hide what is
+/// printed. Line breaks and tabs stay.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for it in text.chars() {
+        if is_hidden(it) {
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "\\u{:04x}", u32::from(it));
+        } else {
+            shown.push(it);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_hidden(it: char) -> bool {
+    match it {
+        '\n' | '\t' => false,
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        it => it.is_control(),
+    }
+}
+
 /// Prints a line to standard error, above the live lines. A closed pipe is not an
 /// error.
 pub(super) fn line(text: &str) {
+    styled_line(&visible(text));
+}
+
+/// As [`line`], for a text with colors, whose other parts must be [`visible`].
+pub(super) fn styled_line(text: &str) {
     let write = || {
         let _ = writeln!(io::stderr().lock(), "{text}");
     };
@@ -176,6 +210,12 @@ pub(super) fn line(text: &str) {
 
 /// Prints lines to standard output. A closed pipe is not an error.
 pub(super) fn print(text: &str) -> io::Result<()> {
+    print_unchanged(&visible(text))
+}
+
+/// As [`print`], for text with colors, and for documents in which an escape would be
+/// another text.
+pub(super) fn print_unchanged(text: &str) -> io::Result<()> {
     let write = || match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
@@ -191,7 +231,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
 pub(super) fn ask(question: &str) -> io::Result<String> {
     let _hidden = Hidden::new();
     let mut terminal = io::stderr().lock();
-    write!(terminal, "{question}")?;
+    write!(terminal, "{}", visible(question))?;
     terminal.flush()?;
     drop(terminal);
     let mut answer = String::new();
@@ -229,6 +269,15 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case("line 1\n\tline 2: \u{e4}", "line 1\n\tline 2: \u{e4}")]
+    #[case("a\u{1b}[31mb\r", "a\\u001b[31mb\\u000d")]
+    #[case("a\u{9b}31m\u{7f}", "a\\u009b31m\\u007f")]
+    #[case("a\u{202e}b\u{2066}", "a\\u202eb\\u2066")]
+    fn text_cannot_control_the_terminal(#[case] text: &str, #[case] expected: &str) {
+        assert_eq!(visible(text), expected);
+    }
 
     #[rstest]
     #[case::a_terminal(ColorChoice::Auto, true, &[], true)]

@@ -57,6 +57,6 @@ pub(super) fn run(args: SpecArgs) -> Result<u8, CommandError> {
         }
         (None, None) => return Err(CommandError::usage("--config or --preset is required")),
     };
-    output::print(text.trim_end())?;
+    output::print_document(text.trim_end())?;
     Ok(0)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{ColorChoice, CommandError, Format, output, screen};
+use super::{ColorChoice, CommandError, Format, screen};
 
 /// Properties of the output, read from the arguments before they are parsed, so that an
 /// error in the arguments is printed in the right format.
@@ -56,7 +56,7 @@ pub(super) fn print_help(error: &clap::Error) -> ExitCode {
         true => help.ansi().to_string(),
         false => help.to_string(),
     };
-    ExitCode::from(u8::from(output::print(text.trim_end()).is_err()))
+    ExitCode::from(u8::from(screen::print_unchanged(text.trim_end()).is_err()))
 }
 
 /// An error of the command line, with a suggestion.

@@ -1,6 +1,7 @@
 //! Adds comments to an exported spec.
 
 use super::secrets::SecretVariable;
+use crate::capi::error::printable;
 
 /// The lines of an app whose bits are not in the spec.
 const WITHOUT_BITS: [&str; 2] = ["      state: stopped", "      ignore_changes:"];
@@ -61,5 +62,5 @@ impl Comments<'_> {
 
 /// Removes line breaks from a text, because they would end its comment.
 fn in_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    printable(text).replace(char::is_control, " ")
 }

@@ -8,6 +8,7 @@ use indicatif::HumanBytes;
 use cf_pusher::events::StepContext;
 
 use super::super::output::counted;
+use super::super::screen::visible;
 
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
@@ -78,11 +79,12 @@ impl PhaseLine<'_> {
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         let mut text = parts.join(&" ".repeat(GAP));
         if let Some((what, time_so_far)) = &self.waiting {
+            let what = visible(what);
             let time_so_far = format!(": {}", time(*time_so_far));
             let taken = measure_text_width(&text) + GAP + time_so_far.len() + 1;
             let free = width.saturating_sub(taken);
-            if free >= MIN_DESCRIPTION || measure_text_width(what) <= free {
-                text += &format!("{:GAP$}{}{time_so_far}", "", shorten(what, free));
+            if free >= MIN_DESCRIPTION || measure_text_width(&what) <= free {
+                text += &format!("{:GAP$}{}{time_so_far}", "", shorten(&what, free));
             }
         }
         fit(&text, width)
@@ -169,6 +171,7 @@ pub(super) fn upload(name: &str, sent: u64, total: u64, width: usize) -> String 
     let part = |bytes: u64| usize::try_from(bytes >> 10).unwrap_or(usize::MAX);
     let bar = bar(part(sent), part(total).max(1), width);
     let (sent, total) = (HumanBytes(sent), HumanBytes(total));
+    let name = visible(name);
     fit(
         &format!("  uploading    {bar}  {sent} of {total}  {name}"),
         width,

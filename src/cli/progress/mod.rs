@@ -236,7 +236,7 @@ impl State {
                 failed,
                 ..
             } = shown;
-            screen::line(&line::ended(phase.name(), total, done, failed));
+            screen::styled_line(&line::ended(phase.name(), total, done, failed));
         }
     }
 
@@ -277,7 +277,8 @@ impl State {
                 true => format!("failed: {error}"),
                 false => format!("failed: {}: {error}", line::doing(context)),
             };
-            screen::line(&style(text).for_stderr().red().to_string());
+            let text = style(screen::visible(&text)).for_stderr().red();
+            screen::styled_line(&text.to_string());
         }
     }
 
@@ -285,7 +286,7 @@ impl State {
     fn warn(&mut self, text: &str) {
         if self.warned.insert(text.to_owned()) {
             let warning = style("warning:").for_stderr().yellow();
-            screen::line(&format!("{warning} {text}"));
+            screen::styled_line(&format!("{warning} {}", screen::visible(text)));
         }
     }
 
