@@ -43,6 +43,7 @@ mod recordings;
 mod scale_test;
 mod spec;
 mod support;
+mod terminal;
 mod troubleshooting;
 mod two_runs;
 mod unmanaged;

@@ -6,6 +6,8 @@ pub(crate) mod command;
 pub(crate) mod declared;
 pub(crate) mod disturbance;
 pub(crate) mod push;
+#[cfg(unix)]
+pub(crate) mod terminal;
 pub(crate) mod world;
 
 use std::path::Path;
