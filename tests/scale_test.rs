@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use cf_pusher::events::TriedConnection;
+use cf_pusher::events::{Phase, TriedConnection};
 use cf_pusher::scale_test::{Clock, Context, TestError, TestOutcome, TestPhase, Tester};
 use cf_pusher::{
     Approval, CancellationToken, Client, Converger, Error, Event, EventSink, Events, ScalingTest,
@@ -27,6 +27,9 @@ const CONFIG: &str = r#"{
 /// The time until policies of the foundation take effect.
 const POLICY_TIME: Duration = Duration::from_secs(5);
 
+/// Stands for a measurement where a phase of the test is named.
+const MEASUREMENT: &str = "measurement";
+
 /// A sink that records the test and can interrupt it.
 #[derive(Default)]
 struct Watch {
@@ -34,7 +37,7 @@ struct Watch {
     notes: Mutex<Vec<String>>,
     /// The names of the completed checks.
     checks: Mutex<Vec<String>>,
-    /// Interrupts the run at the first connection of a phase.
+    /// Interrupts the run at the first connection of a phase, or after a measurement.
     interrupt: OnceLock<(&'static str, CancellationToken)>,
 }
 
@@ -54,6 +57,14 @@ impl EventSink for Watch {
                 self.checks.lock().unwrap().extend(names);
             }
             Event::Note(text) => self.notes.lock().unwrap().push(text.clone()),
+            Event::PhaseProgress {
+                phase: Phase::Measurements,
+                ..
+            } => {
+                if let Some((MEASUREMENT, token)) = self.interrupt.get() {
+                    token.cancel();
+                }
+            }
             _ => {}
         }
     }
@@ -80,16 +91,23 @@ impl Foundation {
         let options = target(&mock).interrupt(token.clone());
         let client = Client::connect(&options, events).await.unwrap();
         let config = ScalingTest::parse(CONFIG, "test").unwrap();
-        let sources = Sources::read(&config, None).unwrap();
-        let converger = Converger::new(client.clone(), config.desired(&sources).unwrap());
-        let outcome = converger.converge(Approval::None).await.unwrap();
-        assert!(outcome.is_converged(), "{outcome:#?}");
-        Self {
+        let foundation = Self {
             mock,
             client,
             config,
             watch,
-        }
+        };
+        foundation.set_up().await;
+        foundation
+    }
+
+    /// Converges to the configuration.
+    async fn set_up(&self) {
+        let sources = Sources::read(&self.config, None).unwrap();
+        let desired = self.config.desired(&sources).unwrap();
+        let converger = Converger::new(self.client.clone(), desired);
+        let outcome = converger.converge(Approval::All).await.unwrap();
+        assert!(outcome.is_converged(), "{outcome:#?}");
     }
 
     fn tester(&self) -> Tester {
@@ -101,6 +119,20 @@ impl Foundation {
         Tester::new(self.client.clone(), self.config.clone())
             .router(self.mock.uri())
             .clock(clock)
+    }
+
+    /// A tester that is interrupted at the first connection of a phase, or after a
+    /// measurement.
+    async fn interrupted_tester(&self, phase: &'static str) -> Tester {
+        let token = CancellationToken::new();
+        let events = Events::new([Arc::clone(&self.watch) as Arc<dyn EventSink>]);
+        let options = target(&self.mock).interrupt(token.clone());
+        let client = Client::connect(&options, events).await.unwrap();
+        assert!(self.watch.interrupt.set((phase, token)).is_ok());
+        let fake: CloudController = (*self.mock).clone();
+        Tester::new(client, self.config.clone())
+            .router(self.mock.uri())
+            .clock(Clock::advanced_by(move |by| fake.advance(by)))
     }
 
     async fn app(&self, name: &str) -> String {
@@ -262,6 +294,34 @@ async fn an_unregistered_app_is_reported_before_any_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_test_waits_until_the_registry_forgets_deleted_apps() {
+    let mut foundation = Foundation::new().await;
+    let fewer = CONFIG.replace(r#""test_applications": 3"#, r#""test_applications": 2"#);
+    foundation.config = ScalingTest::parse(&fewer, "test").unwrap();
+    // The third tick app exists, and would be registered again and again.
+    let clock = || {
+        let fake: CloudController = (*foundation.mock).clone();
+        Clock::advanced_by(move |by| fake.advance(by))
+    };
+    let before = clock();
+    let outcome = foundation.tester_on(before.clone()).run().await.unwrap();
+    assert_eq!(
+        outcome.failures(),
+        ["scale-tick-2: registered, but not part of the test"]
+    );
+    assert!(before.waited() <= Duration::from_secs(10), "{before:?}");
+
+    foundation.set_up().await;
+    let after = clock();
+    let outcome = foundation.tester_on(after.clone()).run().await.unwrap();
+    assert_eq!(outcome.failures(), Vec::<String>::new());
+    assert_eq!(outcome.registry.registered, 4);
+    let notes = foundation.watch.notes.lock().unwrap().join("\n");
+    let expected = "registration: 2 instances more than expected; waiting up to 3m until the registry forgets deleted instances";
+    assert!(notes.contains(expected), "{notes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn policies_that_an_earlier_test_left_are_deleted_and_others_are_kept() {
     let foundation = Foundation::new().await;
     let tester = foundation.tester().contexts([Context::OneServer]);
@@ -312,15 +372,7 @@ async fn an_interrupted_test_deletes_its_policies_and_reports_the_phases_before(
 ) {
     let mock = MockCapi::builder().front().policy_time(POLICY_TIME);
     let foundation = Foundation::with(mock).await;
-    let token = CancellationToken::new();
-    let events = Events::new([Arc::clone(&foundation.watch) as Arc<dyn EventSink>]);
-    let options = target(&foundation.mock).interrupt(token.clone());
-    let client = Client::connect(&options, events).await.unwrap();
-    assert!(foundation.watch.interrupt.set((phase, token)).is_ok());
-    let fake: CloudController = (*foundation.mock).clone();
-    let tester = Tester::new(client, foundation.config.clone())
-        .router(foundation.mock.uri())
-        .clock(Clock::advanced_by(move |by| fake.advance(by)));
+    let tester = foundation.interrupted_tester(phase).await;
     let outcome = tester.run().await.unwrap();
     assert_eq!(outcome.error, Some(Error::Interrupted.into()));
     assert!(!outcome.is_ok());
@@ -409,6 +461,66 @@ async fn routes_and_security_groups_are_measured_and_leave_nothing_behind() {
     for kind in ["routes", "security_groups"] {
         assert_eq!(before[kind], after[kind], "{kind}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_measurement_keeps_what_it_measured() {
+    let foundation = Foundation::new().await;
+    let before = foundation.mock.state();
+    let tester = foundation.interrupted_tester(MEASUREMENT).await;
+    let routes = tester.route_latency(3).await.unwrap();
+    assert_eq!(routes.latency_ms.count, 1);
+    assert_eq!(routes.error, Some(Error::Interrupted.into()));
+    let after = foundation.mock.state();
+    assert_eq!(before["routes"], after["routes"]);
+    // Without a measurement, there is only the error.
+    let error = tester.route_latency(3).await.unwrap_err();
+    assert_eq!(error, Error::Interrupted.into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_measurement_of_groups_keeps_what_it_measured() {
+    let foundation = Foundation::new().await;
+    let before = foundation.mock.state();
+    let tester = foundation.interrupted_tester(MEASUREMENT).await;
+    let [bound, unbound] = tester.asg_latency(3, None).await.unwrap();
+    assert_eq!((bound.latency_ms.count, unbound.latency_ms.count), (1, 1));
+    assert_eq!(bound.error, Some(Error::Interrupted.into()));
+    assert_eq!(unbound.error, None);
+    let after = foundation.mock.state();
+    assert_eq!(before["security_groups"], after["security_groups"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_prints_what_a_failed_measurement_has_measured() {
+    let foundation = Foundation::new().await;
+    let place = Place::new();
+    let fault = Fault::answer("POST", "/v3/routes", 422).skip(1);
+    foundation.mock.set_faults(vec![fault]).unwrap();
+    let router = foundation.mock.uri();
+    let args = [
+        "test",
+        "--router",
+        &router,
+        "--route-latency",
+        "--repeat",
+        "3",
+    ];
+    let text = place.on(&foundation.mock, CONFIG, &args);
+    assert_eq!(text.code, 1, "{}", text.stderr);
+    assert!(
+        text.stdout.starts_with("route-mapping: p50 "),
+        "{}",
+        text.stdout
+    );
+    assert!(text.stdout.ends_with(" (1 measured)\n"), "{}", text.stdout);
+    let fault = Fault::answer("POST", "/v3/routes", 422).skip(1);
+    foundation.mock.set_faults(vec![fault]).unwrap();
+    let args = [args.as_slice(), &["--format", "json"]].concat();
+    let object = place.on(&foundation.mock, CONFIG, &args).stdout;
+    let object: Value = serde_json::from_str(&object).unwrap();
+    assert_eq!(object["latencies"][0]["latency_ms"]["count"], 1);
+    assert_eq!(object["error"]["message"], object["latencies"][0]["error"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cf_pusher::scale_test::{Context, MeasuredLatency, TestOutcome, Tester};
+use cf_pusher::scale_test::{Context, MeasuredLatency, TestError, TestOutcome, Tester};
 use cf_pusher::{Approval, Outcome, ScalingTest};
 use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::{Value, json};
@@ -252,22 +252,30 @@ async fn measure(
 ) -> Result<u8, CommandError> {
     const DEFAULT_REPEAT: u32 = 10;
     let repeat = args.repeat.unwrap_or(DEFAULT_REPEAT);
-    let mut measured: Vec<MeasuredLatency> = Vec::new();
-    if args.route_latency {
-        measured.push(tester.route_latency(repeat).await?);
-    }
-    if args.asg_latency {
-        let target = args.asg_target.map(|target| target.to_string());
-        measured.extend(tester.asg_latency(repeat, target.as_deref()).await?);
-    }
+    let (measured, error) = latencies(args, tester, repeat).await;
     session.connected.end_progress();
+    let error = match error.map(CommandError::from) {
+        // There is nothing else to report.
+        Some(error) if measured.is_empty() && setup.is_none() => return Err(error),
+        error => error,
+    };
     match session.connected.format {
-        Format::Json => print_json(session, setup, json!({ "latencies": measured }))?,
+        Format::Json => {
+            let mut result = error
+                .as_ref()
+                .map_or_else(|| json!({}), CommandError::to_json);
+            result["latencies"] = json!(measured);
+            print_json(session, setup, result)?;
+        }
         Format::Text => {
-            for latency in &measured {
+            for latency in measured.iter().filter(|it| it.latency_ms.count > 0) {
                 output::print(&summary::latency(latency.name, &latency.latency_ms))?;
             }
         }
+    }
+    if let Some(error) = error {
+        output::eprintln_error(&error);
+        return Ok(error.exit_code());
     }
     let Some(limit) = args.fail_above else {
         return Ok(0);
@@ -285,6 +293,31 @@ async fn measure(
         ));
     }
     Ok(u8::from(!slow.is_empty()))
+}
+
+/// Measures what the flags select, until an error.
+async fn latencies(
+    args: &Measurements,
+    tester: &Tester,
+    repeat: u32,
+) -> (Vec<MeasuredLatency>, Option<TestError>) {
+    let mut measured: Vec<MeasuredLatency> = Vec::new();
+    if args.route_latency {
+        match tester.route_latency(repeat).await {
+            Ok(routes) => measured.push(routes),
+            Err(error) => return (measured, Some(error)),
+        }
+    }
+    let error = |measured: &[MeasuredLatency]| measured.iter().find_map(|it| it.error.clone());
+    if args.asg_latency && error(&measured).is_none() {
+        let target = args.asg_target.map(|target| target.to_string());
+        match tester.asg_latency(repeat, target.as_deref()).await {
+            Ok(groups) => measured.extend(groups),
+            Err(error) => return (measured, Some(error)),
+        }
+    }
+    let error = error(&measured);
+    (measured, error)
 }
 
 /// Prints the JSON object: the keys of the Go cf-pusher, the run of the setup, and the

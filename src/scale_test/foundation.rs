@@ -13,7 +13,7 @@ use crate::spec::scaling::Names;
 #[derive(Debug)]
 pub(super) struct TestApps {
     pub(super) names: Names,
-    /// The GUID of each app by its name.
+    /// The GUID of each app of the space by its name.
     guids: HashMap<String, String>,
     /// The GUID of their space.
     pub(super) space: String,
@@ -56,6 +56,11 @@ impl TestApps {
                 user: client.user(),
             }),
         }
+    }
+
+    /// Whether an app with this name, of this test or another, is in the space.
+    pub(super) fn exists(&self, name: &str) -> bool {
+        self.guids.contains_key(name)
     }
 
     /// The GUIDs of some apps of the test.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::outcome::message;
 use super::probe::describe_error;
 use super::run::{Run, in_step};
 use super::{TestError, Tester};
@@ -29,6 +30,20 @@ pub struct MeasuredLatency {
     pub name: &'static str,
     /// The time from the response of the Cloud Controller to the effect.
     pub latency_ms: Percentiles,
+    /// The error that ended the measurements early, such as an interrupt. Serializes as
+    /// its message.
+    #[serde(serialize_with = "message", skip_serializing_if = "Option::is_none")]
+    pub error: Option<TestError>,
+}
+
+impl MeasuredLatency {
+    fn new(name: &'static str, latencies: &Latencies) -> Self {
+        Self {
+            name,
+            latency_ms: latencies.percentiles(),
+            error: None,
+        }
+    }
 }
 
 /// The effect that a change should have.
@@ -52,6 +67,26 @@ pub(super) async fn routes(tester: &Tester, times: u32) -> Result<MeasuredLatenc
     }
     let mut latencies = Latencies::default();
     let progress = Progress::start(&run, times);
+    let ended = map_routes(&run, &host, times, &mut latencies, &progress).await;
+    progress.end();
+    let mut measured = MeasuredLatency::new("route-mapping", &latencies);
+    match ended {
+        Err(error) if measured.latency_ms.count == 0 => return Err(error),
+        ended => measured.error = ended.err(),
+    }
+    Ok(measured)
+}
+
+/// Maps routes one after the other, and deletes each. What was measured before an error is
+/// in `latencies`.
+async fn map_routes(
+    run: &Run<'_>,
+    host: &str,
+    times: u32,
+    latencies: &mut Latencies,
+    progress: &Progress<'_>,
+) -> Result<(), TestError> {
+    let client = &run.tester.client;
     for number in 0..times {
         let host = format!("{host}{number}");
         let route = NewRoute {
@@ -61,18 +96,14 @@ pub(super) async fn routes(tester: &Tester, times: u32) -> Result<MeasuredLatenc
             path: None,
         };
         let route = client.create_route(&route).await?;
-        let measured = map_route(&run, &host, &route).await;
-        let deleted = client.despite_interrupt(delete_route(&run, &host, &route));
+        let measured = map_route(run, &host, &route).await;
+        let deleted = client.despite_interrupt(delete_route(run, &host, &route));
         let deleted = tokio::time::timeout(CLEANUP_TIMEOUT, deleted).await;
         latencies.add(measured?);
         deleted.unwrap_or(Ok(()))?;
         progress.advance(number + 1);
     }
-    progress.end();
-    Ok(MeasuredLatency {
-        name: "route-mapping",
-        latency_ms: latencies.percentiles(),
-    })
+    Ok(())
 }
 
 async fn map_route(run: &Run<'_>, host: &str, route: &str) -> Result<Duration, TestError> {
@@ -122,20 +153,34 @@ pub(super) async fn security_groups(
         ..NewSecurityGroup::default()
     };
     let group = client.create_security_group(&group).await?;
-    let measured = bind_and_unbind(&run, times, &group, &target.to_string()).await;
+    let mut latencies = [Latencies::default(), Latencies::default()];
+    let measured = bind_and_unbind(&run, times, &group, &target.to_string(), &mut latencies).await;
     let deleted = client.despite_interrupt(client.delete_security_group(&what, &group));
     let deleted = tokio::time::timeout(CLEANUP_TIMEOUT, deleted).await;
-    let measured = measured?;
-    deleted.unwrap_or(Ok(()))?;
-    Ok(measured)
+    let ended = measured.and(deleted.unwrap_or(Ok(())).map_err(TestError::from));
+    let [bound, unbound] = &latencies;
+    let mut bound = MeasuredLatency::new("security-group-binding", bound);
+    let mut unbound = MeasuredLatency::new("security-group-unbinding", unbound);
+    if let Err(error) = ended {
+        match (bound.latency_ms.count, unbound.latency_ms.count) {
+            (0, _) => return Err(error),
+            // After each binding, the group is unbound.
+            (bindings, unbindings) if bindings > unbindings => unbound.error = Some(error),
+            _ => bound.error = Some(error),
+        }
+    }
+    Ok([bound, unbound])
 }
 
+/// Binds and unbinds a group several times. What was measured before an error is in
+/// `latencies`: of bindings, and of the opposite.
 async fn bind_and_unbind(
     run: &Run<'_>,
     times: u32,
     group: &str,
     address: &str,
-) -> Result<[MeasuredLatency; 2], TestError> {
+    [bound, unbound]: &mut [Latencies; 2],
+) -> Result<(), TestError> {
     let (client, space) = (&run.tester.client, run.apps.space.as_str());
     let spaces = [space];
     let effect = |expected| Effect::Connects { address, expected };
@@ -146,7 +191,6 @@ async fn bind_and_unbind(
             ),
         });
     }
-    let (mut bound, mut unbound) = (Latencies::default(), Latencies::default());
     let progress = Progress::start(run, times);
     for number in 0..times {
         let binding = client.bind_security_group(group, &spaces);
@@ -160,14 +204,7 @@ async fn bind_and_unbind(
         progress.advance(number + 1);
     }
     progress.end();
-    let latency = |name, latencies: Latencies| MeasuredLatency {
-        name,
-        latency_ms: latencies.percentiles(),
-    };
-    Ok([
-        latency("security-group-binding", bound),
-        latency("security-group-unbinding", unbound),
-    ])
+    Ok(())
 }
 
 /// The address that the security group allows.

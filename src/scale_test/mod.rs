@@ -318,7 +318,8 @@ impl Tester {
     ///
     /// # Errors
     ///
-    /// The errors of [`Tester::run`], and [`TestError::NoEffect`].
+    /// The errors of [`Tester::run`], and [`TestError::NoEffect`]. An error after the first
+    /// measurement is in [`MeasuredLatency::error`].
     pub fn route_latency(&self, times: u32) -> BoxFuture<'_, Result<MeasuredLatency, TestError>> {
         Box::pin(measure::routes(self, times))
     }
@@ -332,8 +333,7 @@ impl Tester {
     /// instance of the first tick app.
     ///
     /// # Errors
-    /// The errors of [`Tester::run`], [`TestError::InvalidTarget`] and
-    /// [`TestError::NoEffect`].
+    /// The errors of [`Tester::route_latency`], and [`TestError::InvalidTarget`].
     pub fn asg_latency<'a>(
         &'a self,
         times: u32,

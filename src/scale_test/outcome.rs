@@ -65,7 +65,10 @@ pub struct TestOutcome {
     pub error: Option<TestError>,
 }
 
-fn message<S: Serializer>(error: &Option<TestError>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn message<S: Serializer>(
+    error: &Option<TestError>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     error
         .as_ref()
         .map(ToString::to_string)

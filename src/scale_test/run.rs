@@ -108,11 +108,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Waits some seconds until all tick instances are registered.
+    /// Waits some seconds until all tick instances are registered, and longer until the
+    /// registry has forgotten instances that were deleted.
     async fn registration(&self) -> Result<Registration, TestError> {
         let (ticks, instances) = (&self.apps.names.ticks, self.tester.test.test_app_instances);
         let clock = &self.tester.clock;
-        let deadline = clock.now() + REGISTRATION_TIMEOUT;
+        let began = clock.now();
+        let mut timeout = REGISTRATION_TIMEOUT;
         let total = ticks.len() * usize::try_from(instances).unwrap_or(usize::MAX);
         let phase = Phase::Registration;
         self.emit(Event::PhaseStarted { phase, total });
@@ -127,13 +129,32 @@ impl<'a> Run<'a> {
                 done: found.map_or(0, |addresses| addresses.len().min(total)),
                 failed: 0,
             });
-            if registration.ok || clock.now() + REGISTRATION_PAUSE > deadline {
+            if timeout == REGISTRATION_TIMEOUT && self.is_outdated(&registration) {
+                let ttl = self.tester.test.test_app_registry_ttl_seconds;
+                let ttl = Duration::from_secs(ttl.into());
+                timeout += ttl;
+                self.note(format!(
+                    "registration: {} more than expected; waiting up to {} until the registry forgets deleted instances",
+                    counted(registration.registered - registration.expected, "instance"),
+                    humantime::format_duration(ttl),
+                ));
+            }
+            if registration.ok || clock.now() + REGISTRATION_PAUSE > began + timeout {
                 self.emit(Event::PhaseEnded { phase });
                 return Ok(registration);
             }
             let pause = clock.wait(REGISTRATION_PAUSE);
             self.tester.client.unless_interrupted(pause).await?;
         }
+    }
+
+    /// Whether the registry lists instances that no longer exist: of apps that were
+    /// deleted, or of tick apps that had more instances or were restarted.
+    fn is_outdated(&self, registration: &Registration) -> bool {
+        let mut surplus = registration.differences.iter();
+        !registration.ok
+            && registration.registered > registration.expected
+            && surplus.all(|it| it.expected > 0 || !self.apps.exists(&it.app))
     }
 
     /// The registered instances, or the reason why they cannot be read.

@@ -72,13 +72,10 @@ pub(super) fn help(tested: &TestOutcome, has_setup: bool) -> Option<String> {
     if !tested.registry.ok {
         return Some(match &tested.registry.error {
             Some(_) => "check that the registry app runs, with `cf-pusher verify`".to_owned(),
-            None if tested.registry.registered > tested.registry.expected => {
-                let wait = "wait until the registry forgets deleted apps (test_app_registry_ttl_seconds)";
-                match has_setup {
-                    true => wait.to_owned(),
-                    false => format!("if the apps are those of another configuration, add --setup; otherwise, {wait}"),
-                }
-            }
+            None if tested.registry.registered > tested.registry.expected => match has_setup {
+                true => "check which other apps use this registry (REGISTRY_BASE_URL)".to_owned(),
+                false => "if the apps are those of another configuration, add --setup".to_owned(),
+            },
             None => "check that the tick apps run (`cf-pusher verify`), and that they reach the registry (`cf logs APP --recent`)".to_owned(),
         });
     }
