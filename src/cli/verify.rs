@@ -22,15 +22,15 @@ Examples:
   cf-pusher verify -f shop.yml
   cf-pusher verify --config scale-test.json --wait 5m")]
 pub(super) struct VerifyArgs {
-    #[command(flatten)]
-    common: Common,
-
     /// Wait up to TIME, such as `90s` or `5m`, for instances that are starting
     #[arg(long, value_name = "TIME", value_parser = super::flags::timeout)]
     wait: Option<Duration>,
 
     #[command(flatten)]
     only: OnlyArgs,
+
+    #[command(flatten)]
+    common: Common,
 }
 
 pub(super) async fn run(
