@@ -369,6 +369,30 @@ fn closed_and_full_streams_cause_no_panic(#[case] redirection: &str) {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_limit_for_open_files_causes_an_error_instead_of_a_panic() {
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    // Those that the shell inherits would count too.
+    let close = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
+    for limit in 5..12 {
+        let binary = env!("CARGO_BIN_EXE_cf-pusher");
+        let config = config.display();
+        let plan = format!("{binary} plan --config {config} --mock");
+        let script = format!("{close}; ulimit -n {limit}; exec {plan}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env("TMPDIR", place.dir.path());
+        let output = shell.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            matches!(output.status.code(), Some(1 | 2)),
+            "{limit}: {error}"
+        );
+        assert!(error.contains("Too many open files"), "{limit}: {error}");
+    }
+}
+
 /// The limit of processes does not apply to root, so the command runs as another user.
 #[cfg(target_os = "linux")]
 #[test]

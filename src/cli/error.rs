@@ -196,9 +196,7 @@ impl CommandError {
             Self::Spec(SpecError::Read { .. } | SpecError::NoFiles { .. }) => {
                 Some("check the path in -f".to_owned())
             }
-            Self::Threads { .. } => Some(
-                "raise the limit for processes (`ulimit -u`), or stop other programs".to_owned(),
-            ),
+            Self::Threads { source } => Some(help::for_threads(source).to_owned()),
             Self::Source(
                 SourceError::Missing { .. }
                 | SourceError::NoFolder { .. }

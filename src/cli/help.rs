@@ -74,6 +74,16 @@ fn unreadable_certificates() -> Option<String> {
     ))
 }
 
+/// What to do if the threads of the command cannot be started.
+pub(super) fn for_threads(error: &std::io::Error) -> &'static str {
+    // The number on Linux and macOS.
+    const TOO_MANY_OPEN_FILES: i32 = 24;
+    match error.raw_os_error() {
+        Some(TOO_MANY_OPEN_FILES) => "raise the limit for open files (`ulimit -n`)",
+        _ => "raise the limit for processes (`ulimit -u`), or stop other programs",
+    }
+}
+
 /// The help for an error in a step of an app.
 pub(super) fn for_step(step: &str, app: &str, error: &Error) -> Option<String> {
     match (error, step) {

@@ -1,5 +1,7 @@
 //! Starts the threads that the command runs on.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::io;
 use std::sync::mpsc;
 use std::thread;
@@ -12,15 +14,20 @@ use super::CommandError;
 /// host names.
 const SPARE: usize = 2;
 
+/// The number of files that the runtime opens to wait for input, output and signals.
+#[cfg(unix)]
+const FILES: usize = 8;
+
 /// Starts the threads.
 ///
 /// # Errors
 ///
-/// An error if the system refuses to start enough threads.
+/// An error if the system refuses to start enough threads, or to open enough files for them.
 pub(super) fn start() -> Result<Runtime, CommandError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let failed = |source: io::Error| CommandError::Threads { source };
     check(cores + SPARE).map_err(failed)?;
+    check_files().map_err(failed)?;
     let mut runtime = Builder::new_multi_thread();
     runtime.enable_all().build().map_err(failed)
 }
@@ -43,5 +50,17 @@ fn check(threads: usize) -> io::Result<()> {
     for thread in started? {
         let _ = thread.join();
     }
+    Ok(())
+}
+
+/// Whether the runtime can open its files. It would panic if it could not.
+#[cfg(unix)]
+fn check_files() -> io::Result<()> {
+    let opened: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();
+    opened.map(drop)
+}
+
+#[cfg(not(unix))]
+fn check_files() -> io::Result<()> {
     Ok(())
 }

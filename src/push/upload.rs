@@ -93,8 +93,7 @@ impl Payload {
         let (bits, known) = (bits.clone(), known.clone());
         let zip = tokio::task::spawn_blocking(move || bits.zip(&known.0))
             .await
-            .map_err(|error| Error::local("zipping the bits", error))?
-            .map_err(|error| Error::local("zipping the bits", error))?;
+            .map_err(|error| Error::local("zipping the bits", error))??;
         Ok(Self {
             sha256,
             resources,

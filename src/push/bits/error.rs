@@ -2,13 +2,16 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zip::result::ZipError;
+
+use crate::capi::error::Error;
 
 /// The reason why the bits in a folder or an archive cannot be read. The message names
 /// the file.
 #[derive(Debug, thiserror::Error)]
-#[error("reading the bits in {path} failed: {reason}")]
+#[error("{} failed: {reason}", work(path, reason))]
 pub struct BitsError {
     path: PathBuf,
     #[source]
@@ -50,10 +53,37 @@ pub(super) enum Reason {
     Twice(String),
     #[error("{0} changed while it was read")]
     Changed(String),
-    #[error("writing the zip file failed: {0}")]
+    #[error("{}", cause_of_zip(.0))]
     Zip(ZipError),
     #[error("a reading thread ended early")]
     Thread,
+}
+
+/// What failed, with the path of the bits.
+fn work(path: &Path, reason: &Reason) -> String {
+    let work = match reason {
+        Reason::Zip(_) => "zipping",
+        _ => "reading",
+    };
+    format!("{work} the bits in {}", path.display())
+}
+
+/// The message without the layers that every error of the file system has.
+fn cause_of_zip(error: &ZipError) -> String {
+    match error {
+        ZipError::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+impl From<BitsError> for Error {
+    fn from(error: BitsError) -> Self {
+        Self::Local {
+            what: work(&error.path, &error.reason),
+            reason: error.reason.to_string(),
+            source: Some(Arc::new(error)),
+        }
+    }
 }
 
 impl Reason {
