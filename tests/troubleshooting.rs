@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::command::{CommandOutput, Place, cf_pusher, stable};
 use crate::support::{SMALL, curl};
-use mock_capi::{Fault, MockCapi, MockCapiBuilder};
+use mock_capi::{Fault, Front, MockCapi, MockCapiBuilder};
 use serde_json::{Value, json};
 
 const LONG: Duration = Duration::from_secs(60 * 60);
@@ -82,6 +82,13 @@ fn local_errors() -> Vec<(&'static str, String)> {
     let plan = "plan --config scale-test.json";
     let user = [("CF_USERNAME", "admin")];
     let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "secret")];
+    let proxy = [
+        ("CF_USERNAME", "admin"),
+        ("CF_PASSWORD", "secret"),
+        ("HTTPS_PROXY", "http://127.0.0.1:9"),
+        ("NO_PROXY", ""),
+        ("no_proxy", ""),
+    ];
     let cf = json!({"Target": "https://api.other.example.com", "AccessToken": "bearer t", "RefreshToken": "r"});
     let logged_in = Place::new();
     std::fs::create_dir(logged_in.dir.path().join(".cf")).unwrap();
@@ -153,6 +160,18 @@ fn local_errors() -> Vec<(&'static str, String)> {
             "unreachable",
             run_alone(&place, &format!("{plan} --api http://127.0.0.1:9"), &login),
         ),
+        (
+            "invalid-api",
+            run_alone(
+                &place,
+                &format!("{plan} --api ftp://api.example.com"),
+                &login,
+            ),
+        ),
+        (
+            "proxy",
+            run_alone(&place, &format!("{plan} --api api.example.com"), &proxy),
+        ),
         ("unset-variable", run_alone(&place, "push", &[])),
         (
             "unwritable-recording",
@@ -192,6 +211,8 @@ async fn remote_errors() -> Vec<(&'static str, String)> {
     vec![
         ("wrong-password", wrong_password(&wrong).await),
         ("untrusted", untrusted().await),
+        ("not-tls", other_scheme(mock().front()).await),
+        ("needs-tls", other_scheme(mock().front().tls()).await),
         ("unmanaged", unmanaged().await),
         ("not-approved", not_approved().await),
         ("occupied", occupied().await),
@@ -231,6 +252,20 @@ async fn wrong_password(config: &str) -> String {
 async fn untrusted() -> String {
     let mock = mock().front().tls().start().await.unwrap();
     error_of(&Place::new().on(&mock, SMALL, &["plan"]))
+}
+
+/// The error if the URL of the API begins with the wrong scheme.
+async fn other_scheme(mock: MockCapiBuilder<Front>) -> String {
+    let (mock, place) = (mock.start().await.unwrap(), Place::new());
+    let url = match mock.uri().strip_prefix("https://") {
+        Some(host) => format!("http://{host}"),
+        None => mock.uri().replace("http://", "https://"),
+    };
+    place.file("scale-test.json", SMALL);
+    let plan = format!("plan --config scale-test.json --api {url}");
+    let login = [("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")];
+    let error = run_alone(&place, &plan, &login);
+    error.replace(&mock.address().to_string(), "api.example.com")
 }
 
 /// The error for an unmanaged org with the name in the configuration.

@@ -9,6 +9,9 @@ use url::Url;
 use crate::capi::error::{ConnectionProblem, Error};
 use crate::capi::network_policies::{PolicyServer, Version};
 
+/// A part of the HTTP client's message about a response that is not HTTP.
+const NOT_HTTP: &str = "invalid HTTP version";
+
 #[derive(Deserialize)]
 pub(super) struct Root {
     pub(super) links: RootLinks,
@@ -87,6 +90,9 @@ pub(super) fn api_url(api: &str) -> Result<Url, Error> {
 pub(super) fn no_api(base: &Url, error: Error) -> Error {
     let reason = match &error {
         Error::Unreachable { .. } | Error::Interrupted => return error,
+        Error::NoResponse { reason, .. } if reason.contains(NOT_HTTP) => {
+            "the response is not HTTP".to_owned()
+        }
         Error::NoResponse { reason, .. } => format!("no response: {reason}"),
         Error::UnexpectedResponse { .. } => "the server is not a Cloud Controller".to_owned(),
         other => other.to_string(),
@@ -112,7 +118,7 @@ fn may_need_tls(error: &Error) -> bool {
         "SSL-enabled server port",
         "it redirects to https://",
     ];
-    const CLOSED: [&str; 3] = ["HTTP version", "connection closed", "Connection reset"];
+    const CLOSED: [&str; 3] = [NOT_HTTP, "connection closed", "Connection reset"];
     match error {
         Error::NoResponse { reason, .. } => CLOSED.iter().any(|it| reason.contains(it)),
         Error::Refused { errors, .. } => {
