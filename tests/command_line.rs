@@ -67,6 +67,32 @@ fn an_invalid_value_is_reported_where_it_was_set() {
     ");
 }
 
+#[cfg(unix)]
+#[rstest]
+#[case::api("CF_API", "error: invalid API URL: ")]
+#[case::folder("APPS_DIR", "error: the apps folder \u{fffd} does not exist")]
+#[case::certificates(
+    "CF_PUSHER_CA_CERT",
+    "error: reading the certificates in \u{fffd} failed: "
+)]
+#[test]
+fn a_variable_that_is_not_utf8_is_not_ignored(#[case] variable: &str, #[case] expected: &str) {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    place.file("config.json", SMALL);
+    let mut command = cf_pusher(place.dir.path());
+    command
+        .args(["plan", "--config", "config.json"])
+        .current_dir(place.dir.path())
+        .envs([("CF_USERNAME", "admin"), ("CF_PASSWORD", "admin")])
+        .env("CF_API", "http://127.0.0.1:9")
+        .env(variable, OsStr::from_bytes(b"\xff"));
+    let output = place.run_alone(command);
+    assert_eq!(output.code, 2, "{}", output.stderr);
+    assert!(output.stderr.starts_with(expected), "{}", output.stderr);
+}
+
 #[rstest]
 #[case::usage("verify --format json", 2, "usage")]
 #[case::a_misspelt_flag("converge --format=json --confg x", 2, "usage")]

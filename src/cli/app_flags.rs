@@ -11,6 +11,7 @@ use cf_pusher::manifest::{
 };
 
 use super::CommandError;
+use super::connect;
 use super::flags::whole_number;
 use super::variables::{VariableFlags, existing};
 
@@ -253,10 +254,10 @@ impl AppFlags {
 }
 
 fn cnb_credentials() -> Result<Option<Redacted<Map<String, Value>>>, CommandError> {
-    let given = std::env::var(CNB_CREDENTIALS).unwrap_or_default();
-    if given.is_empty() || given == "null" {
+    let given = connect::variable(CNB_CREDENTIALS).filter(|given| given != "null");
+    let Some(given) = given else {
         return Ok(None);
-    }
+    };
     let credentials: Map<String, Value> = serde_json::from_str(&given).map_err(|error| {
         // The error's own text is not printed, because it may quote a credential.
         let (line, column) = (error.line(), error.column());

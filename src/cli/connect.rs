@@ -220,7 +220,7 @@ impl Session {
 /// The file of trusted certificates that the flag or the environment names.
 fn ca_cert(foundation: &Foundation) -> Option<PathBuf> {
     let given = foundation.ca_cert.clone();
-    given.or_else(|| variable("CF_PUSHER_CA_CERT").map(PathBuf::from))
+    given.or_else(|| path_variable("CF_PUSHER_CA_CERT"))
 }
 
 /// The time until a network policy of the embedded fake takes effect: the longest time
@@ -325,9 +325,17 @@ fn missing(has_api: bool) -> CommandError {
     }
 }
 
-/// The value of an environment variable, unless it is empty.
+/// The value of an environment variable, unless it is empty. A value that is not UTF-8 is
+/// not ignored: it has replacement characters, so that its use fails and names it.
 pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(value.to_string_lossy().into_owned())
+}
+
+/// The path in an environment variable, unless it is empty.
+pub(super) fn path_variable(name: &str) -> Option<PathBuf> {
+    let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
+    Some(PathBuf::from(value))
 }
 
 fn environment_credentials() -> Result<Option<Credentials>, CommandError> {

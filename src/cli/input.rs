@@ -1,12 +1,12 @@
 //! Reads the desired state from a configuration of a scaling test or from a spec.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use cf_pusher::{Configuration, Connection, Desired, Multispace, ScalingTest, Sources, SpecFile};
 
-use super::connect::variable;
+use super::connect::path_variable;
 use super::flags::InputFlags;
 use super::{CommandError, output};
 
@@ -45,7 +45,7 @@ impl Input {
             return Err(CommandError::usage(message).help("select a spec with -f FILE"));
         }
         let apps_dir = flags.apps_dir.clone();
-        let apps_dir = apps_dir.or_else(|| variable("APPS_DIR").map(PathBuf::from));
+        let apps_dir = apps_dir.or_else(|| path_variable("APPS_DIR"));
         let apps_dir = apps_dir.filter(|_| bits == Bits::Required);
         Self::of_config(config, apps_dir.as_deref())
     }

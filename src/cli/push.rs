@@ -12,7 +12,7 @@ use cf_pusher::manifest::Manifest;
 use cf_pusher::push::{Push, PushError, PushOutcome, PushPlan};
 
 use super::app_flags::AppFlags;
-use super::connect::Connected;
+use super::connect::{self, Connected};
 use super::place::{self, SelectedSpace};
 use super::{CommandError, Format, Foundation, help, interrupt, output};
 
@@ -85,8 +85,7 @@ pub(super) async fn run(args: PushArgs, interrupt: &CancellationToken) -> Result
         &connected,
     )?;
     let push = Push::new(connected.client.clone(), space, manifest).overrides(overrides);
-    let password = std::env::var(DOCKER_PASSWORD).ok();
-    let push = match password.filter(|password| !password.is_empty()) {
+    let push = match connect::variable(DOCKER_PASSWORD) {
         Some(password) => push.docker_password(SecretString::from(password)),
         None => push,
     };
@@ -187,12 +186,9 @@ fn report(connected: &Connected, outcome: &PushOutcome) -> Result<(), CommandErr
 
 /// A number of minutes in an environment variable, if it is set.
 fn minutes(variable: &str) -> Result<Option<Duration>, CommandError> {
-    let Ok(given) = std::env::var(variable) else {
+    let Some(given) = connect::variable(variable) else {
         return Ok(None);
     };
-    if given.is_empty() {
-        return Ok(None);
-    }
     let minutes = given.trim().parse::<f64>().ok().filter(|it| *it > 0.0);
     let timeout = minutes.and_then(|it| Duration::try_from_secs_f64(it * 60.0).ok());
     match timeout.filter(|it| *it <= MAX_TIMEOUT) {

@@ -56,7 +56,7 @@ fn is_dumb(variable: impl Fn(&str) -> Option<String>) -> bool {
 
 /// Decides about colors and live lines, once for the process.
 pub(super) fn init(color: ColorChoice) {
-    let variable = |name: &str| std::env::var(name).ok();
+    let variable = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
     console::set_colors_enabled(color.is_on(out, variable));
     console::set_colors_enabled_stderr(color.is_on(err, variable));

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::approval::ApprovalArgs;
-use super::connect::{Session, variable};
+use super::connect::{Session, path_variable};
 use super::input::Input;
 use super::record::RecordArgs;
 use super::{CommandError, Format, Foundation, converge, flags, interrupt, output};
@@ -214,7 +214,7 @@ async fn set_up(args: &TestArgs, session: &Session) -> Result<Outcome, CommandEr
 /// The folder with the bits of the apps, if they are to be set up.
 fn apps_dir(args: &TestArgs) -> Option<PathBuf> {
     let given = args.apps_dir.clone();
-    let apps_dir = given.or_else(|| variable("APPS_DIR").map(PathBuf::from));
+    let apps_dir = given.or_else(|| path_variable("APPS_DIR"));
     apps_dir.filter(|_| args.setup)
 }
 
