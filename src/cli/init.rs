@@ -1,8 +1,8 @@
 //! `cf-pusher init`: writes a starter configuration.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -31,12 +31,7 @@ pub(super) fn run(args: InitArgs) -> Result<u8, CommandError> {
         return Ok(0);
     }
     let path = args.file.display();
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&args.file);
-    let written = file.and_then(|mut file| file.write_all(template.as_bytes()));
-    written.map_err(|error| {
+    create(&args.file, &template).map_err(|error| {
         let failed = CommandError::usage(format!("writing {path} failed: {error}"));
         match error.kind() {
             io::ErrorKind::AlreadyExists => failed.help("choose another name"),
@@ -48,4 +43,12 @@ pub(super) fn run(args: InitArgs) -> Result<u8, CommandError> {
         "Show what it creates with `cf-pusher plan --config {path}`, and try it with `cf-pusher converge --config {path} --mock`."
     ));
     Ok(0)
+}
+
+/// Writes a new file, completely or not at all.
+fn create(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(text.as_bytes()).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }
