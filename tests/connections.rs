@@ -1,6 +1,9 @@
 //! Connections: certificates, ports without TLS, proxies, and responses that contain
 //! secrets.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cf_pusher::{Approval, Client, ConnectOptions, ConnectionProblem, Error, Events};
@@ -9,6 +12,8 @@ use mock_capi::wiremock::{Mock, ResponseTemplate};
 use mock_capi::{Front, MockCapi};
 use rstest::rstest;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::command::{Place, cf_pusher};
 use crate::support::{SMALL, Workflow, admin, read};
@@ -115,6 +120,58 @@ fn a_variable_without_a_proxy_url_is_an_error() {
     ");
     let direct = plan("example.invalid");
     assert!(!direct.stderr.contains("HTTPS_PROXY"), "{}", direct.stderr);
+}
+
+/// A SOCKS5 proxy that leads to one address, whichever is requested, and the number of its
+/// connections.
+async fn socks_proxy(target: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(forward(client, target));
+        }
+    });
+    (address, connections)
+}
+
+async fn forward(mut client: TcpStream, target: SocketAddr) -> std::io::Result<()> {
+    // The version, and the methods of authentication. None is needed.
+    let mut greeting = [0; 2];
+    client.read_exact(&mut greeting).await?;
+    let mut methods = vec![0; usize::from(greeting[1])];
+    client.read_exact(&mut methods).await?;
+    client.write_all(&[5, 0]).await?;
+    // The version, CONNECT, the type of the address, an IPv4 address and its port.
+    let mut request = [0; 10];
+    client.read_exact(&mut request).await?;
+    assert_eq!(request[..4], [5, 1, 0, 1]);
+    client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    let mut server = TcpStream::connect(target).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_go_through_a_socks_proxy() {
+    let mock = MockCapi::start().await.unwrap();
+    let (proxy, connections) = socks_proxy(mock.address()).await;
+    let place = Place::new();
+    let config = place.file("config.json", SMALL);
+    let mut command = cf_pusher(place.dir.path());
+    let proxy = format!("socks5://{proxy}");
+    command
+        .args(["plan", "--config", config.to_str().unwrap()])
+        // Loopback addresses are never reached through a proxy.
+        .envs([("CF_API", "http://192.0.2.1"), ("CF_USERNAME", "admin")])
+        .envs([("CF_PASSWORD", "admin"), ("NO_PROXY", ""), ("no_proxy", "")])
+        .envs([("HTTP_PROXY", &proxy), ("http_proxy", &proxy)]);
+    let output = place.run_alone(command);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(connections.load(Ordering::SeqCst) > 0);
 }
 
 #[test]
