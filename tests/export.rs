@@ -869,12 +869,17 @@ orgs:
     # private-docker_password: # docker_password of the app private
     # unstaged-docker_password: # docker_password of the app unstaged
     ");
-    for guid in &unstaged {
-        let path = format!("/v3/apps/{}", guid.as_str().unwrap());
-        curl(&mock, "DELETE", &path, Value::Null).await;
-    }
+    let path = format!("/v3/apps/{}", unstaged[1].as_str().unwrap());
+    curl(&mock, "DELETE", &path, Value::Null).await;
     run_successfully(&mock, &place, &[&export[..], &["--force"]].concat());
-    let password = ["-f", "o.yml", "--var", "private-docker_password=made-up"];
+    let password = [
+        "-f",
+        "o.yml",
+        "--var",
+        "private-docker_password=made-up",
+        "--var",
+        "unstaged-docker_password=made-up",
+    ];
     mock.forget_requests();
     run_successfully(
         &mock,
@@ -893,12 +898,63 @@ orgs:
     }
     let plan = [&["plan"], &password[..], &["--detailed-exitcode"]].concat();
     run_successfully(&mock, &place, &plan);
-    // The spec rebuilds the apps on another foundation.
+    let unstaged = mock.app("unstaged").unwrap();
+    assert_eq!((unstaged.started, unstaged.droplet), (false, None));
+    // The spec rebuilds the apps elsewhere.
     let flag = "feature_flags: {diego_docker: true}";
     let empty = world(flag).await;
     run_successfully(&empty, &place, &[&["apply"], &password[..]].concat());
     let running = empty.apps().into_iter().filter(|app| app.running == 1);
     assert_eq!(running.count(), 5);
+}
+
+/// An app can be rolled back to the droplets of earlier pushes.
+#[rstest]
+#[case::with_bits(&["--bits", "bits"])]
+#[case::without_bits(&[])]
+#[tokio::test]
+async fn an_adopted_app_keeps_its_earlier_packages_and_droplets(#[case] bits: &[&str]) {
+    let seed = "
+feature_flags: {diego_docker: true}
+orgs: [{name: o, spaces: [{name: s}]}]
+";
+    let (mock, place) = (world(seed).await, Place::new());
+    let bits_of_web = place.dir.path().join("web");
+    std::fs::create_dir(&bits_of_web).unwrap();
+    let path = bits_of_web.to_str().unwrap();
+    for version in ["1", "2"] {
+        std::fs::write(bits_of_web.join("version"), version).unwrap();
+        let image = format!("registry.test/image:{version}");
+        let space = ["--org", "o", "--space", "s", "--no-route"];
+        run_successfully(
+            &mock,
+            &place,
+            &[&["push", "web", "-p", path], &space[..]].concat(),
+        );
+        let push = ["push", "image", "--docker-image", &image];
+        run_successfully(&mock, &place, &[&push[..], &space].concat());
+    }
+    let kept = async || {
+        let droplets = curl(&mock, "GET", "/v3/droplets", Value::Null).await;
+        let packages = curl(&mock, "GET", "/v3/packages", Value::Null).await;
+        [droplets, packages].map(|list| list["pagination"]["total_results"].clone())
+    };
+    assert_eq!(kept().await, [json!(4), json!(4)]);
+    let export = ["export", "--org", "o", "-o", "o.yml"];
+    run_successfully(&mock, &place, &[&export[..], bits].concat());
+    let file = place.dir.path().join("o.yml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let marks = text.matches("- droplets\n").count();
+    assert_eq!(marks, if bits.is_empty() { 1 } else { 2 }, "{text}");
+    run_successfully(&mock, &place, &["apply", "-f", "o.yml", "--adopt"]);
+    assert_eq!(kept().await, [json!(4), json!(4)]);
+    let plan = ["plan", "-f", "o.yml", "--detailed-exitcode"];
+    run_successfully(&mock, &place, &plan);
+    // Another image is deployed.
+    place.file("o.yml", &text.replace("image:2", "image:3"));
+    run_successfully(&mock, &place, &["apply", "-f", "o.yml"]);
+    run_successfully(&mock, &place, &plan);
+    assert_eq!(kept().await, [json!(5), json!(5)]);
 }
 
 #[tokio::test]

@@ -33,6 +33,9 @@ pub struct Group {
     /// Whether existing apps keep their state, regardless of `state`. Only apps without
     /// bits can ignore it. New apps are created stopped.
     pub ignores_state: bool,
+    /// Whether existing apps keep packages and droplets that they do not use, which are
+    /// deleted otherwise. Stopped apps also keep an image that was never staged.
+    pub ignores_droplets: bool,
     /// The group whose droplet is copied to all apps of this group, by its name with or
     /// without `{i}`. `space/group` and `org/space/group` refer to other spaces.
     pub like: Option<String>,
@@ -81,6 +84,7 @@ impl Group {
             bits,
             state: AppState::Started,
             ignores_state: false,
+            ignores_droplets: false,
             like: None,
             shown_env: HashSet::new(),
         }
@@ -114,6 +118,13 @@ impl Group {
     pub fn ignore_state(mut self) -> Self {
         self.state = AppState::Stopped;
         self.ignores_state = true;
+        self
+    }
+
+    /// Keeps packages and droplets that existing apps do not use.
+    #[must_use]
+    pub fn ignore_droplets(mut self) -> Self {
+        self.ignores_droplets = true;
         self
     }
 

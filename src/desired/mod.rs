@@ -232,10 +232,11 @@ impl Desired {
             let Group {
                 state,
                 ignores_state,
+                ignores_droplets,
                 like,
                 ..
             } = group;
-            text += &format!("{state:?} {ignores_state} {like:?}\n");
+            text += &format!("{state:?} {ignores_state} {ignores_droplets} {like:?}\n");
         }
         text
     }

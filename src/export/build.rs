@@ -316,13 +316,16 @@ impl Builder<'_> {
             (Some(folder), Some(file)) => Bits::droplet(folder.join(file)),
             _ => Bits::None,
         };
-        let has_bits = !matches!(bits, Bits::None) || app.is_docker || self.exporter.seed;
-        let group = Group::new(entry::literal(&app.name), entry, bits);
-        if app.is_started && has_bits {
-            return Ok(group);
+        let has_source = !matches!(bits, Bits::None) || app.is_docker;
+        let mut group = Group::new(entry::literal(&app.name), entry, bits);
+        if has_source && app.has_unused && !self.exporter.seed {
+            group = group.ignore_droplets();
         }
         if !app.is_started {
             return Ok(group.state(AppState::Stopped));
+        }
+        if self.exporter.seed || has_source {
+            return Ok(group);
         }
         self.without_bits += 1;
         Ok(group.ignore_state())

@@ -63,6 +63,9 @@ pub(super) struct ObservedApp {
     pub(super) is_started: bool,
     pub(super) is_docker: bool,
     pub(super) droplet: Option<model::Droplet>,
+    /// Whether it has packages or droplets that it does not use, such as an image that was
+    /// never staged. Read only if the spec has bits or images.
+    pub(super) has_unused: bool,
     /// The app's entry in the Cloud Controller's manifest.
     pub(super) manifest: Map<String, Value>,
 }
@@ -118,6 +121,7 @@ impl Exporter {
             async { Ok::<_, Error>(self.manifests_of(&apps).await) },
         )?;
         let manifests = manifests?;
+        let packages = self.packages_of(&apps, &space_guids).await?;
         let left_out = self.left_out(&spaces, &services).await?;
         security_groups.sort_by(|a, b| a.name.cmp(&b.name));
         security_groups.dedup_by(|a, b| a.guid == b.guid);
@@ -130,6 +134,7 @@ impl Exporter {
         let manifests = manifests.map(|(text, app)| Ok((app.guid.clone(), entry_of(app, &text)?)));
         let mut manifests: HashMap<String, Map<String, Value>> =
             manifests.collect::<Result<_, ExportError>>()?;
+        let with_unused = with_unused(&apps, &droplets, &packages);
         let droplets = droplets.into_iter();
         let droplets: Droplets = droplets.map(|it| (it.guid.clone(), it)).collect();
         let without_image = self.add_images(&apps, &droplets, &mut manifests).await?;
@@ -141,6 +146,7 @@ impl Exporter {
             services,
             apps,
             droplets,
+            with_unused,
             manifests,
         };
         let quota = quotas.into_iter().next();
@@ -196,6 +202,19 @@ impl Exporter {
         });
         let services: Vec<_> = services.collect();
         parallel::run(client.concurrency(), services).await
+    }
+
+    /// The packages of the apps, if the spec has bits or images.
+    async fn packages_of(
+        &self,
+        apps: &[model::App],
+        spaces: &[&str],
+    ) -> Result<Vec<model::Package>, Error> {
+        let has_sources = self.bits.is_some() || apps.iter().any(model::App::is_docker);
+        match has_sources && !self.seed {
+            true => self.client.packages_of_spaces(spaces).await,
+            false => Ok(Vec::new()),
+        }
     }
 
     async fn policies_of(&self, apps: &[&str]) -> Result<BTreeSet<NetworkPolicy>, Error> {
@@ -304,6 +323,8 @@ struct Parts {
     services: Vec<ObservedService>,
     apps: Vec<model::App>,
     droplets: Droplets,
+    /// The GUIDs of apps with unused packages or droplets.
+    with_unused: HashSet<String>,
     manifests: HashMap<String, Map<String, Value>>,
 }
 
@@ -326,6 +347,7 @@ impl Parts {
                 .current_droplet
                 .as_ref()
                 .and_then(|droplet| self.droplets.get(droplet).cloned()),
+            has_unused: self.with_unused.contains(&app.guid),
             manifest: self.manifests.get(&app.guid).cloned().unwrap_or_default(),
         });
         let roles = self.roles.iter().filter(|role| role.place == *guid);
@@ -340,6 +362,26 @@ impl Parts {
             space,
         }
     }
+}
+
+/// The GUIDs of the apps with packages or droplets that they do not use.
+fn with_unused(
+    apps: &[model::App],
+    droplets: &[model::Droplet],
+    packages: &[model::Package],
+) -> HashSet<String> {
+    let current = apps.iter().filter_map(|app| app.current_droplet.as_deref());
+    let current: HashSet<&str> = current.collect();
+    let (used, unused): (Vec<_>, Vec<_>) = droplets
+        .iter()
+        .partition(|droplet| current.contains(droplet.guid.as_str()));
+    let staged_from = used.iter().filter_map(|it| it.package.as_deref());
+    let staged_from: HashSet<&str> = staged_from.collect();
+    let packages = packages.iter();
+    let packages = packages.filter(|it| !staged_from.contains(it.guid.as_str()));
+    let of_packages = packages.map(|package| package.app.clone());
+    let of_droplets = unused.iter().map(|droplet| droplet.app.clone());
+    of_droplets.chain(of_packages).collect()
 }
 
 fn sorted_roles(mut roles: Vec<model::Role>) -> Vec<model::Role> {

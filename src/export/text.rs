@@ -4,7 +4,14 @@ use super::secrets::SecretVariable;
 use crate::capi::error::printable;
 
 /// The lines of an app whose bits are not in the spec.
-const WITHOUT_BITS: [&str; 2] = ["      state: stopped", "      ignore_changes:"];
+const WITHOUT_BITS: [&str; 3] = [
+    "      state: stopped",
+    "      ignore_changes:",
+    "      - state",
+];
+
+/// The lines of an app with packages and droplets that it does not use.
+const WITH_UNUSED: [&str; 2] = ["      ignore_changes:", "      - droplets"];
 
 /// The information in the comments of an exported spec.
 #[derive(Debug)]
@@ -42,12 +49,15 @@ impl Comments<'_> {
                 .iter()
                 .map(|it| format!("# Not exported: {}.", in_line(it))),
         );
-        let mut spec = spec.lines().peekable();
-        while let Some(line) = spec.next() {
-            let is_without_bits = [Some(line), spec.peek().copied()] == WITHOUT_BITS.map(Some);
-            lines.push(match is_without_bits {
-                true => format!("{line} # the app runs, but this spec does not contain its bits"),
-                false => line.to_owned(),
+        let spec: Vec<&str> = spec.lines().collect();
+        for (at, line) in spec.iter().enumerate() {
+            let rest = spec.get(at..).unwrap_or_default();
+            lines.push(if rest.starts_with(&WITHOUT_BITS) {
+                format!("{line} # the app runs, but this spec does not contain its bits")
+            } else if rest.starts_with(&WITH_UNUSED) {
+                format!("{line} # the app has packages or droplets that it does not use")
+            } else {
+                (*line).to_owned()
             });
         }
         if !self.variables.is_empty() {

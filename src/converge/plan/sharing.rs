@@ -69,6 +69,9 @@ pub(super) fn sources(
     let mut kinds: HashMap<DropletKind<'_>, Vec<usize>> = HashMap::new();
     for placed in &groups {
         let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
+        if matches!(needs.get(placed.id), Some(DropletNeed::Keep)) {
+            continue;
+        }
         if let Some(kind) = DropletKind::of(placed, bits) {
             kinds.entry(kind).or_default().push(placed.id);
         }

@@ -491,8 +491,8 @@ const APP: Table = &[
     ),
     key(
         "ignore_changes",
-        "Properties that an existing app keeps: `state`. Only for apps without bits",
-        Kind::List(&Kind::Choice(&["state"])),
+        "What an existing app keeps: its `state`, if the app has no bits; its `droplets`, that is unused packages and droplets, and an image that was never staged",
+        Kind::List(&Kind::Choice(&["state", "droplets"])),
     ),
     key(
         "path",

@@ -114,6 +114,7 @@ fn every_key_is_read() {
     );
     let worker = &space.groups[1];
     assert_eq!(worker.like.as_deref(), Some("web"));
+    assert!(worker.ignores_droplets && !worker.ignores_state);
     let bound = space.bound(worker.entry.clone(), worker, "worker");
     let binding =
         json!([{"name": "queue", "binding_name": "jobs", "parameters": {"prefetch": 10}}]);

@@ -323,8 +323,14 @@ fn app(group: &Group, variables: &BTreeSet<&str>) -> Value {
     if group.state == AppState::Stopped {
         map.set("state", "stopped");
     }
-    if group.ignores_state {
-        map.set("ignore_changes", Value::List(vec!["state".into()]));
+    let ignored = [
+        ("state", group.ignores_state),
+        ("droplets", group.ignores_droplets),
+    ];
+    let ignored = ignored.into_iter().filter(|(_, is_ignored)| *is_ignored);
+    let ignored: Vec<Value> = ignored.map(|(key, _)| key.into()).collect();
+    if !ignored.is_empty() {
+        map.set("ignore_changes", Value::List(ignored));
     }
     match (&group.like, &group.bits) {
         (Some(like), _) => map.set("like", of_app(like)),

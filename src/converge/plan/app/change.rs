@@ -23,8 +23,12 @@ impl AppContext<'_> {
     pub(super) fn change(&self, plan: &mut ResourcePlan, need: DropletNeed<'_>, app: &App) {
         let changes = &mut plan.changes;
         let droplet_differs = droplet_change(need, app, changes);
-        let packages = unused_packages(need, app);
-        let droplets = unused_droplets(need, app);
+        let mut packages = unused_packages(need, app);
+        let mut droplets = unused_droplets(need, app);
+        if self.group.group.ignores_droplets {
+            packages.retain(|step| !matches!(step, Step::DeletePackage { .. }));
+            droplets.clear();
+        }
         count_unused(changes, need, packages.len(), droplets.len());
         let annotate = self.unannotated(need);
         if annotate.is_some() {

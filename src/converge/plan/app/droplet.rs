@@ -2,7 +2,8 @@
 //! unused ones.
 
 use super::AppContext;
-use crate::capi::model::{Droplet, ResourceState};
+use crate::capi::model::{Droplet, Package, ResourceState};
+use crate::converge::bits::image_sha256;
 use crate::converge::observe::App;
 use crate::converge::plan::step::{DropletRef, PackageRef, SourceDroplet};
 use crate::converge::plan::{Change, Role, Space, Step};
@@ -42,6 +43,9 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     let Some(app) = app else {
         return DropletNeed::Push;
     };
+    if keeps_unstaged_image(group, bits, app) {
+        return DropletNeed::Keep;
+    }
     let differences = space.observed.differences.get(&app.name);
     let mut differences = differences.into_iter().flatten();
     // The manifest sets another stack before the staging. An interrupted run must not
@@ -64,6 +68,21 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     package.map_or(DropletNeed::Push, |package| {
         DropletNeed::Stage(&package.guid)
     })
+}
+
+/// Whether an app keeps an image that was never staged. An image that cf-pusher created has
+/// an annotation, and an interrupted run must not leave it like this.
+fn keeps_unstaged_image(group: &Group, bits: &str, app: &App) -> bool {
+    let is_stopped = !group.is_started() && !app.started;
+    let is_it = |package: &Package| {
+        let image = package.image.as_ref();
+        let hash = image.map(|image| image_sha256(&image.name, image.username.as_deref()));
+        package.bits.is_none() && hash.as_deref() == Some(bits)
+    };
+    group.ignores_droplets
+        && is_stopped
+        && app.droplets.is_empty()
+        && app.packages.iter().any(is_it)
 }
 
 /// Whether a droplet was staged from the bits of a group. For a copy, the Cloud

@@ -176,7 +176,13 @@ impl<'n> Expander<'_, 'n> {
         if node.get("state").and_then(Node::text).as_deref() == Some(STOPPED) {
             group = group.state(AppState::Stopped);
         }
-        group.ignores_state = !node.list("ignore_changes").is_empty();
+        let ignored: Vec<String> = node
+            .list("ignore_changes")
+            .iter()
+            .filter_map(Node::text)
+            .collect();
+        group.ignores_state = ignored.iter().any(|key| key == "state");
+        group.ignores_droplets = ignored.iter().any(|key| key == "droplets");
         let like = node.get("like");
         if let Some(like) = like.and_then(Node::text) {
             // If the other app is counted, `{i}` is its number.
