@@ -453,6 +453,25 @@ fn errors_in_a_spec_are_listed_before_anything_is_sent() {
     insta::assert_snapshot!("mistakes_in_a_spec", shown.join("\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feature_flag_that_the_foundation_lacks_is_refused_with_help() {
+    let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
+    let spec = "version: 1\nname: me\nfeature_flags: {diego_dokcer: true}\n";
+    for command in ["plan", "apply"] {
+        let output = run_with_input(&place, &mock, &[command, "-f", "-"], spec);
+        assert_eq!(output.code, 2, "{command}: {}", output.stderr);
+        let lines: Vec<&str> = output.stderr.lines().collect();
+        assert!(
+            lines[0].starts_with("error: the foundation has no feature flag diego_dokcer: "),
+            "{lines:?}"
+        );
+        assert_eq!(
+            lines[1],
+            "help: correct its name in `feature_flags`, or remove it"
+        );
+    }
+}
+
 #[test]
 fn schemas_are_printed_of_all_formats() {
     let place = Place::new();

@@ -306,7 +306,7 @@ async fn the_command_adopts_and_forces_only_with_flags() {
     error: converging failed: 2 resources exist and are unmanaged
     - org scale-org
     - space scale-space
-    help: take it over with --adopt, or choose another prefix in the configuration
+    help: take it over with --adopt, or choose other names (in a configuration: another prefix)
     ");
     assert_eq!(
         place

@@ -172,7 +172,7 @@ impl CommandError {
                     Some("make a new plan with `cf-pusher plan --out FILE`".to_owned())
                 }
                 ConvergeError::Unmanaged { .. } => Some(
-                    "take it over with --adopt, or choose another prefix in the configuration"
+                    "take it over with --adopt, or choose other names (in a configuration: another prefix)"
                         .to_owned(),
                 ),
                 ConvergeError::Protected { .. } => Some(
@@ -182,6 +182,9 @@ impl CommandError {
                 ConvergeError::Occupied { .. } => Some(
                     "delete or move its contents, or declare the org or space again".to_owned(),
                 ),
+                ConvergeError::UnknownFeatureFlag { .. } => {
+                    Some("correct its name in `feature_flags`, or remove it".to_owned())
+                }
                 ConvergeError::NotApproved { .. } => {
                     Some("approve the deletions with --yes or --max-deletes N".to_owned())
                 }
