@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use diff::CurrentApp;
 pub use diff::{DiffLine, DiffMark, ManifestDiff};
+pub(crate) use overrides::is_image;
 pub use overrides::{HealthCheckType, OverrideField, Overrides, Redacted, Strategy};
 use properties::{Level, PropertyError};
 pub use transform::TransformError;

@@ -353,7 +353,7 @@ impl Overrides {
             ));
         }
         if let Some(image) = &self.docker_image
-            && !IMAGES.is_match(image)
+            && !is_image(image)
         {
             return Err(invalid("docker_image")(format!(
                 "invalid Docker image \"{image}\", must be [REGISTRY/]NAME[:TAG][@DIGEST] with the name in lower case"
@@ -412,6 +412,11 @@ const DOCKER_IMAGE: &str = r"(?x)\A
     (?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?
     (?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9A-Fa-f]{32,})?
     \z";
+
+/// Whether a text names a Docker image.
+pub(crate) fn is_image(text: &str) -> bool {
+    IMAGES.is_match(text)
+}
 
 #[expect(clippy::expect_used, reason = "the pattern is constant")]
 static IMAGES: LazyLock<Regex> =

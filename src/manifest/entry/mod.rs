@@ -24,7 +24,7 @@ use super::size;
 use normal::service_name;
 pub(crate) use normal::{is_of_process, normalized, rate_text, scalar, text_of};
 pub(crate) use placeholders::{filled_in, has_index, literal};
-pub(crate) use read::{known_keys, known_process_keys};
+pub(crate) use read::{HEALTH_CHECKS, known_keys, known_process_keys};
 pub(crate) use routes::route_text;
 pub(crate) use schema::{exclusive_properties, property_schemas};
 pub(crate) use write::Purpose;

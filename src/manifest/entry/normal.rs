@@ -12,14 +12,14 @@ use crate::manifest::size;
 pub(super) const PROCESS: [(&str, Kind); 15] = [
     ("command", Kind::Command),
     ("disk_quota", Kind::Size),
-    ("health-check-http-endpoint", Kind::Text),
+    ("health-check-http-endpoint", Kind::Path),
     ("health-check-interval", Kind::Count { least: 1 }),
     ("health-check-invocation-timeout", Kind::Count { least: 1 }),
     ("health-check-type", Kind::HealthCheck),
     ("instances", Kind::Count { least: 0 }),
     ("log-rate-limit-per-second", Kind::Rate),
     ("memory", Kind::Size),
-    ("readiness-health-check-http-endpoint", Kind::Text),
+    ("readiness-health-check-http-endpoint", Kind::Path),
     ("readiness-health-check-interval", Kind::Count { least: 1 }),
     (
         "readiness-health-check-invocation-timeout",
@@ -54,6 +54,9 @@ pub(super) const DOCKER: [&str; 3] = ["image", "username", "password"];
 /// The properties of an item of `services`.
 pub(super) const BINDING: [&str; 3] = ["name", "parameters", "binding_name"];
 
+/// The properties of an item of `sidecars`.
+const SIDECAR: [&str; 4] = ["name", "command", "process_types", "memory"];
+
 /// The alternative names of properties, and the names that the Cloud Controller shows.
 pub(super) const ALTERNATIVE_NAMES: [(&str, &str); 2] =
     [("disk-quota", "disk_quota"), ("buildpack", "buildpacks")];
@@ -63,6 +66,8 @@ pub(super) const ALTERNATIVE_NAMES: [(&str, &str); 2] =
 pub(super) enum Kind {
     /// A string. Numbers and booleans are converted.
     Text,
+    /// The path of a URL, such as `/health`.
+    Path,
     /// A list of strings.
     Texts,
     /// A whole number.
@@ -109,6 +114,10 @@ pub(super) fn normal(key: &str, kind: Kind, value: Value) -> Result<Option<Value
         |must_be: &str| EntryError::new(key, format!("is {}, must be {must_be}", shown(&value)));
     Ok(Some(match kind {
         Kind::Text => json!(scalar(&value).ok_or_else(|| wrong("a string"))?),
+        Kind::Path => {
+            let path = scalar(&value).filter(|path| is_path(path));
+            json!(path.ok_or_else(|| wrong("a path such as /health"))?)
+        }
         Kind::Command => {
             let command = scalar(&value).ok_or_else(|| wrong("a string"))?;
             if matches!(command.as_str(), "" | "null" | "default") {
@@ -208,6 +217,12 @@ pub(crate) fn is_of_process(key: &str) -> bool {
     of(&PROCESS, renamed(key)).is_some()
 }
 
+/// Whether a text is the path of a URL: a slash, and no white space.
+fn is_path(text: &str) -> bool {
+    let rest = text.strip_prefix('/');
+    rest.is_some_and(|rest| !rest.starts_with('/') && !rest.contains(char::is_whitespace))
+}
+
 fn sorted(value: &Value) -> Value {
     let mut list: Vec<String> = value
         .as_array()
@@ -223,7 +238,7 @@ fn sorted(value: &Value) -> Value {
 fn sidecar_memory(value: &Value) -> Option<Value> {
     let text = scalar(value)?;
     let megabytes = text.parse().or_else(|_| size::megabytes(&text)).ok()?;
-    Some(json!(format!("{megabytes}M")))
+    (megabytes > 0).then(|| json!(format!("{megabytes}M")))
 }
 
 /// The value of an environment variable as the app sees it.
@@ -247,11 +262,18 @@ fn metadata(key: &str, value: Value) -> Result<Value, EntryError> {
         if !["labels", "annotations"].contains(&part.as_str()) {
             return Err(wrong());
         }
-        let texts = values.into_iter().map(|(name, value)| match value {
-            Value::Null => (name, Value::Null),
-            value => (name, json!(text_of(&value))),
+        let texts = values.into_iter().map(|(name, value)| match &value {
+            Value::Null => Ok((name, Value::Null)),
+            value => {
+                let text = scalar(value).ok_or_else(|| {
+                    let reason = format!("has {} as `{name}`, must be a string", kind(value));
+                    EntryError::new(key, reason)
+                })?;
+                Ok((name, json!(text)))
+            }
         });
-        metadata.insert(part, Value::Object(texts.collect()));
+        let texts: Map<String, Value> = texts.collect::<Result<_, EntryError>>()?;
+        metadata.insert(part, Value::Object(texts));
     }
     Ok(Value::Object(metadata))
 }
@@ -356,9 +378,14 @@ fn sidecars(key: &str, value: Value) -> Result<Value, EntryError> {
             text.is_some_and(|text| !text.is_empty())
         };
         let types = sidecar.get("process_types").and_then(Value::as_array);
-        let has_types = types.is_some_and(|types| !types.is_empty());
+        let has_types =
+            types.is_some_and(|types| !types.is_empty() && types.iter().all(Value::is_string));
         if !is_text("name") || !is_text("command") || !has_types {
             return Err(wrong());
+        }
+        if let Some(unknown) = sidecar.keys().find(|key| !SIDECAR.contains(&key.as_str())) {
+            let reason = format!("cannot have `{unknown}`, only {}", SIDECAR.join(", "));
+            return Err(EntryError::new(key, reason));
         }
         if let Some(memory) = sidecar.get_mut("memory") {
             let normal = sidecar_memory(memory);

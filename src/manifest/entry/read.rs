@@ -38,6 +38,15 @@ const APART: [&str; 9] = [
     "path",
 ];
 
+/// The properties of each kind of health check: its type, and its endpoint.
+pub(crate) const HEALTH_CHECKS: [(&str, &str); 2] = [
+    ("health-check-type", "health-check-http-endpoint"),
+    (
+        "readiness-health-check-type",
+        "readiness-health-check-http-endpoint",
+    ),
+];
+
 impl ManifestEntry {
     /// Reads an entry from YAML: the properties of one app, or a manifest with one
     /// application.
@@ -121,6 +130,7 @@ impl ManifestEntry {
             entry.routes = Some(Vec::new());
         }
         check_lifecycle(&properties)?;
+        check_endpoints(&properties)?;
         entry.properties = Arc::new(properties);
         Ok(entry)
     }
@@ -163,6 +173,35 @@ fn check_lifecycle(properties: &BTreeMap<String, Value>) -> Result<(), EntryErro
     }
 }
 
+/// Only HTTP health checks have an endpoint. The Cloud Controller refuses others if the
+/// type is given too.
+fn check_endpoints(properties: &BTreeMap<String, Value>) -> Result<(), EntryError> {
+    let processes = properties.get("processes").and_then(Value::as_array);
+    let processes = processes.into_iter().flatten();
+    let processes: Vec<&Map<String, Value>> = processes.filter_map(Value::as_object).collect();
+    for (kind, endpoint) in HEALTH_CHECKS {
+        let reason = |found: &Value| {
+            let found = found.as_str().unwrap_or_default();
+            format!("is {found}, must be http, since there is a `{endpoint}`")
+        };
+        let is_other = |value: &&Value| value.as_str() != Some("http");
+        if properties.contains_key(endpoint)
+            && let Some(found) = properties.get(kind).filter(is_other)
+        {
+            return Err(EntryError::new(kind, reason(found)));
+        }
+        for process in &processes {
+            if process.contains_key(endpoint)
+                && let Some(found) = process.get(kind).filter(is_other)
+            {
+                let reason = format!("cannot have a `{kind}` that {}", reason(found));
+                return Err(EntryError::new("processes", reason));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The only application of a manifest, or the map itself if it is not a manifest.
 fn only_application(mut given: Map<String, Value>) -> Result<Map<String, Value>, EntryError> {
     match given.remove("applications") {
@@ -203,9 +242,16 @@ fn environment(value: Value) -> Result<BTreeMap<String, String>, EntryError> {
         }
     };
     let is_reserved = |name: &&String| {
-        let prefixes = ["VCAP_", "VMC_"];
-        *name == "PORT" || prefixes.iter().any(|prefix| name.starts_with(prefix))
+        let name = name.to_ascii_uppercase();
+        let prefixes = ["VCAP_", "VMC"];
+        name == "PORT" || prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
+    if variables.contains_key("") {
+        return Err(EntryError::new(
+            "env",
+            "cannot have a variable without a name",
+        ));
+    }
     if let Some(name) = variables.keys().find(is_reserved) {
         let reason = format!("cannot set {name}, which the Cloud Controller sets");
         return Err(EntryError::new("env", reason));

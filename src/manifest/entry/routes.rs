@@ -5,6 +5,12 @@ use serde_json::Value;
 use super::normal::scalar;
 use super::{EntryError, EntryRoute};
 
+/// The properties of an item of `routes`.
+const KEYS: [&str; 3] = ["route", "protocol", "options"];
+
+/// The protocols of routes.
+const PROTOCOLS: [&str; 3] = ["http1", "http2", "tcp"];
+
 pub(super) fn routes(value: Value) -> Result<Option<Vec<EntryRoute>>, EntryError> {
     let wrong = || EntryError::new("routes", "must be a list of maps with a `route`");
     let list = match value {
@@ -19,10 +25,30 @@ pub(super) fn routes(value: Value) -> Result<Option<Vec<EntryRoute>>, EntryError
             .get("route")
             .and_then(Value::as_str)
             .ok_or_else(wrong)?;
-        let options = item.get("options").filter(|options| !options.is_null());
+        let keys = item.as_object().into_iter().flatten();
+        if let Some((unknown, _)) = keys
+            .into_iter()
+            .find(|(key, _)| !KEYS.contains(&key.as_str()))
+        {
+            let reason = format!("cannot have `{unknown}`, only {}", KEYS.join(", "));
+            return Err(EntryError::new("routes", reason));
+        }
+        let given = |key: &str| item.get(key).filter(|value| !value.is_null());
+        let protocol = given("protocol").map(|it| scalar(it).unwrap_or_default());
+        if let Some(other) = protocol.as_deref().filter(|it| !PROTOCOLS.contains(it)) {
+            let reason = format!(
+                "cannot have the protocol {other:?}, only {}",
+                PROTOCOLS.join(", ")
+            );
+            return Err(EntryError::new("routes", reason));
+        }
+        let options = given("options");
+        if options.is_some_and(|options| !options.is_object()) {
+            return Err(EntryError::new("routes", "must have a map as `options`"));
+        }
         routes.push(EntryRoute {
             route: route_text(route),
-            protocol: item.get("protocol").and_then(scalar),
+            protocol,
             options: options.cloned(),
         });
     }

@@ -65,6 +65,7 @@ fn of_kind(kind: Kind) -> Value {
     let scalar = ["string", "number", "boolean", "null"];
     match kind {
         Kind::Text | Kind::Command => json!({"type": scalar}),
+        Kind::Path => json!({"type": ["string", "null"], "pattern": r"^/([^/\s]\S*)?$"}),
         Kind::Texts => json!({"anyOf": [
             {"type": ["string", "null"]},
             {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
@@ -102,11 +103,14 @@ fn of_kind(kind: Kind) -> Value {
             "type": ["object", "null"],
             "additionalProperties": {"type": "boolean"},
         }),
-        Kind::Metadata => json!({
-            "type": ["object", "null"],
-            "properties": {"labels": {"type": "object"}, "annotations": {"type": "object"}},
-            "additionalProperties": false,
-        }),
+        Kind::Metadata => {
+            let texts = json!({"type": "object", "additionalProperties": {"type": scalar}});
+            json!({
+                "type": ["object", "null"],
+                "properties": {"labels": texts, "annotations": texts},
+                "additionalProperties": false,
+            })
+        }
         Kind::Services => json!({
             "type": ["array", "null"],
             "items": {"anyOf": [
@@ -130,14 +134,19 @@ fn of_kind(kind: Kind) -> Value {
                 "properties": {
                     "name": {"type": "string", "minLength": 1},
                     "command": {"type": "string", "minLength": 1},
-                    "process_types": {"type": "array", "minItems": 1},
+                    "process_types": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {"type": "string"},
+                    },
                     "memory": {"anyOf": [
-                        {"type": "integer", "minimum": 0, "maximum": u64::MAX},
-                        {"type": "string", "pattern": format!(r"^\+?[0-9]+$|{SIZE}")},
+                        {"type": "integer", "minimum": 1, "maximum": u64::MAX},
+                        {"type": "string", "pattern": format!(r"^\+?0*[1-9][0-9]*$|{SIZE}")},
                         {"type": "null"},
                     ]},
                 },
                 "required": ["name", "command", "process_types"],
+                "additionalProperties": false,
             },
         }),
         Kind::Processes => processes(),
@@ -172,8 +181,13 @@ fn routes() -> Value {
         "type": ["array", "null"],
         "items": {
             "type": "object",
-            "properties": {"route": {"type": "string"}},
+            "properties": {
+                "route": {"type": "string"},
+                "protocol": {"enum": ["http1", "http2", "tcp", null]},
+                "options": {"type": ["object", "null"]},
+            },
             "required": ["route"],
+            "additionalProperties": false,
         },
     })
 }

@@ -101,6 +101,51 @@ fn equal_entries_have_the_same_normal_form(#[case] one: &str, #[case] other: &st
     "applications: [{}, {}]",
     "`applications` must contain exactly one application"
 )]
+#[case(
+    "env: {Vcap_x: 1}",
+    "`env` cannot set Vcap_x, which the Cloud Controller sets"
+)]
+#[case(
+    "env: {vmc: 1}",
+    "`env` cannot set vmc, which the Cloud Controller sets"
+)]
+#[case("env: {'': 1}", "`env` cannot have a variable without a name")]
+#[case(
+    "health-check-http-endpoint: health",
+    "`health-check-http-endpoint` is health, must be a path such as /health"
+)]
+#[case(
+    "{health-check-type: port, health-check-http-endpoint: /up}",
+    "`health-check-type` is port, must be http, since there is a `health-check-http-endpoint`"
+)]
+#[case(
+    "processes: [{type: a, readiness-health-check-type: process, readiness-health-check-http-endpoint: /up}]",
+    "`processes` cannot have a `readiness-health-check-type` that is process, must be http, since there is a `readiness-health-check-http-endpoint`"
+)]
+#[case(
+    "routes: [{route: a.b, protcol: http2}]",
+    "`routes` cannot have `protcol`, only route, protocol, options"
+)]
+#[case(
+    "routes: [{route: a.b, protocol: h2}]",
+    "`routes` cannot have the protocol \"h2\", only http1, http2, tcp"
+)]
+#[case(
+    "routes: [{route: a.b, options: [x]}]",
+    "`routes` must have a map as `options`"
+)]
+#[case(
+    "sidecars: [{name: s, command: c, process_types: [web], memroy: 1M}]",
+    "`sidecars` cannot have `memroy`, only name, command, process_types, memory"
+)]
+#[case(
+    "sidecars: [{name: s, command: c, process_types: [web], memory: 0}]",
+    "`sidecars` must have a `memory` such as 64M"
+)]
+#[case(
+    "metadata: {labels: {a: [x]}}",
+    "`metadata` has a list as `a`, must be a string"
+)]
 #[case("3", "the entry is a number, must be a map")]
 fn other_entries_are_refused(#[case] text: &str, #[case] expected: &str) {
     assert_eq!(

@@ -260,6 +260,11 @@ orgs:
     - name: b
       bundled: proxy
       env: {VCAP_SERVICES: '{}'}
+      routes: [{route: b.test, protcol: http2}]
+      health-check-http-endpoint: health
+    - {name: c, docker: {image: Not/Lower}}
+    service_instances:
+    - {name: u, type: user-provided, syslog_drain_url: logs, route_service_url: 'http://proxy.test'}
 ";
     insta::assert_snapshot!(problems(text), @r#"
     spec.yml:3: `domains` is "no dots", must be the name of a domain, such as apps.example.com
@@ -276,7 +281,60 @@ orgs:
     spec.yml:23: app a: `sidecars` must be a list of maps with `name`, `command` and `process_types`
     spec.yml:24: app a: `timeout` is 0, must be a whole number of at least 1
     spec.yml:27: app b: `env` cannot set VCAP_SERVICES, which the Cloud Controller sets
+    spec.yml:28: app b: `routes` cannot have `protcol`, only route, protocol, options
+    spec.yml:29: app b: `health-check-http-endpoint` is health, must be a path such as /health
+    spec.yml:30: `image` is "Not/Lower", must be [REGISTRY/]NAME[:TAG][@DIGEST] with the name in lower case
+    spec.yml:32: `syslog_drain_url` is "logs", must be a URL such as syslog-tls://logs.example.com:6514
+    spec.yml:32: `route_service_url` is "http://proxy.test", must be a URL that begins with https://
     "#);
+}
+
+#[test]
+fn labels_and_annotations_that_the_cloud_controller_refuses_are_reported() {
+    let long = "x".repeat(5001);
+    let text = format!(
+        "\
+orgs:
+- name: o{{i}}
+  count: 60
+  metadata: {{labels: {{team: 'shop {{i}}', -x: a, a/b/c: a, nodots/a: a, cloudfoundry.org/a: a}}}}
+  spaces:
+  - name: s
+    metadata:
+      labels: {{managed-by: me, example.com/tier: web-{{org}}, none: ''}}
+      annotations: {{a b: any text, example.com/: x, long: {long}}}
+    apps:
+    - name: a
+      bundled: proxy
+      metadata:
+        labels: {{tier: 'web!', number: 1, gone: ~, host: 'a.{{apps_domain}}'}}
+        annotations: {{a b: ~, cf-pusher-prefix: me, note: 'any {{org}}'}}
+"
+    );
+    insta::assert_snapshot!(problems(&text), @r#"
+    spec.yml:6: `team` is "shop {i}", must be empty, or at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit
+    spec.yml:6: `labels` is "-x", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
+    spec.yml:6: `labels` is "a/b/c", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
+    spec.yml:6: `labels` is "nodots/a", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
+    spec.yml:6: `labels` is "cloudfoundry.org/a", must be a key with another prefix, since cloudfoundry.org is reserved
+    spec.yml:10: `labels` is "managed-by", must be left out, since cf-pusher sets it
+    spec.yml:11: `annotations` is "a b", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
+    spec.yml:11: `annotations` is "example.com/", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
+    spec.yml:11: `long` is "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..., must be an annotation of at most 5000 characters
+    spec.yml:16: `tier` is "web!", must be empty, or at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit
+    spec.yml:17: `annotations` is "cf-pusher-prefix", must be left out, since cf-pusher sets it
+    "#);
+}
+
+#[test]
+fn a_key_that_a_variable_supplies_is_not_shown() {
+    let mut variables = Variables::default();
+    variables
+        .add_yaml("labels: {hunter 2: 'hunter 2'}")
+        .unwrap();
+    let text = "version: 1\nname: me\norgs: [{name: o, metadata: {labels: ((labels))}}]";
+    let error = SpecFile::parse(text, "spec.yml", &variables).unwrap_err();
+    assert!(!error.to_string().contains("hunter"), "{error}");
 }
 
 #[test]
@@ -615,7 +673,7 @@ fn a_text_that_is_not_a_spec_is_refused(#[case] text: &str, #[case] expected: &s
 }
 
 /// Whether the keys and types of a document are valid. The schema does not cover
-/// relations between its parts, and addresses, ports and names of domains.
+/// relations between its parts, and addresses, ports, URLs, labels and names of domains.
 fn is_read(document: &Json) -> bool {
     let source = Source {
         name: "spec.yml".to_owned(),
@@ -641,6 +699,9 @@ fn is_read(document: &Json) -> bool {
                 "ports from ",
                 "the name of a domain",
                 "omitted, because",
+                "a key of at most ",
+                "empty, or at most ",
+                "a URL ",
             ];
             others.iter().any(|other| allowed.starts_with(other))
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::{Expander, Names, PlacedGroup};
 use crate::desired::{AppState, Bits, Group, needed_flag};
 use crate::manifest::entry::{ManifestEntry, has_index, known_keys, literal};
+use crate::manifest::is_image;
 use crate::manifest::placeholder;
 use crate::spec::file::keys::{BITS_KEYS, MAX_COUNT};
 use crate::spec::file::node::{Data, Node};
@@ -207,10 +208,19 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// Checks that the password of a registry is not in the file, and that the spec does
-    /// not disable the lifecycle of the app.
+    /// Checks that the image has a valid name, that the password of its registry is not in
+    /// the file, and that the spec does not disable the lifecycle of the app.
     fn check_docker(&mut self, app: &App<'_>, entry: &ManifestEntry) {
         let docker = app.node.get("docker");
+        if let Some(image) = docker.and_then(|docker| docker.get("image"))
+            && let Some(text) = entry.docker().map(|docker| docker.image)
+            && !has_index(text)
+            && !is_image(text)
+        {
+            let allowed = "[REGISTRY/]NAME[:TAG][@DIGEST] with the name in lower case";
+            self.problems
+                .value(image.at, "image", image.shown(), allowed);
+        }
         if let Some(password) = docker.and_then(|docker| docker.get("password"))
             && !password.is_variable
             && !password.is_unresolved()

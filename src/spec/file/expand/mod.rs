@@ -2,6 +2,7 @@
 //! a count, and replaces placeholders by numbers. Only apps stay in groups.
 
 mod app;
+mod metadata;
 mod network;
 mod network_rules;
 mod quota;
@@ -181,6 +182,12 @@ impl<'n> Expander<'_, 'n> {
         }
         let mut names = Names::new("org", String::new());
         for node in root.list("orgs") {
+            self.check_metadata(node);
+            for space in node.list("spaces") {
+                self.check_metadata(space);
+                let apps = space.list("apps").iter();
+                apps.for_each(|app| self.check_metadata(app));
+            }
             for number in self.numbers(node, "org") {
                 let scope = Scope {
                     org: number,

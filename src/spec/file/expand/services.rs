@@ -2,6 +2,7 @@
 //! own bindings.
 
 use serde_json::{Map, Value as Json};
+use url::Url;
 
 use super::{Expander, Names, PlacedGroup};
 use crate::desired::{ServiceBinding, ServiceInstance, ServiceKind, matches};
@@ -21,6 +22,7 @@ impl Expander<'_, '_> {
         for node in node.list("service_instances") {
             let name = self.name(node, "name", scope);
             names.add(&name, node.at, self.problems);
+            self.check_urls(node);
             let text = |key: &str| node.get(key).and_then(Node::text);
             let kind = match text("type").as_deref() {
                 Some("managed") => ServiceKind::Managed {
@@ -39,6 +41,29 @@ impl Expander<'_, '_> {
             services.push(ServiceInstance::new(name, kind).tags(tags));
         }
         services
+    }
+
+    /// Checks the URLs of a user-provided service instance as the Cloud Controller does.
+    fn check_urls(&mut self, service: &Node) {
+        for (key, is_right, allowed) in [
+            (
+                "syslog_drain_url",
+                is_url as fn(&str) -> bool,
+                "a URL such as syslog-tls://logs.example.com:6514",
+            ),
+            (
+                "route_service_url",
+                is_https,
+                "a URL that begins with https://",
+            ),
+        ] {
+            let Some(value) = service.get(key).filter(|value| !value.is_unresolved()) else {
+                continue;
+            };
+            if value.text().is_some_and(|text| !is_right(&text)) {
+                self.problems.value(value.at, key, value.shown(), allowed);
+            }
+        }
     }
 
     /// The bindings of the space: of an entry of `apps`, a single app, or a pattern.
@@ -95,6 +120,14 @@ impl Expander<'_, '_> {
         }
         bindings
     }
+}
+
+fn is_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.has_host())
+}
+
+fn is_https(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.scheme() == "https" && url.has_host())
 }
 
 /// A map as JSON.
