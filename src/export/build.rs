@@ -361,7 +361,8 @@ fn make_literal(value: &mut Value) {
     }
 }
 
-/// Removes properties with default values, and cf-pusher's own labels and variables.
+/// Removes properties with default values or without an effect, and cf-pusher's own labels
+/// and variables.
 fn tidy(manifest: &mut Map<String, Value>) {
     if let Some(Value::Array(routes)) = manifest.get_mut("routes") {
         for route in routes.iter_mut().filter_map(Value::as_object_mut) {
@@ -370,6 +371,17 @@ fn tidy(manifest: &mut Map<String, Value>) {
                 "options" => value.as_object().is_some_and(|options| !options.is_empty()),
                 _ => true,
             });
+        }
+    }
+    // The Cloud Controller shows the endpoint of a health check that is not HTTP, but
+    // refuses it.
+    if let Some(Value::Array(processes)) = manifest.get_mut("processes") {
+        for process in processes.iter_mut().filter_map(Value::as_object_mut) {
+            for (kind, endpoint) in entry::HEALTH_CHECKS {
+                if process.get(kind).is_none_or(|kind| kind != "http") {
+                    process.remove(endpoint);
+                }
+            }
         }
     }
     let Some(Value::Object(metadata)) = manifest.get_mut("metadata") else {
@@ -466,6 +478,10 @@ mod tests {
         let mut manifest = json!({
             "routes": [{"route": "a.test", "protocol": "http1", "options": {}}, {"route": "b.test", "protocol": "http2"}],
             "metadata": {"labels": {"managed-by": "cf-pusher"}, "annotations": {"cf-pusher-prefix": "x", "note": "y"}},
+            "processes": [
+                {"type": "web", "health-check-type": "port", "health-check-http-endpoint": "/up"},
+                {"type": "worker", "health-check-type": "http", "health-check-http-endpoint": "/up"},
+            ],
         });
         let map = manifest.as_object_mut().unwrap();
         tidy(map);
@@ -474,6 +490,10 @@ mod tests {
             json!({
                 "routes": [{"route": "a.test"}, {"route": "b.test", "protocol": "http2"}],
                 "metadata": {"annotations": {"note": "y"}},
+                "processes": [
+                    {"type": "web", "health-check-type": "port"},
+                    {"type": "worker", "health-check-type": "http", "health-check-http-endpoint": "/up"},
+                ],
             })
         );
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::entry::route_text;
+use super::entry::{HEALTH_CHECKS, route_text};
 use super::yaml::{Map, Value};
 use super::{Application, Manifest};
 
@@ -42,7 +42,8 @@ impl Manifest {
         clones: &[CloneEntry<'_>],
         metadata: &[MetadataChange<'_>],
     ) -> Self {
-        let source = self.applications.first().cloned().unwrap_or_default();
+        let mut source = self.applications.first().cloned().unwrap_or_default();
+        source.remove_unused_endpoints();
         let applications = clones.iter().map(|clone| {
             let mut app = source.clone();
             app.set("name", clone.name.into());
@@ -106,6 +107,21 @@ impl Manifest {
 }
 
 impl Application {
+    /// Removes endpoints of health checks that are not HTTP: the Cloud Controller shows them,
+    /// but refuses them in a manifest.
+    fn remove_unused_endpoints(&mut self) {
+        let Some(Value::List(processes)) = self.0.get_mut("processes") else {
+            return;
+        };
+        for process in processes.iter_mut().filter_map(Value::as_map_mut) {
+            for (kind, endpoint) in HEALTH_CHECKS {
+                if process.get(kind).and_then(Value::as_text) != Some("http") {
+                    process.remove(endpoint);
+                }
+            }
+        }
+    }
+
     fn set_clone_routes(&mut self, routes: &BTreeMap<String, String>) {
         let of_source = match self.0.remove("routes") {
             Some(Value::List(list)) => list,
@@ -160,7 +176,7 @@ impl Application {
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "applications:\n- name: web\n  env: {A: b}\n  services: [db]\n  routes:\n  - {route: Web.example.com/api, protocol: http2}\n  - {route: www.example.com/api}\n  - {route: 'tcp.example.com:1024'}\n  metadata:\n    labels: {managed-by: cf-pusher, team: x}\n  processes: [{type: web, instances: 3}, {type: worker, instances: 2}]\n";
+    const SOURCE: &str = "applications:\n- name: web\n  env: {A: b}\n  services: [db]\n  routes:\n  - {route: Web.example.com/api, protocol: http2}\n  - {route: www.example.com/api}\n  - {route: 'tcp.example.com:1024'}\n  metadata:\n    labels: {managed-by: cf-pusher, team: x}\n  processes: [{type: web, instances: 3, health-check-type: port, health-check-http-endpoint: /up}, {type: worker, instances: 2, health-check-type: http, health-check-http-endpoint: /up}]\n";
 
     fn clone_entry(name: &str) -> CloneEntry<'_> {
         let to = |route: &str| (route.to_owned(), format!("{name}.example.com/api"));
@@ -203,8 +219,11 @@ mod tests {
           processes:
           - type: web
             instances: 3
+            health-check-type: port
           - type: worker
             instances: 2
+            health-check-type: http
+            health-check-http-endpoint: /up
           routes:
           - route: web-0.example.com/api
             protocol: http2
@@ -233,8 +252,11 @@ mod tests {
           processes:
           - type: web
             instances: 1
+            health-check-type: port
           - type: worker
             instances: 2
+            health-check-type: http
+            health-check-http-endpoint: /up
           metadata:
             labels:
               team: x
