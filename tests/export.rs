@@ -900,12 +900,52 @@ orgs:
     run_successfully(&mock, &place, &plan);
     let unstaged = mock.app("unstaged").unwrap();
     assert_eq!((unstaged.started, unstaged.droplet), (false, None));
-    // The spec rebuilds the apps elsewhere.
+    // The spec rebuilds the apps on another foundation.
     let flag = "feature_flags: {diego_docker: true}";
     let empty = world(flag).await;
     run_successfully(&empty, &place, &[&["apply"], &password[..]].concat());
     let running = empty.apps().into_iter().filter(|app| app.running == 1);
     assert_eq!(running.count(), 5);
+}
+
+/// Secrets can be in any URL that the Cloud Controller shows.
+#[tokio::test]
+async fn urls_with_a_password_are_variables() {
+    let seed = "
+orgs:
+- name: o
+  spaces:
+  - name: s
+    service_instances:
+    - {name: logs, type: user-provided, syslog_drain_url: 'https://me:hunter2@logs.test', route_service_url: 'https://me:hunter2@proxy.test'}
+    apps:
+    - name: web
+      no-route: true
+      command: ./run --database postgres://me:hunter2@db.test
+      buildpacks: ['https://me:hunter2@git.test/buildpack.git']
+";
+    let (mock, place) = (world(seed).await, Place::new());
+    let export = ["export", "--org", "o", "-o", "o.yml"];
+    let output = run_successfully(&mock, &place, &export);
+    insta::assert_snapshot!(stable(&output.stderr), @"variables to set: logs-route_service_url, logs-syslog_drain_url, web-buildpacks_0, web-processes_0_command");
+    let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
+    assert!(!text.contains("hunter2"), "{text}");
+    place.file(
+        "vars.yml",
+        "logs-syslog_drain_url: https://me:hunter2@logs.test\nlogs-route_service_url: https://me:hunter2@proxy.test\nweb-buildpacks_0: https://me:hunter2@git.test/buildpack.git\nweb-processes_0_command: ./run --database postgres://me:hunter2@db.test\n",
+    );
+    let spec = ["-f", "o.yml", "--vars-file", "vars.yml"];
+    run_successfully(
+        &mock,
+        &place,
+        &[&["apply"], &spec[..], &["--adopt"]].concat(),
+    );
+    let plan = [&["plan"], &spec[..], &["--detailed-exitcode"]].concat();
+    run_successfully(&mock, &place, &plan);
+    let seed = ["export", "--org", "o", "--as-seed"];
+    let seed = run_successfully(&mock, &place, &seed).stdout;
+    assert!(!seed.contains("hunter2"), "{seed}");
+    assert!(seed.contains("https://git.test/buildpack.git"), "{seed}");
 }
 
 /// An app can be rolled back to the droplets of earlier pushes.

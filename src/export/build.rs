@@ -194,10 +194,15 @@ impl Builder<'_> {
                     self.secrets
                         .hide(&credentials, Redaction::All, "credentials", &owner, &place);
                 let hidden = hidden.as_object().cloned();
+                let secrets = &mut self.secrets;
+                let mut hide = |url: &Option<String>, key: &str| {
+                    let url = url.as_deref()?;
+                    Some(secrets.hide_url(url, key, &owner, &place))
+                };
                 ServiceKind::UserProvided {
                     credentials: hidden.filter(|credentials| !credentials.is_empty()),
-                    syslog_drain_url: instance.syslog_drain_url.clone(),
-                    route_service_url: instance.route_service_url.clone(),
+                    syslog_drain_url: hide(&instance.syslog_drain_url, "syslog_drain_url"),
+                    route_service_url: hide(&instance.route_service_url, "route_service_url"),
                 }
             }
             Some(_) if self.exporter.seed => {
@@ -284,13 +289,16 @@ impl Builder<'_> {
         let routes = &self.routes;
         routes.take_special(space, app, &mut manifest, &mut self.warnings);
         tidy(&mut manifest);
+        let owner = self.owner(space, &app.name);
+        let place = format!("the app {}", app.name);
+        for (key, value) in manifest.iter_mut().filter(|(key, _)| *key != "env") {
+            self.hide_urls(value, key, &owner, &place);
+        }
         if let Some(Value::Object(env)) = manifest.get_mut("env") {
             let hiding = match self.exporter.values || self.exporter.seed {
                 true => Redaction::Secrets,
                 false => Redaction::All,
             };
-            let owner = self.owner(space, &app.name);
-            let place = format!("the app {}", app.name);
             for (name, value) in env {
                 let literal = text_of(value);
                 *value = self.secrets.hide(value, hiding, name, &owner, &place);
@@ -299,7 +307,7 @@ impl Builder<'_> {
                 }
             }
         }
-        self.hide_password(space, app, &mut manifest);
+        self.hide_password(&owner, &place, &mut manifest);
         for key in ["services", "metadata"] {
             if let Some(value) = manifest.get_mut(key) {
                 make_literal(value);
@@ -331,22 +339,34 @@ impl Builder<'_> {
         Ok(group.ignore_state())
     }
 
+    /// Writes variables for texts with a URL that has a user. They can be anywhere, such as
+    /// in buildpacks and commands.
+    fn hide_urls(&mut self, value: &mut Value, key: &str, owner: &str, place: &str) {
+        match value {
+            Value::String(text) => *text = self.secrets.hide_url(text, key, owner, place),
+            Value::Array(list) => {
+                for (at, item) in list.iter_mut().enumerate() {
+                    self.hide_urls(item, &format!("{key}_{at}"), owner, place);
+                }
+            }
+            Value::Object(map) => {
+                for (inner, value) in map {
+                    self.hide_urls(value, &format!("{key}_{inner}"), owner, place);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Writes a variable for the password of an image's registry, which the Cloud
     /// Controller does not show.
-    fn hide_password(
-        &mut self,
-        space: &ObservedSpace,
-        app: &ObservedApp,
-        manifest: &mut Map<String, Value>,
-    ) {
+    fn hide_password(&mut self, owner: &str, place: &str, manifest: &mut Map<String, Value>) {
         let docker = manifest.get_mut("docker").and_then(Value::as_object_mut);
         let Some(docker) = docker.filter(|docker| docker.contains_key("username")) else {
             return;
         };
-        let owner = self.owner(space, &app.name);
-        let place = format!("the app {}", app.name);
         let (key, all) = ("docker_password", Redaction::All);
-        let password = self.secrets.hide(&json!(""), all, key, &owner, &place);
+        let password = self.secrets.hide(&json!(""), all, key, owner, place);
         docker.insert("password".to_owned(), password);
     }
 }

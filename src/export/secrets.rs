@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::build::Names;
+use crate::manifest::entry::text_of;
 use crate::manifest::variables::variables_in;
 
 /// A variable of the spec that replaces a value of the foundation.
@@ -112,6 +113,23 @@ impl Secrets {
         }
     }
 
+    /// Replaces a text with a URL that has a user. In a seed, a URL loses the user and the
+    /// password.
+    pub(super) fn hide_url(&mut self, text: &str, key: &str, owner: &str, place: &str) -> String {
+        if !has_user(text) {
+            return text.to_owned();
+        }
+        match Url::parse(text) {
+            Ok(mut url) if self.is_seed => {
+                // Both fail only for URLs that have no host, and so no user.
+                let _ = url.set_username("");
+                let _ = url.set_password(None);
+                url.to_string()
+            }
+            _ => text_of(&self.variable(key, owner, place)),
+        }
+    }
+
     fn variable(&mut self, path: &str, owner: &str, place: &str) -> Value {
         if self.is_seed {
             return Value::from(MADE_UP);
@@ -143,12 +161,18 @@ fn is_secret(name: &str, value: &str) -> bool {
     has_word || parts.any(|part| part == "key" || part == "keys") || has_user(value)
 }
 
-fn has_user(value: &str) -> bool {
-    let mut words = value.split_whitespace().filter(|word| word.contains("://"));
-    words.any(|word| {
-        let url = Url::parse(word);
-        url.is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
-    })
+/// Whether a text has a URL with a user, also within a word such as `--database=URL`.
+fn has_user(text: &str) -> bool {
+    let mut urls = text.match_indices("://").filter_map(|(at, _)| {
+        let is_of_scheme =
+            |it: &(usize, char)| it.1.is_ascii_alphanumeric() || "+.-".contains(it.1);
+        let before = text.get(..at)?.char_indices().rev();
+        let (start, _) = before.take_while(is_of_scheme).last()?;
+        let url = text.get(start..)?.split_whitespace().next()?;
+        let url = url.trim_start_matches(|it: char| !it.is_ascii_alphabetic());
+        Url::parse(url).ok()
+    });
+    urls.any(|url| !url.username().is_empty() || url.password().is_some())
 }
 
 #[cfg(test)]
@@ -167,6 +191,10 @@ mod tests {
     #[case("DATABASE_URL", "postgres://user:pass@db/x", true)]
     #[case("DATABASE_URL", "postgres://db/x", false)]
     #[case("TEXT", "a@b.test", false)]
+    #[case("COMMAND", "./run --database=postgres://me:pass@db", true)]
+    #[case("URL", "jdbc:postgresql://me@db/x", true)]
+    #[case("URLS", "https://a.test,https://me:pass@b.test", true)]
+    #[case("TEXT", "://me:pass@db", false)]
     fn secrets_are_known_by_their_names_and_by_users_in_urls(
         #[case] name: &str,
         #[case] value: &str,
@@ -201,8 +229,21 @@ mod tests {
     }
 
     #[test]
+    fn urls_with_a_user_are_variables() {
+        let mut secrets = Secrets::new(false, std::iter::empty());
+        let mut hide = |url: &str| secrets.hide_url(url, "syslog_drain_url", "logs", "logs");
+        assert_eq!(hide("syslog://logs.test:514"), "syslog://logs.test:514");
+        assert_eq!(
+            hide("https://me:pw@logs.test/drain"),
+            "((logs-syslog_drain_url))"
+        );
+    }
+
+    #[test]
     fn a_seed_has_made_up_values() {
         let mut secrets = Secrets::new(true, std::iter::empty());
+        let url = secrets.hide_url("https://me:p@w@git.test/a.git", "buildpacks", "web", "web");
+        assert_eq!(url, "https://git.test/a.git");
         let hidden = secrets.hide(&json!("x"), Redaction::Secrets, "TOKEN", "web", "web");
         assert_eq!(hidden, json!(MADE_UP));
         assert!(secrets.into_variables().is_empty());
