@@ -125,8 +125,22 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// Starts a mock for a block that starts the command `mock-capi`, and replaces that command
+/// by it.
+async fn mock_of(block: &mut Block) -> Option<MockCapi> {
+    const START: &str = "mock-capi --listen 127.0.0.1:8181 &\n";
+    if !block.text.contains(START) {
+        return None;
+    }
+    let mock = MockCapi::builder().front().start().await.unwrap();
+    let text = block.text.replace(START, "");
+    block.text = text.replace("http://127.0.0.1:8181", &mock.uri());
+    Some(mock)
+}
+
 #[rstest]
-fn commands_in_the_documentation_run(
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_in_the_documentation_run(
     #[files("docs/*.md")]
     #[files("README.md")]
     #[exclude("docs/mock-capi.md")]
@@ -135,8 +149,9 @@ fn commands_in_the_documentation_run(
     let text = std::fs::read_to_string(&document).unwrap();
     let folder = folder();
     let mut wrong = BTreeMap::new();
-    for block in blocks(&text) {
+    for mut block in blocks(&text) {
         let place = format!("{}:{}", document.display(), block.line);
+        let _mock = mock_of(&mut block).await;
         if let Some(need) = &block.need {
             assert!(
                 NEEDS.contains(&need.as_str()),

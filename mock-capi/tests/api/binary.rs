@@ -1,6 +1,8 @@
 //! The `mock-capi` command.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
@@ -273,6 +275,30 @@ fn every_flag_is_an_environment_variable() {
         };
         assert_eq!(variable, expected, "{flag}");
     }
+}
+
+#[test]
+fn flags_in_the_documentation_exist() {
+    let known: BTreeSet<String> = flags().into_iter().map(|(flag, _)| flag).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let chapters = std::fs::read_dir(root.join("docs")).unwrap();
+    let chapters = chapters.map(|entry| entry.unwrap().path());
+    let chapters = chapters.filter(|path| path.extension().is_some_and(|it| it == "md"));
+    let readmes = ["README.md", "mock-capi/README.md"].map(|name| root.join(name));
+    let mut count = 0;
+    for document in chapters.chain(readmes) {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let commands = text.lines().filter_map(|line| {
+            let arguments = line.strip_prefix("mock-capi ");
+            arguments.or_else(|| line.strip_prefix("cargo run --release -p mock-capi -- "))
+        });
+        let words = commands.flat_map(str::split_whitespace);
+        for flag in words.filter_map(|word| word.strip_prefix("--")) {
+            assert!(known.contains(flag), "{}: --{flag}", document.display());
+            count += 1;
+        }
+    }
+    assert!(count > 10, "only {count} flags were found");
 }
 
 #[tokio::test]
