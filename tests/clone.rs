@@ -178,6 +178,22 @@ async fn a_clone_has_every_property_of_its_source() {
 }
 
 #[tokio::test]
+async fn texts_like_numbers_and_variables_are_cloned_unchanged() {
+    let mock = foundation(MockCapi::builder()).await;
+    let variables = json!({"ZIP": "089", "RATE": "1e5", "MODE": "0o17", "TEXT": "((x)) {i}"});
+    let path = format!(
+        "/v3/apps/{}/environment_variables",
+        mock.app("web").unwrap().guid
+    );
+    curl(&mock, "PATCH", &path, json!({ "var": variables })).await;
+    clone(&mock, "copy", 1).await;
+    let copy = mock.app("copy-0").unwrap();
+    for (name, value) in variables.as_object().unwrap() {
+        assert_eq!(json!(copy.environment[name]), *value, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn clones_go_to_other_spaces_and_orgs() {
     let mock = foundation(MockCapi::builder()).await;
     let org = mock.org("p");

@@ -544,7 +544,7 @@ orgs:
 #[tokio::test]
 async fn an_export_can_be_piped_into_apply() {
     let seed = "
-orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))'}}]}]}]
+orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))', ZIP: '089', RATE: '1e5'}}]}]}]
 ";
     let (mock, place) = (world(seed).await, Place::new());
     let text = run_successfully(&mock, &place, &["export", "--org", "o"]).stdout;
@@ -559,6 +559,9 @@ orgs: [{name: o, spaces: [{name: s, apps: [{name: web, env: {A: '{{i}} ((((x))))
     assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
     let web = mock.app("web").unwrap();
     assert_eq!((web.started, web.running), (true, 1));
+    // Ruby writes these texts without quotes.
+    assert_eq!(web.environment["ZIP"], "089");
+    assert_eq!(web.environment["RATE"], "1e5");
 }
 
 #[tokio::test]

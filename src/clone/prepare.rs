@@ -167,7 +167,8 @@ impl Cloner {
             });
         }
         let text = client.app_manifest(&app.guid).await?;
-        let mut manifest = Manifest::parse(&text, &format!("of the app {}", app.name))?;
+        let mut manifest =
+            Manifest::parse_of_cloud_controller(&text, &format!("of the app {}", app.name))?;
         if app.is_docker() {
             let image = image_of(client, &app, droplet.as_ref()).await?;
             manifest = manifest.with_image(&image);

@@ -395,10 +395,11 @@ fn not_found(what: String) -> Error {
 
 /// The only application of a manifest.
 fn entry_of(app: &model::App, text: &str) -> Result<Map<String, Value>, ExportError> {
-    let manifest = yaml::Value::parse(text).map_err(|source| ExportError::Yaml {
-        app: app.name.clone(),
-        source,
-    })?;
+    let manifest =
+        yaml::Value::parse_of_cloud_controller(text).map_err(|source| ExportError::Yaml {
+            app: app.name.clone(),
+            source,
+        })?;
     let manifest = serde_json::to_value(&manifest).unwrap_or_default();
     let application = manifest.pointer("/applications/0");
     let application = application.and_then(Value::as_object);

@@ -247,6 +247,19 @@ impl Manifest {
         })
     }
 
+    /// Parses a manifest that the Cloud Controller wrote. It has no variables.
+    pub(crate) fn parse_of_cloud_controller(
+        text: &str,
+        origin: &str,
+    ) -> Result<Self, ManifestError> {
+        let value = Value::parse_of_cloud_controller(text);
+        let value = value.map_err(|source| ManifestError::Yaml {
+            origin: origin.to_owned(),
+            source,
+        })?;
+        Self::from_value(value).map_err(|error| ManifestError::invalid(origin, error.reason))
+    }
+
     fn from_value(value: Value) -> Result<Self, InvalidAt> {
         let at = |path: &[&str], reason: String| InvalidAt {
             path: path.iter().map(|part| (*part).to_owned()).collect(),

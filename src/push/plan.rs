@@ -133,7 +133,7 @@ async fn current_app(
 
 async fn current_manifest(client: &Client, app: &App) -> Result<CurrentApp, Error> {
     let text = client.app_manifest(&app.guid).await?;
-    let manifest = Value::parse(&text).map_err(|error| {
+    let manifest = Value::parse_of_cloud_controller(&text).map_err(|error| {
         Error::local(
             format!("reading the current manifest of {}", app.name),
             error,

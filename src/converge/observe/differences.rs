@@ -222,7 +222,7 @@ async fn read_one_by_one(
 /// at the top level.
 async fn current_manifest(client: &Client, app: &str) -> Result<Map<String, Value>, Error> {
     let text = client.app_manifest(app).await?;
-    let manifest = yaml::Value::parse(&text).map_err(|error| {
+    let manifest = yaml::Value::parse_of_cloud_controller(&text).map_err(|error| {
         Error::local(
             format!("reading the current manifest of the app {app}"),
             error,

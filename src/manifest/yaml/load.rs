@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
-use super::scalar::scalar;
+use super::scalar::{of_cloud_controller, scalar};
 use super::{MAX_DEPTH, MAX_VALUES, Map, Value, YamlError, size_of};
 
 /// A list or map that is not complete yet.
@@ -41,12 +41,21 @@ pub(super) struct Loader {
     root: Option<Value>,
     /// Whether the keys of the outermost map are read as strings.
     text_keys: bool,
+    /// Whether the Cloud Controller wrote the text.
+    is_of_cloud_controller: bool,
 }
 
 impl Loader {
     pub(super) fn with_text_keys() -> Self {
         Self {
             text_keys: true,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn of_cloud_controller() -> Self {
+        Self {
+            is_of_cloud_controller: true,
             ..Self::default()
         }
     }
@@ -81,9 +90,13 @@ impl Loader {
                 if merge && self.take_merge_key() {
                     return Ok(());
                 }
-                let value = match self.text_keys && self.is_at_key() {
-                    true => Value::text(text.as_ref()),
-                    false => scalar(&text, style, tag.as_deref())?,
+                let is_plain = style == ScalarStyle::Plain && tag.is_none();
+                let value = if self.text_keys && self.is_at_key() {
+                    Value::text(text.as_ref())
+                } else if self.is_of_cloud_controller && is_plain {
+                    of_cloud_controller(&text)
+                } else {
+                    scalar(&text, style, tag.as_deref())?
                 };
                 self.put(value, 0, 1, anchor)
             }

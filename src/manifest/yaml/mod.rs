@@ -64,6 +64,12 @@ impl Value {
         Loader::default().load(text)
     }
 
+    /// Parses a manifest that the Cloud Controller wrote. Ruby quotes fewer texts than the
+    /// rules of [`Value::parse`] require.
+    pub(crate) fn parse_of_cloud_controller(text: &str) -> Result<Self, YamlError> {
+        Loader::of_cloud_controller().load(text)
+    }
+
     /// Parses the first document of a text. The keys of the outermost map are strings, so
     /// `y` is not a boolean.
     pub(crate) fn parse_with_text_keys(text: &str) -> Result<Self, YamlError> {

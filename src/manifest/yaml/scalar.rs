@@ -40,6 +40,26 @@ fn binary(text: &str) -> Result<Value, String> {
         .map_err(|_| "a !!binary value is not UTF-8, which a manifest requires".to_owned())
 }
 
+/// The value of a plain scalar in a manifest that the Cloud Controller writes. It quotes only
+/// texts that are something else in Ruby: `089` and `1e5` are texts.
+pub(super) fn of_cloud_controller(text: &str) -> Value {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let is_integer = digits(unsigned) && (unsigned == "0" || !unsigned.starts_with('0'));
+    let is_float = unsigned.split_once('.').is_some_and(|(whole, fraction)| {
+        let (fraction, exponent) = fraction.split_once('e').unwrap_or((fraction, "+0"));
+        let exponent = exponent.strip_prefix(['+', '-']);
+        digits(whole) && digits(fraction) && exponent.is_some_and(digits)
+    });
+    match text {
+        "" | "~" | "null" => Value::Null,
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ if is_integer || is_float => number(text).unwrap_or_else(|| Value::text(text)),
+        _ => Value::text(text),
+    }
+}
+
 /// The value of a plain scalar.
 fn resolve(text: &str) -> Value {
     match text {

@@ -48,6 +48,31 @@ fn scalars_are_as_the_cf_cli_reads_them(#[case] text: &str, #[case] expected: Va
     assert_eq!(parse(&format!("a: {text}")), map([("a", expected)]));
 }
 
+/// Ruby quotes texts that Ruby would read as something else, and no others.
+#[rstest]
+#[case("089", "089".into())]
+#[case("1e5", "1e5".into())]
+#[case("1.5e3", "1.5e3".into())]
+#[case("0o17", "0o17".into())]
+#[case("yEs", "yEs".into())]
+#[case("1.", "1.".into())]
+#[case("'123'", "123".into())]
+#[case("0", Value::Int(0))]
+#[case("-1", Value::Int(-1))]
+#[case("1024", Value::Int(1024))]
+#[case("1.5", Value::Float(1.5))]
+#[case("-0.25", Value::Float(-0.25))]
+#[case("1.0e-05", Value::Float(1e-5))]
+#[case("true", Value::Bool(true))]
+#[case("", Value::Null)]
+fn scalars_of_the_cloud_controller_are_as_ruby_writes_them(
+    #[case] text: &str,
+    #[case] expected: Value,
+) {
+    let read = Value::parse_of_cloud_controller(&format!("a: {text}\n"));
+    assert_eq!(read, Ok(map([("a", expected)])));
+}
+
 #[rstest]
 #[case("{a: 1, a: 2}", "{a: 2}")]
 #[case("a: &x {b: 1}\nc: *x", "{a: {b: 1}, c: {b: 1}}")]
