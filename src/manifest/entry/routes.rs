@@ -25,11 +25,8 @@ pub(super) fn routes(value: Value) -> Result<Option<Vec<EntryRoute>>, EntryError
             .get("route")
             .and_then(Value::as_str)
             .ok_or_else(wrong)?;
-        let keys = item.as_object().into_iter().flatten();
-        if let Some((unknown, _)) = keys
-            .into_iter()
-            .find(|(key, _)| !KEYS.contains(&key.as_str()))
-        {
+        let mut keys = item.as_object().into_iter().flatten().map(|(key, _)| key);
+        if let Some(unknown) = keys.find(|key| !KEYS.contains(&key.as_str())) {
             let reason = format!("cannot have `{unknown}`, only {}", KEYS.join(", "));
             return Err(EntryError::new("routes", reason));
         }
