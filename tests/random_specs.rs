@@ -35,10 +35,12 @@ const APPS_DOMAIN: &str = "apps.mock.test";
 const SECRET: &str = "{i} ((x)) {{org}}";
 
 /// Strings of a spec with placeholders, variables and special characters.
-static TEXTS: [&str; 12] = [
+static TEXTS: [&str; 14] = [
     "plain",
     "",
     "1",
+    "089",
+    "1e5",
     "{{i}}",
     "{{{org}}} {other}",
     "$((((x)))) ((no name))",
