@@ -408,7 +408,7 @@ fn exceeding_the_quotas_of_the_spec_is_refused() {
     let text = "\
 org_quotas:
 - name: small
-  apps: {total_instances: 9, total_memory_in_mb: 512, per_process_memory_in_mb: 128}
+  apps: {total_instances: 9, total_memory_in_mb: 512, per_process_memory_in_mb: 128, log_rate_limit_in_bytes_per_second: 40000}
   routes: {total_routes: 4}
   services: {total_service_instances: 0}
   domains: {total_domains: 0}
@@ -429,6 +429,7 @@ orgs:
       count: 3
       instances: 2
       memory: 64M
+      log-rate-limit-per-second: 8K
       bundled: proxy
       routes: [{route: 'a-{i}.test'}, {route: all.test}]
     - name: b
@@ -444,6 +445,7 @@ orgs:
     insta::assert_snapshot!(problems(text), @"
     spec.yml:5: `total_instances` of the quota small is 9, and the org o has 10 instances
     spec.yml:5: `total_memory_in_mb` of the quota small is 512, and the org o has 1408 MB
+    spec.yml:5: `log_rate_limit_in_bytes_per_second` of the quota small is 40000, and the org o has a log rate of 49152 bytes per second
     spec.yml:5: `per_process_memory_in_mb` of the quota small is 128, and the org o has an app b with 256 MB
     spec.yml:6: `total_routes` of the quota small is 4, and the org o has 5 routes
     spec.yml:7: `total_service_instances` of the quota small is 0, and the org o has 1 managed service instance

@@ -10,12 +10,18 @@ use crate::manifest::size;
 use crate::spec::file::node::Node;
 use crate::spec::file::problem::SpecProblemReason;
 
+/// The property with the bytes per second that a process may log.
+const LOG_RATE: &str = "log-rate-limit-per-second";
+
 /// The minimum needs of an org or space, without the foundation's defaults, such as the
 /// default memory of apps.
 #[derive(Default)]
 struct Needs {
     instances: u64,
     memory_mb: u64,
+    /// The bytes per second that started processes may log. The maximum of `u64` for no
+    /// limit.
+    log_rate: u64,
     /// Routes that belong to one app of a group.
     own_routes: u64,
     /// Routes that several apps may share.
@@ -44,7 +50,12 @@ impl Needs {
         if apps == 0 {
             return;
         }
-        for (instances, memory_mb) in processes(placed) {
+        for Process {
+            instances,
+            memory_mb,
+            log_rate,
+        } in processes(placed)
+        {
             if let Some(memory_mb) = memory_mb
                 && self
                     .largest
@@ -58,6 +69,8 @@ impl Needs {
                 self.instances = self.instances.saturating_add(instances);
                 let memory_mb = memory_mb.unwrap_or(0).saturating_mul(instances);
                 self.memory_mb = self.memory_mb.saturating_add(memory_mb);
+                let log_rate = log_rate.unwrap_or(0).saturating_mul(instances);
+                self.log_rate = self.log_rate.saturating_add(log_rate);
             }
         }
         let routes = |index: u32| {
@@ -81,6 +94,7 @@ impl Needs {
     fn join(&mut self, other: Self) {
         self.instances = self.instances.saturating_add(other.instances);
         self.memory_mb = self.memory_mb.saturating_add(other.memory_mb);
+        self.log_rate = self.log_rate.saturating_add(other.log_rate);
         self.own_routes = self.own_routes.saturating_add(other.own_routes);
         self.shared_routes.extend(other.shared_routes);
         self.managed_services = self.managed_services.saturating_add(other.managed_services);
@@ -96,16 +110,35 @@ fn count<T>(all: impl Iterator<Item = T>) -> u64 {
     u64::try_from(all.count()).unwrap_or(u64::MAX)
 }
 
-/// The instances and the memory of each process of an app.
-fn processes(placed: &PlacedGroup<'_>) -> Vec<(u64, Option<u64>)> {
+/// The needs of a process of an app. `None` for what the foundation decides.
+struct Process {
+    instances: u64,
+    memory_mb: Option<u64>,
+    /// The maximum of `u64` for no limit.
+    log_rate: Option<u64>,
+}
+
+/// Each process of an app.
+fn processes(placed: &PlacedGroup<'_>) -> Vec<Process> {
     let entry = &placed.group.entry;
-    let web = (u64::from(entry.instances().unwrap_or(1)), entry.memory_mb());
+    let log_rate = |value: Option<&Json>| {
+        let rate = size::log_rate_limit(value?.as_str()?).ok()?;
+        Some(u64::try_from(rate).unwrap_or(u64::MAX))
+    };
+    let web = Process {
+        instances: u64::from(entry.instances().unwrap_or(1)),
+        memory_mb: entry.memory_mb(),
+        log_rate: log_rate(entry.get(LOG_RATE)),
+    };
     let others = entry.get("processes").and_then(Json::as_array);
     let others = others.into_iter().flatten().map(|process| {
         let instances = process.get("instances").and_then(Json::as_u64);
         let memory = process.get("memory").and_then(Json::as_str);
-        let memory = memory.and_then(|memory| size::megabytes(memory).ok());
-        (instances.unwrap_or(0), memory)
+        Process {
+            instances: instances.unwrap_or(0),
+            memory_mb: memory.and_then(|memory| size::megabytes(memory).ok()),
+            log_rate: log_rate(process.get(LOG_RATE)),
+        }
     });
     std::iter::once(web).chain(others).collect()
 }
@@ -148,6 +181,12 @@ impl Expander<'_, '_> {
         let sums = [
             ("apps", "total_instances", needs.instances, "instance"),
             ("apps", "total_memory_in_mb", needs.memory_mb, "MB"),
+            (
+                "apps",
+                "log_rate_limit_in_bytes_per_second",
+                needs.log_rate,
+                "log rate",
+            ),
             ("routes", "total_routes", routes, "route"),
             (
                 "services",
@@ -159,6 +198,8 @@ impl Expander<'_, '_> {
         ];
         for (section, key, sum, unit) in sums {
             let asked = match (unit, sum) {
+                ("log rate", u64::MAX) => "an app without a log rate limit".to_owned(),
+                ("log rate", _) => format!("a log rate of {sum} bytes per second"),
                 ("MB", _) | (_, 1) => format!("{sum} {unit}"),
                 _ => format!("{sum} {unit}s"),
             };
