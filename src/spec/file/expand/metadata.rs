@@ -82,6 +82,8 @@ impl Expander<'_, '_> {
             }
             _ => return,
         };
+        // The key may be of a variable, too.
+        let key = if value.is_supplied { part } else { key };
         self.problems.value(value.at, key, value.shown(), allowed);
     }
 }
