@@ -7,13 +7,13 @@ use crate::manifest::placeholder;
 use crate::spec::file::node::{Data, Node};
 
 /// The longest name of a key, and the longest value of a label.
-const MOST_NAME: usize = 63;
+const MAX_NAME: usize = 63;
 
 /// The longest prefix of a key.
-const MOST_PREFIX: usize = 253;
+const MAX_PREFIX: usize = 253;
 
 /// The longest value of an annotation.
-const MOST_ANNOTATION: usize = 5000;
+const MAX_ANNOTATION: usize = 5000;
 
 /// The prefix that only the Cloud Controller may use.
 const RESERVED_PREFIX: &str = "cloudfoundry.org";
@@ -45,7 +45,7 @@ impl Expander<'_, '_> {
             Some((prefix, name)) => (Some(prefix), name),
             None => (None, key),
         };
-        let is_prefix = |prefix: &str| prefix.len() <= MOST_PREFIX && is_domain(prefix);
+        let is_prefix = |prefix: &str| prefix.len() <= MAX_PREFIX && is_domain(prefix);
         // The Cloud Controller ignores the key of an annotation to remove.
         let is_removed = part == "annotations" && matches!(value.data, Data::Null);
         let allowed = match prefix {
@@ -77,7 +77,7 @@ impl Expander<'_, '_> {
         };
         let allowed = match part {
             "labels" if !text.is_empty() && !is_name(&text) => LABEL,
-            "annotations" if text.chars().count() > MOST_ANNOTATION => {
+            "annotations" if text.chars().count() > MAX_ANNOTATION => {
                 "an annotation of at most 5000 characters"
             }
             _ => return,
@@ -93,7 +93,7 @@ fn is_name(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let is_outer = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
-    bytes.len() <= MOST_NAME
+    bytes.len() <= MAX_NAME
         && bytes.iter().all(|byte| is_inner(*byte))
         && is_outer(bytes.first())
         && is_outer(bytes.last())
