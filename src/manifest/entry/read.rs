@@ -182,7 +182,7 @@ fn check_endpoints(properties: &BTreeMap<String, Value>) -> Result<(), EntryErro
     for (kind, endpoint) in HEALTH_CHECKS {
         let reason = |found: &Value| {
             let found = found.as_str().unwrap_or_default();
-            format!("is {found}, must be http, since there is a `{endpoint}`")
+            format!("is {found}, must be http, because there is a `{endpoint}`")
         };
         let is_other = |value: &&Value| value.as_str() != Some("http");
         if properties.contains_key(endpoint)

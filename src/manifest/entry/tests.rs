@@ -116,11 +116,11 @@ fn equal_entries_have_the_same_normal_form(#[case] one: &str, #[case] other: &st
 )]
 #[case(
     "{health-check-type: port, health-check-http-endpoint: /up}",
-    "`health-check-type` is port, must be http, since there is a `health-check-http-endpoint`"
+    "`health-check-type` is port, must be http, because there is a `health-check-http-endpoint`"
 )]
 #[case(
     "processes: [{type: a, readiness-health-check-type: process, readiness-health-check-http-endpoint: /up}]",
-    "`processes` cannot have a `readiness-health-check-type` that is process, must be http, since there is a `readiness-health-check-http-endpoint`"
+    "`processes` cannot have a `readiness-health-check-type` that is process, must be http, because there is a `readiness-health-check-http-endpoint`"
 )]
 #[case(
     "routes: [{route: a.b, protcol: http2}]",

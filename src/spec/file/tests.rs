@@ -316,13 +316,13 @@ orgs:
     spec.yml:6: `labels` is "-x", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
     spec.yml:6: `labels` is "a/b/c", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
     spec.yml:6: `labels` is "nodots/a", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
-    spec.yml:6: `labels` is "cloudfoundry.org/a", must be a key with another prefix, since cloudfoundry.org is reserved
-    spec.yml:10: `labels` is "managed-by", must be left out, since cf-pusher sets it
+    spec.yml:6: `labels` is "cloudfoundry.org/a", must be a key with another prefix, because cloudfoundry.org is reserved
+    spec.yml:10: `labels` is "managed-by", must be omitted, because cf-pusher sets it
     spec.yml:11: `annotations` is "a b", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
     spec.yml:11: `annotations` is "example.com/", must be a key of at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit, alone or as in example.com/key
     spec.yml:11: `long` is "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..., must be an annotation of at most 5000 characters
     spec.yml:16: `tier` is "web!", must be empty, or at most 63 letters, digits, `-`, `_` and `.`, the first and the last a letter or digit
-    spec.yml:17: `annotations` is "cf-pusher-prefix", must be left out, since cf-pusher sets it
+    spec.yml:17: `annotations` is "cf-pusher-prefix", must be omitted, because cf-pusher sets it
     "#);
 }
 

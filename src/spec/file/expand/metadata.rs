@@ -50,9 +50,9 @@ impl Expander<'_, '_> {
         let is_removed = part == "annotations" && matches!(value.data, Data::Null);
         let allowed = match prefix {
             _ if is_removed => return,
-            _ if OWN.contains(&(part, key)) => "left out, since cf-pusher sets it",
+            _ if OWN.contains(&(part, key)) => "omitted, because cf-pusher sets it",
             Some(prefix) if prefix.eq_ignore_ascii_case(RESERVED_PREFIX) => {
-                "a key with another prefix, since cloudfoundry.org is reserved"
+                "a key with another prefix, because cloudfoundry.org is reserved"
             }
             _ if !is_name(name) || !prefix.is_none_or(is_prefix) => KEY,
             _ => return,
