@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use mock_capi::MockCapi;
+use mock_capi::{Front, MockCapi};
 use rstest::rstest;
 use serde_json::json;
 
@@ -127,7 +127,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Starts a mock for a block that starts the command `mock-capi`, and replaces that command
 /// by it.
-async fn mock_of(block: &mut Block) -> Option<MockCapi> {
+async fn mock_of(block: &mut Block) -> Option<MockCapi<Front>> {
     const START: &str = "mock-capi --listen 127.0.0.1:8181 &\n";
     if !block.text.contains(START) {
         return None;
