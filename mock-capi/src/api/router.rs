@@ -193,7 +193,7 @@ pub(crate) struct Router {
 
 /// The route of a request, with the parameters in its path.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct RouteMatch {
     pub(crate) route: &'static Route,
     pub(crate) captures: Vec<(&'static str, String)>,
 }
@@ -280,13 +280,13 @@ impl Router {
         methods
     }
 
-    pub(crate) fn find(&self, method: &str, path: &str) -> Option<Found> {
+    pub(crate) fn find(&self, method: &str, path: &str) -> Option<RouteMatch> {
         let method = if method == "HEAD" { "GET" } else { method };
         let segments: Vec<&str> = split(path).collect();
         let routes = self.by_shape.get(&(method, segments.len()))?;
         routes.iter().find_map(|route| {
             let captures = capture(route, &segments)?;
-            Some(Found { route, captures })
+            Some(RouteMatch { route, captures })
         })
     }
 }

@@ -412,14 +412,14 @@ mod tests {
         );
         let target = Target::read("http://u:p@[::1]").unwrap();
         assert_eq!((target.host, target.port, target.path), ("::1", None, "/"));
-        for (url, complaint) in [
+        for (url, problem) in [
             ("http://a:b", "invalid port \":b\" after host"),
             ("http://a:1:2", "invalid port \":1:2\" after host"),
             ("http://a/%zz", "invalid URL escape \"%zz\""),
             ("http://a/%", "invalid URL escape \"%\""),
             ("http://[::1", "missing ']' in host"),
         ] {
-            assert_eq!(Target::read(url).unwrap_err(), complaint, "{url}");
+            assert_eq!(Target::read(url).unwrap_err(), problem, "{url}");
         }
     }
 

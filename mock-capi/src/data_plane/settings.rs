@@ -266,7 +266,7 @@ impl Settings {
                 behaviour,
                 answered: 0,
             }),
-            Err(complaint) => Err(InvalidApps(format!("app {index}: {complaint}"))),
+            Err(problem) => Err(InvalidApps(format!("app {index}: {problem}"))),
         });
         settings.collect::<Result<_, _>>().map(Self)
     }
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn contradictory_behaviours_are_refused() {
-        for (list, complaint) in [
+        for (list, problem) in [
             (json!({}), "expected a list, not an object"),
             (json!([{}]), "app 0: missing field `app`"),
             (
@@ -371,7 +371,7 @@ mod tests {
             ),
         ] {
             let error = set(list.clone()).unwrap_err().to_string();
-            assert!(error.starts_with(complaint), "{list}: {error}");
+            assert!(error.starts_with(problem), "{list}: {error}");
         }
     }
 

@@ -60,19 +60,19 @@ impl Endpoint {
     }
 
     /// A part of a request that the endpoint does not accept.
-    fn complaint(&self, request: &Request<'_>) -> Option<CcError> {
+    fn problem(&self, request: &Request<'_>) -> Option<CcError> {
         /// The body of clients that always send one.
         const EMPTY: [&[u8]; 4] = [b"", b"null", b"{}", b"[]"];
         let mut names = request.query.iter().map(|(name, _)| name.as_str());
         if let Some(unknown) = names.find(|name| !self.query.contains(name)) {
-            let complaint = match self.query {
+            let problem = match self.query {
                 [] => format!("'{unknown}' is unknown, {} takes none", self.name),
                 known => format!(
                     "'{unknown}' is unknown, must be one of {}",
                     known.join(", ")
                 ),
             };
-            return Some(CcError::bad_query(complaint));
+            return Some(CcError::bad_query(problem));
         }
         let is_empty = EMPTY.contains(&request.body.trim_ascii());
         (!self.takes_body && !is_empty).then(|| {
@@ -203,7 +203,7 @@ pub(crate) fn answer(core: &Core, request: &Request<'_>, base: &str) -> Option<R
     let Some(endpoint) = found else {
         return Some(unknown(method, name));
     };
-    Some(match endpoint.complaint(request) {
+    Some(match endpoint.problem(request) {
         Some(error) => Response::json(error.status, &error.body()),
         None => (endpoint.answer)(core, request, base),
     })
@@ -240,8 +240,8 @@ fn is_own_host(core: &Core, request: &Request<'_>) -> bool {
     host.is_ok_and(|host| hosts::is_own(host, &core.settings().allowed_hosts))
 }
 
-fn refuse(complaint: &str) -> Response {
-    Response::json(400, &CcError::bad_request(complaint).body())
+fn refuse(problem: &str) -> Response {
+    Response::json(400, &CcError::bad_request(problem).body())
 }
 
 /// The logged requests. `?after=` selects those after a number, or all if there is no
@@ -257,8 +257,8 @@ fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
         status: request.number("status")?,
         body: None,
     };
-    if let Some(complaint) = filter.complaint() {
-        return Err(CcError::bad_query(complaint));
+    if let Some(problem) = filter.problem() {
+        return Err(CcError::bad_query(problem));
     }
     let in_short = match request.query("short") {
         None | Some("false") => false,
@@ -277,8 +277,8 @@ fn read_log(core: &Core, request: &Request<'_>) -> Result<Value, CcError> {
 /// contains the requests that were found.
 fn verify(core: &Core, request: &Request<'_>) -> Response {
     let verification = read_object(request.body).and_then(|verification: Verification| {
-        match verification.complaint() {
-            Some(complaint) => Err(complaint.to_owned()),
+        match verification.problem() {
+            Some(problem) => Err(problem.to_owned()),
             None => Ok(verification),
         }
     });
@@ -377,7 +377,7 @@ fn change<T>(read: Result<T, String>, make: impl FnOnce(T)) -> Response {
             make(value);
             Response::empty(204)
         }
-        Err(complaint) => refuse(&complaint),
+        Err(problem) => refuse(&problem),
     }
 }
 
@@ -395,7 +395,7 @@ fn set_apps(core: &Core, request: &Request<'_>) -> Result<(), String> {
 
 /// The current times with the changes of a request.
 fn read_times(core: &Core, request: &Request<'_>) -> Result<Times, String> {
-    let refuse = |complaint: String| format!("times: {complaint}");
+    let refuse = |problem: String| format!("times: {problem}");
     let mut settings: Map<String, Value> = read_object(request.body).map_err(refuse)?;
     let profile = match settings.remove("profile") {
         None => None,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::api::http::Request;
-use crate::serve::faults::{Effect, matches_path, method_complaint, path_complaint};
+use crate::serve::faults::{Effect, matches_path, method_problem, path_problem};
 use crate::world::clock::Timestamp;
 
 /// The number of bytes of a body that are kept.
@@ -175,9 +175,9 @@ pub(crate) struct RequestFilter {
 
 impl RequestFilter {
     /// The reason why no request could match the filter.
-    pub(crate) fn complaint(&self) -> Option<&'static str> {
-        let path = self.path.as_deref().and_then(path_complaint);
-        path.or_else(|| self.method.as_deref().and_then(method_complaint))
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let path = self.path.as_deref().and_then(path_problem);
+        path.or_else(|| self.method.as_deref().and_then(method_problem))
     }
 
     pub(crate) fn admits(&self, request: &LoggedRequest) -> bool {
@@ -255,7 +255,7 @@ pub(crate) struct VerificationResult {
 
 impl Verification {
     /// The reason why the verification contradicts itself or could never succeed.
-    pub(crate) fn complaint(&self) -> Option<&'static str> {
+    pub(crate) fn problem(&self) -> Option<&'static str> {
         let range = self.at_least.zip(self.at_most);
         if self.count.is_some() && (self.at_least.is_some() || self.at_most.is_some()) {
             return Some("'count' cannot be combined with 'at_least' and 'at_most'");
@@ -263,7 +263,7 @@ impl Verification {
         if range.is_some_and(|(least, most)| least > most) {
             return Some("'at_least' is more than 'at_most'");
         }
-        self.request.complaint()
+        self.request.problem()
     }
 
     /// Without a count, at least one request is expected.

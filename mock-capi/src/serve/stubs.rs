@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::api::http::Response;
 use crate::json::read_list;
-use crate::serve::faults::{matches_path, method_complaint, path_complaint};
+use crate::serve::faults::{matches_path, method_problem, path_problem};
 
 /// A response to certain requests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,17 +70,17 @@ impl Stub {
     pub(crate) fn list_from_json(json: &[u8]) -> Result<Vec<Self>, String> {
         let stubs: Vec<Self> = read_list(json, "stub")?;
         for (index, stub) in stubs.iter().enumerate() {
-            if let Some(complaint) = stub.complaint() {
-                return Err(format!("stub {index}: {complaint}"));
+            if let Some(problem) = stub.problem() {
+                return Err(format!("stub {index}: {problem}"));
             }
         }
         Ok(stubs)
     }
 
-    fn complaint(&self) -> Option<String> {
-        let method = self.method.as_deref().and_then(method_complaint);
-        if let Some(complaint) = path_complaint(&self.path).or(method) {
-            return Some(complaint.into());
+    fn problem(&self) -> Option<String> {
+        let method = self.method.as_deref().and_then(method_problem);
+        if let Some(problem) = path_problem(&self.path).or(method) {
+            return Some(problem.into());
         }
         if self.path.starts_with("/_mock") {
             return Some(

@@ -199,7 +199,7 @@ async fn times_are_changed_while_the_mock_runs() {
     assert_eq!(send(cf.http.post(url).json(&advance)).await.status, 204);
     assert_eq!(state().await, "STAGED");
 
-    for (times, complaint) in [
+    for (times, problem) in [
         (
             json!({"jitter": 2}),
             "times: jitter must be from 0 to 1, not 2",
@@ -210,7 +210,7 @@ async fn times_are_changed_while_the_mock_runs() {
         let (code, detail) = put(&cf, "times", &times).await.error();
         assert_eq!(code, 1004);
         assert!(
-            detail.starts_with(&format!("Bad request: {complaint}")),
+            detail.starts_with(&format!("Bad request: {problem}")),
             "{detail}"
         );
     }
@@ -318,8 +318,8 @@ async fn pages_of_other_origins_cannot_change_anything() {
         for origin in ["http://elsewhere.test", "http://127.0.0.1:1", "null", &org] {
             let refused = of_page(method.clone(), endpoint, origin).await;
             assert_eq!(refused.status, 403, "{endpoint} {origin}");
-            let complaint = format!("a page of {origin} may not change this mock");
-            assert_eq!(refused.error().1, complaint);
+            let problem = format!("a page of {origin} may not change this mock");
+            assert_eq!(refused.error().1, problem);
         }
     }
     assert_eq!(cf.get("/_mock/times").await.json()["latency"], "0s");

@@ -374,7 +374,7 @@ async fn faults_that_could_never_strike_are_refused() {
     cf.mock
         .set_faults(vec![Fault::answer("*", "/v3/apps", 503)])
         .unwrap();
-    for (fault, complaint) in [
+    for (fault, problem) in [
         (
             Fault::drop_after("POST", "v3/apps"),
             "fault 0: 'path' must start with a '/'",
@@ -389,11 +389,11 @@ async fn faults_that_could_never_strike_are_refused() {
         ),
     ] {
         let refused = cf.mock.set_faults(vec![fault.clone()]).unwrap_err();
-        assert_eq!(refused.to_string(), complaint);
+        assert_eq!(refused.to_string(), problem);
         let started = MockCapi::builder().faults(vec![fault]).start().await;
         assert_eq!(
             started.err().unwrap().to_string(),
-            format!("invalid faults: {complaint}")
+            format!("invalid faults: {problem}")
         );
     }
     assert_eq!(cf.get("/v3/apps").await.status, 503);

@@ -290,7 +290,7 @@ async fn some_parameters_are_valid_only_for_some_lists() {
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;
     let unknown = |name: &str| format!("Unknown query parameter(s): '{name}'");
-    for (path, complaint) in [
+    for (path, problem) in [
         (
             format!("/v3/apps/{app}/processes?space_guids={space}"),
             unknown("space_guids"),
@@ -310,7 +310,7 @@ async fn some_parameters_are_valid_only_for_some_lists() {
         ),
     ] {
         let answer = cf.get(&path).await;
-        let detail = format!("The query parameter is invalid: {complaint}");
+        let detail = format!("The query parameter is invalid: {problem}");
         assert_eq!(answer.error(), (10005, detail), "{path}");
     }
 }

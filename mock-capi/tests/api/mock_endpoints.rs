@@ -672,7 +672,7 @@ async fn tests_can_get_a_logged_in_client() {
 #[tokio::test]
 async fn invalid_requests_to_the_mock_are_reported() {
     let cf = Session::v3().await;
-    for (request, body, complaint) in [
+    for (request, body, problem) in [
         ("PUT stubs", "{}", "stubs: expected a list, not an object"),
         (
             "PUT stubs",
@@ -822,7 +822,7 @@ async fn invalid_requests_to_the_mock_are_reported() {
         let answer = send(answer).await;
         assert_eq!(answer.status, 400, "{request} {body}");
         let error = answer.error().1;
-        assert!(error.contains(complaint), "{request} {body}: {error}");
+        assert!(error.contains(problem), "{request} {body}: {error}");
     }
 }
 

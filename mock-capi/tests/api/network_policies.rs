@@ -130,7 +130,7 @@ async fn invalid_policies_are_refused() {
         *policy.pointer_mut(pointer).unwrap() = value;
         policy
     };
-    for (policies, complaint) in [
+    for (policies, problem) in [
         (json!([]), "missing policies"),
         (Value::Null, "missing policies"),
         (json!([with("/source", json!({}))]), "missing source id"),
@@ -156,7 +156,7 @@ async fn invalid_policies_are_refused() {
             "tags may not be specified",
         ),
     ] {
-        let expected = format!("mapper: validate policies: {complaint}");
+        let expected = format!("mapper: validate policies: {problem}");
         assert_eq!(refusal(&add(&cf, policies).await), (400, expected));
     }
     let answer = add(&cf, json!([with("/destination/ports/start", json!("1"))])).await;

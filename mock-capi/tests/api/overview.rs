@@ -132,9 +132,9 @@ async fn apps_of_a_space_are_found_by_name_up_to_a_limit() {
     let missing = cf.get("/_mock/overview/apps?space=x").await;
     assert_eq!(missing.error(), (10010, "Space not found".into()));
     let refused = cf.get("/_mock/overview?limit=many").await;
-    let complaint = "The query parameter is invalid: limit 'many' is not a number";
+    let problem = "The query parameter is invalid: limit 'many' is not a number";
     assert_eq!(
         (refused.status.as_u16(), refused.error().1),
-        (400, complaint.into())
+        (400, problem.into())
     );
 }

@@ -106,7 +106,7 @@ async fn a_profile_and_workers_are_set_while_the_mock_runs() {
     assert_eq!(profile["types"]["organizations"]["list"], "75ms");
     // The profile in the response is valid.
     Profile::from_yaml(&profile.to_string()).unwrap();
-    for (wrong, complaint) in [
+    for (wrong, problem) in [
         (
             json!({"profile": "fast"}),
             "profile must be 'measured' or 'none', not \"fast\"",
@@ -120,7 +120,7 @@ async fn a_profile_and_workers_are_set_while_the_mock_runs() {
         let (status, refused) = put(wrong.clone()).await;
         assert_eq!(status, 400);
         let detail = refused["errors"][0]["detail"].as_str().unwrap();
-        assert!(detail.contains(complaint), "{wrong}: {detail}");
+        assert!(detail.contains(problem), "{wrong}: {detail}");
     }
     // The profile in the response is accepted.
     assert_eq!(put(times).await.0, 204);

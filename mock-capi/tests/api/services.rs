@@ -270,7 +270,7 @@ async fn lists_of_instances_can_include_fields_of_spaces_and_orgs() {
     let path = format!("/v3/service_instances/{instance}");
     let shown = cf.get(&format!("{path}?fields[space]=guid")).await.json();
     assert_eq!(shown["included"], json!({"spaces": [{"guid": space}]}));
-    for (query, complaint) in [
+    for (query, problem) in [
         (
             "fields[space]=guid,suspended",
             "Fields valid keys for 'space' are: 'name', 'guid'",
@@ -283,7 +283,7 @@ async fn lists_of_instances_can_include_fields_of_spaces_and_orgs() {
         ("fields=space", "Fields must be an object"),
     ] {
         let answer = cf.get(&format!("{path}?{query}")).await;
-        let expected = format!("The query parameter is invalid: {complaint}");
+        let expected = format!("The query parameter is invalid: {problem}");
         assert_eq!(answer.error(), (10005, expected));
     }
 }

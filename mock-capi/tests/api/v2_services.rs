@@ -91,7 +91,7 @@ async fn invalid_instances_are_refused() {
         body[name] = value;
         body
     };
-    for (body, code, complaint) in [
+    for (body, code, problem) in [
         (
             with("name", json!("db")),
             60002,
@@ -117,7 +117,7 @@ async fn invalid_instances_are_refused() {
         let answer = cf.post(INSTANCES, body).await.json();
         assert_eq!(
             (&answer["code"], &answer["description"]),
-            (&json!(code), &json!(complaint))
+            (&json!(code), &json!(problem))
         );
     }
 }

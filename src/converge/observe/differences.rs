@@ -31,7 +31,7 @@ const MAX_PARALLEL_DIFFS: usize = 2;
 const PROBE: &str = "cf-pusher-diff-probe";
 
 /// An existing desired app, with its entry.
-struct Claim {
+struct AppEntry {
     name: String,
     yaml: String,
 }
@@ -59,8 +59,8 @@ async fn differences_in(
         return Ok(HashMap::new());
     };
     let domain = observed.apps_domain(placed);
-    let claims = claims(placed, domain, &space.apps);
-    let batches = batches(&claims);
+    let app_entries = app_entries(placed, domain, &space.apps);
+    let batches = batches(&app_entries);
     let batches = batches.into_iter();
     let asked = batches.map(|batch| diff(client, &found.guid, batch));
     let answers: Vec<Option<Vec<(usize, EntryDifference)>>> =
@@ -71,11 +71,11 @@ async fn differences_in(
     };
     let mut by_name: HashMap<String, Vec<EntryDifference>> = HashMap::new();
     let mut begin = 0;
-    for (batch, size) in answers.into_iter().zip(sizes(&claims)) {
+    for (batch, size) in answers.into_iter().zip(sizes(&app_entries)) {
         for (at, difference) in batch {
-            if let Some(claim) = claims.get(begin + at) {
+            if let Some(app_entry) = app_entries.get(begin + at) {
                 by_name
-                    .entry(claim.name.clone())
+                    .entry(app_entry.name.clone())
                     .or_default()
                     .push(difference);
             }
@@ -86,32 +86,32 @@ async fn differences_in(
 }
 
 /// The entries of the existing desired apps.
-fn claims(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<Claim> {
+fn app_entries(placed: &PlacedSpace<'_>, domain: &str, apps: &[App]) -> Vec<AppEntry> {
     let there: HashMap<&str, &App> = apps.iter().map(|app| (app.name.as_str(), app)).collect();
-    let mut claims = Vec::with_capacity(there.len());
+    let mut app_entries = Vec::with_capacity(there.len());
     for group in &placed.space.groups {
         let entry = group.entry.with_apps_domain(domain);
         for (index, name) in (0..).zip(group.app_names()) {
             if there.contains_key(name.as_str()) {
-                let mut claim = Map::from_iter([("name".to_owned(), json!(name))]);
+                let mut app_entry = Map::from_iter([("name".to_owned(), json!(name))]);
                 let entry = entry.of_app(&name, index, domain);
                 let entry = placed.space.bound(entry, group, &name);
-                claim.extend(entry.application(Purpose::Compare));
-                claims.push(Claim {
-                    yaml: format!("- {}\n", Value::Object(claim)),
+                app_entry.extend(entry.application(Purpose::Compare));
+                app_entries.push(AppEntry {
+                    yaml: format!("- {}\n", Value::Object(app_entry)),
                     name,
                 });
             }
         }
     }
-    claims
+    app_entries
 }
 
 /// Splits the entries into parts that are each small enough for a manifest.
-fn batches(claims: &[Claim]) -> Vec<&[Claim]> {
+fn batches(app_entries: &[AppEntry]) -> Vec<&[AppEntry]> {
     let mut batches = Vec::new();
-    let mut rest = claims;
-    for size in sizes(claims) {
+    let mut rest = app_entries;
+    for size in sizes(app_entries) {
         let (batch, others) = rest.split_at(size);
         batches.push(batch);
         rest = others;
@@ -120,16 +120,16 @@ fn batches(claims: &[Claim]) -> Vec<&[Claim]> {
 }
 
 /// The number of entries in each part.
-fn sizes(claims: &[Claim]) -> Vec<usize> {
+fn sizes(app_entries: &[AppEntry]) -> Vec<usize> {
     let head = manifest(&[]).len();
     let mut sizes = Vec::new();
     let (mut bytes, mut count) = (head, 0);
-    for claim in claims {
-        if bytes + claim.yaml.len() > MAX_MANIFEST && count > 0 {
+    for app_entry in app_entries {
+        if bytes + app_entry.yaml.len() > MAX_MANIFEST && count > 0 {
             sizes.push(count);
             (bytes, count) = (head, 0);
         }
-        bytes += claim.yaml.len();
+        bytes += app_entry.yaml.len();
         count += 1;
     }
     if count > 0 {
@@ -139,9 +139,9 @@ fn sizes(claims: &[Claim]) -> Vec<usize> {
 }
 
 /// A manifest with the entries, and with an entry for an app that does not exist.
-fn manifest(claims: &[Claim]) -> String {
+fn manifest(app_entries: &[AppEntry]) -> String {
     let mut manifest = String::from("applications:\n");
-    manifest.extend(claims.iter().map(|claim| claim.yaml.as_str()));
+    manifest.extend(app_entries.iter().map(|app_entry| app_entry.yaml.as_str()));
     manifest.push_str(&format!("- {{\"name\":\"{PROBE}\"}}\n"));
     manifest
 }
@@ -151,13 +151,13 @@ fn manifest(claims: &[Claim]) -> String {
 async fn diff(
     client: &Client,
     space: &str,
-    claims: &[Claim],
+    app_entries: &[AppEntry],
 ) -> Result<Option<Vec<(usize, EntryDifference)>>, Error> {
     let can_halve = |error: &Error| {
         !error.is_unknown_request() && (error.is_too_large() || error.is_worth_replanning())
     };
-    let parts = halves::run(claims.len(), can_halve, |part| async move {
-        let some = claims.get(part).unwrap_or_default();
+    let parts = halves::run(app_entries.len(), can_halve, |part| async move {
+        let some = app_entries.get(part).unwrap_or_default();
         // A request for many apps is not retried, but sent again in halves.
         let replay = match some {
             [_] => Replay::Safe,
@@ -301,8 +301,8 @@ mod tests {
         let desired = desired(10_000);
         let placed = desired.spaces().next().unwrap();
         let apps: Vec<App> = placed.space.groups[0].app_names().map(app).collect();
-        let claims = claims(&placed, "apps.example.com", &apps);
-        let batches = batches(&claims);
+        let app_entries = app_entries(&placed, "apps.example.com", &apps);
+        let batches = batches(&app_entries);
         assert!(
             batches.len() <= 4,
             "{} requests for ten thousand apps",

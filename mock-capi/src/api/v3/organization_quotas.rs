@@ -217,9 +217,9 @@ fn check_name(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> Re
     Ok(())
 }
 
-fn known_orgs(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
+fn known_orgs(world: &World, guids: &[&str], problem: &str) -> Result<Vec<Guid>, CcError> {
     let known = world.look_up_all(guids, |_: &Org| true);
     known.map_err(|unknown| {
-        CcError::unprocessable(format!("Organizations with guids {unknown:?} {complaint}"))
+        CcError::unprocessable(format!("Organizations with guids {unknown:?} {problem}"))
     })
 }

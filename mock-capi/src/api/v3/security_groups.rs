@@ -261,8 +261,8 @@ fn bind_staging(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 fn bind(context: &mut RequestContext<'_>, phase: Phase) -> Result<Response, CcError> {
     let guid = find(context)?;
     let body = context.request.object()?;
-    let complaint = "do not exist, or you do not have access to them.";
-    let spaces = known_spaces(context.world, &to_many_body(&body)?, complaint)?;
+    let problem = "do not exist, or you do not have access to them.";
+    let spaces = known_spaces(context.world, &to_many_body(&body)?, problem)?;
     for space in &spaces {
         context.require(UPDATE_SPACE, AccessScope::Space(*space))?;
     }
@@ -332,10 +332,10 @@ fn check_name(context: &RequestContext<'_>, name: &str, own: Option<Guid>) -> Re
     Ok(())
 }
 
-fn known_spaces(world: &World, guids: &[&str], complaint: &str) -> Result<Vec<Guid>, CcError> {
+fn known_spaces(world: &World, guids: &[&str], problem: &str) -> Result<Vec<Guid>, CcError> {
     let known = world.look_up_all(guids, |_: &Space| true);
     known.map_err(|unknown| {
-        CcError::unprocessable(format!("Spaces with guids {unknown:?} {complaint}"))
+        CcError::unprocessable(format!("Spaces with guids {unknown:?} {problem}"))
     })
 }
 

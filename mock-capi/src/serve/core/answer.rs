@@ -11,7 +11,7 @@ use crate::api::error::CcError;
 use crate::api::form::NO_FORM;
 use crate::api::http::{Request, Response};
 use crate::api::osb::{self, BrokerRequest};
-use crate::api::router::Found;
+use crate::api::router::RouteMatch;
 use crate::api::uaa;
 use crate::api::uaa::authorization::bearer;
 use crate::api::uaa::token::{Caller, TokenKind, Tokens};
@@ -130,7 +130,7 @@ impl Core {
         let strike = state.faults.begin(request.method, request.path, now);
         let effect = strike.as_ref().map(|strike| strike.effect);
         let timings = state.world.timings;
-        let priced = state.pace.price(request.path, found.as_ref());
+        let paced = state.pace.cost(request.path, found.as_ref());
         let held_back = strike
             .as_ref()
             .map(|strike| strike.delay)
@@ -150,7 +150,7 @@ impl Core {
         let Service { total, runtime } =
             state
                 .pace
-                .serve(priced, response.listed, &timings, &mut state.random);
+                .serve(paced, response.listed, &timings, &mut state.random);
         let (ending, held_back) = match effect {
             Some(Effect::DropBefore | Effect::DropAfter) => (Ending::Dropped, held_back),
             Some(Effect::Truncate) => (Ending::Truncated, held_back),
@@ -254,7 +254,7 @@ impl Core {
     /// Processes a request, if its caller's rate limit allows it.
     pub(super) fn process(
         &self,
-        found: Option<Found>,
+        found: Option<RouteMatch>,
         request: &Request<'_>,
         state: &mut State,
         base: String,
@@ -303,12 +303,12 @@ impl Core {
 
     fn dispatch(
         &self,
-        found: Option<Found>,
+        found: Option<RouteMatch>,
         request: &Request<'_>,
         state: &mut State,
         base: String,
     ) -> Result<Response, CcError> {
-        let Some(Found { route, captures }) = found else {
+        let Some(RouteMatch { route, captures }) = found else {
             return self.refuse_unknown(request);
         };
         if request.is_v3() && !request.has_sound_media_type() {
@@ -431,7 +431,7 @@ fn access_of(caller: &Caller, user: Guid, world: &World) -> Access {
 }
 
 impl Stats {
-    pub(super) fn count(&mut self, found: Option<&Found>) {
+    pub(super) fn count(&mut self, found: Option<&RouteMatch>) {
         self.total += 1;
         let key = found.map_or_else(|| "unknown".into(), |found| found.route.key());
         if found.is_some_and(|found| !found.route.is_implemented()) {

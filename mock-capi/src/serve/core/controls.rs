@@ -12,7 +12,7 @@ use crate::api::state::present_world;
 use crate::api::uaa::KeyError;
 use crate::api::uaa::token::{TokenKind, TokenOwner};
 use crate::serve::faults::{Fault, FaultCount, InvalidFaults};
-use crate::serve::pace::{PriceList, Profile};
+use crate::serve::pace::{CostTable, Profile};
 use crate::serve::request_log::{RequestFilter, Verification, VerificationResult};
 use crate::serve::state::{self, SavedState, SnapshotError, StateError};
 use crate::serve::stubs::Stub;
@@ -80,8 +80,8 @@ impl Core {
         let mut state = self.lock();
         state.world.timings = times.timings;
         if let Some(profile) = times.profile {
-            let prices = profile.map(|profile| PriceList::new(profile, &self.router));
-            state.pace.set_prices(prices);
+            let costs = profile.map(|profile| CostTable::new(profile, &self.router));
+            state.pace.set_costs(costs);
         }
         if let Some(workers) = times.workers {
             state.pace.set_workers(workers);

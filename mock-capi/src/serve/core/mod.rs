@@ -15,7 +15,7 @@ use crate::data_plane::DataPlane;
 use crate::serve::dispatcher::BrokerDispatcher;
 use crate::serve::faults::{Fault, FaultPlan, InvalidFaults};
 use crate::serve::inside_broker::EmbeddedBroker;
-use crate::serve::pace::{Pace, PriceList, Profile};
+use crate::serve::pace::{CostTable, Pace, Profile};
 use crate::serve::rate_limit::RateLimiter;
 use crate::serve::request_log::RequestLog;
 use crate::serve::seed_file::SeedFile;
@@ -33,8 +33,8 @@ pub(crate) use record::Observer;
 pub use record::{AnsweredRequest, RecordedRequest, Stats};
 
 fn pace(profile: Option<&Profile>, workers: usize, router: &Router) -> Pace {
-    let prices = profile.map(|profile| PriceList::new(profile.clone(), router));
-    Pace::new(prices, workers)
+    let costs = profile.map(|profile| CostTable::new(profile.clone(), router));
+    Pace::new(costs, workers)
 }
 
 /// The adapter that sends the responses. It determines which faults are possible.

@@ -1,6 +1,6 @@
 //! Refuses faults that are contradictory or could never strike.
 
-use super::pattern::{method_complaint, path_complaint};
+use super::pattern::{method_problem, path_problem};
 use super::{Effect, Fault};
 use crate::api::router::Router;
 use crate::json::read_list;
@@ -127,9 +127,9 @@ impl Fault {
         ];
         let broken = only.into_iter().find(|(broken, _)| *broken);
         broken
-            .map(|(_, complaint)| complaint)
-            .or_else(|| self.path.as_deref().and_then(path_complaint))
-            .or_else(|| self.method.as_deref().and_then(method_complaint))
+            .map(|(_, problem)| problem)
+            .or_else(|| self.path.as_deref().and_then(path_problem))
+            .or_else(|| self.method.as_deref().and_then(method_problem))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::world::durations;
 pub use check::InvalidFaults;
 pub(crate) use check::NO_APPS;
 pub(crate) use effect::Effect;
-pub(crate) use pattern::{matches_path, method_complaint, path_complaint};
+pub(crate) use pattern::{matches_path, method_problem, path_problem};
 pub use plan::FaultCount;
 pub(crate) use plan::FaultPlan;
 

@@ -19,7 +19,7 @@ pub(crate) fn matches_path(pattern: &str, path: &str) -> bool {
 }
 
 /// The reason why a pattern could never match.
-pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
+pub(crate) fn path_problem(pattern: &str) -> Option<&'static str> {
     if pattern == "*" {
         return None;
     }
@@ -33,12 +33,12 @@ pub(crate) fn path_complaint(pattern: &str) -> Option<&'static str> {
         ),
     ];
     let mut broken = complaints.into_iter().filter(|(is_broken, _)| *is_broken);
-    broken.next().map(|(_, complaint)| complaint)
+    broken.next().map(|(_, problem)| problem)
 }
 
 /// The reason why a fault or stub cannot have this method: it is neither an HTTP method
 /// nor `*`, which stands for any.
-pub(crate) fn method_complaint(method: &str) -> Option<&'static str> {
+pub(crate) fn method_problem(method: &str) -> Option<&'static str> {
     const METHODS: [&str; 8] = [
         "*", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
     ];

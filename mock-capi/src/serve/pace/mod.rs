@@ -1,4 +1,4 @@
-//! The time that requests take: a price list, and a limited number of workers for which
+//! The time that requests take: a cost table, and a limited number of workers for which
 //! requests queue.
 
 mod profile;
@@ -8,25 +8,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::api::router::Found;
+use crate::api::router::RouteMatch;
 use crate::world::random::Random;
 use crate::world::settings::Timings;
 
-pub(crate) use profile::PriceList;
+pub(crate) use profile::CostTable;
 pub use profile::{InvalidProfile, Profile};
 use workers::Workers;
 
-/// The price list and the workers.
+/// The cost table and the workers.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    prices: Option<PriceList>,
+    costs: Option<CostTable>,
     workers: Workers,
 }
 
-/// The price of a request, which is known before the request is processed.
+/// The cost of a request, which is known before the request is processed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PricedRequest {
-    price: profile::Price,
+pub(crate) struct PacedRequest {
+    cost: profile::Cost,
     /// Whether the request is for the Cloud Controller, not for UAA or log-cache.
     is_served: bool,
 }
@@ -41,22 +41,22 @@ pub(crate) struct Service {
 }
 
 impl Pace {
-    pub(crate) fn new(prices: Option<PriceList>, workers: usize) -> Self {
+    pub(crate) fn new(costs: Option<CostTable>, workers: usize) -> Self {
         Self {
-            prices,
+            costs,
             workers: Workers::new(workers),
         }
     }
 
-    /// The price of a request.
-    pub(crate) fn price(&self, path: &str, found: Option<&Found>) -> PricedRequest {
+    /// The cost of a request.
+    pub(crate) fn cost(&self, path: &str, found: Option<&RouteMatch>) -> PacedRequest {
         let is_served = ["/v2", "/v3"].iter().any(|root| {
             let rest = path.strip_prefix(root);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
-        let prices = self.prices.as_ref().filter(|_| is_served);
-        PricedRequest {
-            price: prices.map(|prices| prices.of(found)).unwrap_or_default(),
+        let costs = self.costs.as_ref().filter(|_| is_served);
+        PacedRequest {
+            cost: costs.map(|costs| costs.of(found)).unwrap_or_default(),
             is_served,
         }
     }
@@ -64,28 +64,28 @@ impl Pace {
     /// Serves a request. `listed` is the number of resources in its response.
     pub(crate) fn serve(
         &mut self,
-        priced: PricedRequest,
+        paced: PacedRequest,
         listed: Option<usize>,
         timings: &Timings,
         random: &mut Random,
     ) -> Service {
-        let mean = timings.latency.saturating_add(priced.price.of(listed));
+        let mean = timings.latency.saturating_add(paced.cost.of(listed));
         let takes = random.jittered(mean, timings.jitter);
-        if !priced.is_served {
+        if !paced.is_served {
             return Service {
                 total: takes,
                 runtime: None,
             };
         }
-        let is_paced = self.prices.is_some() || self.workers.count() > 0;
+        let is_paced = self.costs.is_some() || self.workers.count() > 0;
         Service {
             total: self.workers.serve(Instant::now(), takes),
             runtime: is_paced.then_some(takes),
         }
     }
 
-    pub(crate) fn set_prices(&mut self, prices: Option<PriceList>) {
-        self.prices = prices;
+    pub(crate) fn set_costs(&mut self, costs: Option<CostTable>) {
+        self.costs = costs;
     }
 
     pub(crate) fn set_workers(&mut self, count: usize) {
@@ -98,7 +98,7 @@ impl Pace {
 
     /// Adds the profile and the workers to `/_mock/times`.
     pub(crate) fn present(&self, times: &mut Value) {
-        let profile = self.prices.as_ref().map_or("none", PriceList::name);
+        let profile = self.costs.as_ref().map_or("none", CostTable::name);
         times["workers"] = json!(self.workers.count());
         times["profile"] = json!(profile);
     }
@@ -114,8 +114,8 @@ impl Pace {
 
     /// The profile in force, as JSON.
     pub(crate) fn profile(&self) -> Value {
-        self.prices
+        self.costs
             .as_ref()
-            .map_or(Value::Null, |prices| json!(prices.profile()))
+            .map_or(Value::Null, |costs| json!(costs.profile()))
     }
 }

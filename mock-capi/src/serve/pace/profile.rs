@@ -1,4 +1,4 @@
-//! The price list of requests: a time for one resource, for a list, and for each
+//! The cost table of requests: a time for one resource, for a list, and for each
 //! resource on its page, by the type of the resource.
 
 use std::borrow::Cow;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::router::{Found, Router};
+use crate::api::router::{RouteMatch, Router};
 use crate::serve::seed_file::plain;
 use crate::world::durations;
 use crate::world::settings::{Dialect, Timings, TimingsPatch};
@@ -63,15 +63,15 @@ struct Entry {
     each: Option<Duration>,
 }
 
-/// The price of requests for a type of resources.
+/// The cost of requests for a type of resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Price {
+pub(super) struct Cost {
     one: Duration,
     list: Duration,
     each: Duration,
 }
 
-impl Price {
+impl Cost {
     fn with(self, entry: Entry) -> Self {
         Self {
             one: entry.one.unwrap_or(self.one),
@@ -132,7 +132,7 @@ impl ProfileFile {
     fn check(&self) -> Result<(), InvalidProfile> {
         Timings::default()
             .change(&self.times)
-            .map_err(|complaint| InvalidProfile(format!("times: {complaint}")))?;
+            .map_err(|problem| InvalidProfile(format!("times: {problem}")))?;
         let routers = [Dialect::V3, Dialect::Documented2017].map(Router::new);
         let keys: Vec<String> = routers.iter().flat_map(Router::keys).collect();
         let has_type = |name: &str| {
@@ -153,9 +153,9 @@ impl ProfileFile {
         }
     }
 
-    /// The price of an operation: its own, or that of the last type in its path.
-    fn price(&self, key: &str) -> Price {
-        let default = Price::default().with(self.default);
+    /// The cost of an operation: its own, or that of the last type in its path.
+    fn cost(&self, key: &str) -> Cost {
+        let default = Cost::default().with(self.default);
         let mut operations = self.operations.iter();
         if let Some((_, entry)) = operations.find(|(operation, _)| is_same(key, operation)) {
             return default.with(*entry);
@@ -179,20 +179,20 @@ fn is_same(one: &str, other: &str) -> bool {
 
 /// A profile by the operations of a dialect.
 #[derive(Clone, Debug)]
-pub(crate) struct PriceList {
+pub(crate) struct CostTable {
     profile: Profile,
-    prices: HashMap<String, Price>,
+    costs: HashMap<String, Cost>,
 }
 
-impl PriceList {
+impl CostTable {
     pub(crate) fn new(profile: Profile, router: &Router) -> Self {
         let keys = router.keys();
-        let prices = keys.map(|key| {
-            let price = profile.file.price(&key);
-            (key, price)
+        let costs = keys.map(|key| {
+            let cost = profile.file.cost(&key);
+            (key, cost)
         });
         Self {
-            prices: prices.collect(),
+            costs: costs.collect(),
             profile,
         }
     }
@@ -205,11 +205,10 @@ impl PriceList {
         &self.profile.file
     }
 
-    pub(super) fn of(&self, found: Option<&Found>) -> Price {
-        let price = found.and_then(|found| self.prices.get(&found.route.key()));
-        price
-            .copied()
-            .unwrap_or_else(|| Price::default().with(self.profile.file.default))
+    pub(super) fn of(&self, found: Option<&RouteMatch>) -> Cost {
+        let cost = found.and_then(|found| self.costs.get(&found.route.key()));
+        cost.copied()
+            .unwrap_or_else(|| Cost::default().with(self.profile.file.default))
     }
 }
 
@@ -220,7 +219,7 @@ mod tests {
     /// The mean time of an operation in milliseconds.
     fn millis(profile: &Profile, method: &str, path: &str, listed: Option<usize>) -> u128 {
         let router = Router::new(Dialect::V3);
-        let list = PriceList::new(profile.clone(), &router);
+        let list = CostTable::new(profile.clone(), &router);
         let found = router.find(method, path);
         list.of(found.as_ref()).of(listed).as_millis()
     }
@@ -276,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_profile_that_could_not_have_an_effect_is_refused() {
-        for (text, complaint) in [
+        for (text, problem) in [
             ("latency: 1s", "unknown field"),
             (
                 "types: {moons: {one: 1s}}",
@@ -291,7 +290,7 @@ mod tests {
             ("# times: {jitter: 2}\n", "it is empty"),
         ] {
             let error = Profile::from_yaml(text).unwrap_err().to_string();
-            assert!(error.contains(complaint), "{text}: {error}");
+            assert!(error.contains(problem), "{text}: {error}");
         }
     }
 }
