@@ -125,8 +125,8 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// Starts a mock for a block that starts the command `mock-capi`, and replaces that command
-/// by it.
+/// Starts a mock for a block that starts the command `mock-capi`, and replaces the
+/// command with the mock.
 async fn mock_of(block: &mut Block) -> Option<MockCapi<Front>> {
     const START: &str = "mock-capi --listen 127.0.0.1:8181 &\n";
     if !block.text.contains(START) {

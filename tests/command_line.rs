@@ -320,7 +320,7 @@ async fn pipes_get_colors_only_if_asked_to() {
     assert!(colored.stderr.contains("\u{1b}[31m"), "{}", colored.stderr);
 }
 
-/// They come from arguments, files and servers.
+/// Control characters can come from arguments, files and servers.
 #[test]
 fn control_characters_in_names_are_printed_as_escapes() {
     let place = Place::new();
@@ -400,7 +400,7 @@ fn closed_and_full_streams_cause_no_panic(#[case] redirection: &str) {
 fn a_limit_for_open_files_causes_an_error_instead_of_a_panic() {
     let place = Place::new();
     let config = place.file("config.json", SMALL);
-    // Those that the shell inherits would count too.
+    // Files that the shell inherits would also count.
     let close = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-";
     for limit in 5..12 {
         let binary = env!("CARGO_BIN_EXE_cf-pusher");

@@ -122,8 +122,7 @@ fn a_variable_without_a_proxy_url_is_an_error() {
     assert!(!direct.stderr.contains("HTTPS_PROXY"), "{}", direct.stderr);
 }
 
-/// A SOCKS5 proxy that leads to one address, whichever is requested, and the number of its
-/// connections.
+/// A SOCKS5 proxy that always connects to one address, and the number of its connections.
 async fn socks_proxy(target: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -139,7 +138,7 @@ async fn socks_proxy(target: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 async fn forward(mut client: TcpStream, target: SocketAddr) -> std::io::Result<()> {
-    // The version, and the methods of authentication. None is needed.
+    // The version, and the methods of authentication. No authentication is needed.
     let mut greeting = [0; 2];
     client.read_exact(&mut greeting).await?;
     let mut methods = vec![0; usize::from(greeting[1])];

@@ -303,12 +303,12 @@ fn a_signal_ends_a_command_that_waits_for_its_input(#[case] args: &[&str], #[cas
     drop(writer);
 }
 
-/// The output is written when the work is done, and a pipe waits for its reader.
+/// The output is written at the end, and writing to a pipe waits for its reader.
 #[rstest]
 #[case::plan(&["plan", "--config", "config.json", "--out"])]
 #[case::export(&["export", "--org", "o", "-o"])]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupt_ends_a_command_whose_output_nobody_reads(#[case] args: &[&str]) {
+async fn an_interrupt_ends_a_command_whose_output_is_not_read(#[case] args: &[&str]) {
     let mock = MockCapi::start().await.unwrap();
     mock.org("o").space("s").app("web").started();
     let place = Place::new();

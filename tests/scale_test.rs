@@ -27,7 +27,7 @@ const CONFIG: &str = r#"{
 /// The time until policies of the foundation take effect.
 const POLICY_TIME: Duration = Duration::from_secs(5);
 
-/// Stands for a measurement where a phase of the test is named.
+/// Represents a measurement in place of a phase of the test.
 const MEASUREMENT: &str = "measurement";
 
 /// A sink that records the test and can interrupt it.
@@ -298,7 +298,7 @@ async fn a_test_waits_until_the_registry_forgets_deleted_apps() {
     let mut foundation = Foundation::new().await;
     let fewer = CONFIG.replace(r#""test_applications": 3"#, r#""test_applications": 2"#);
     foundation.config = ScalingTest::parse(&fewer, "test").unwrap();
-    // The third tick app exists, and would be registered again and again.
+    // The third tick app exists, and would be registered repeatedly.
     let clock = || {
         let fake: CloudController = (*foundation.mock).clone();
         Clock::advanced_by(move |by| fake.advance(by))
@@ -464,7 +464,7 @@ async fn routes_and_security_groups_are_measured_and_leave_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_measurement_keeps_what_it_measured() {
+async fn an_interrupted_measurement_keeps_its_results() {
     let foundation = Foundation::new().await;
     let before = foundation.mock.state();
     let tester = foundation.interrupted_tester(MEASUREMENT).await;
@@ -479,7 +479,7 @@ async fn an_interrupted_measurement_keeps_what_it_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_measurement_of_groups_keeps_what_it_measured() {
+async fn an_interrupted_measurement_of_groups_keeps_its_results() {
     let foundation = Foundation::new().await;
     let before = foundation.mock.state();
     let tester = foundation.interrupted_tester(MEASUREMENT).await;
@@ -492,7 +492,7 @@ async fn an_interrupted_measurement_of_groups_keeps_what_it_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_prints_what_a_failed_measurement_has_measured() {
+async fn the_command_prints_the_results_of_a_failed_measurement() {
     let foundation = Foundation::new().await;
     let place = Place::new();
     let fault = Fault::answer("POST", "/v3/routes", 422).skip(1);

@@ -454,7 +454,7 @@ fn errors_in_a_spec_are_listed_before_anything_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_feature_flag_that_the_foundation_lacks_is_refused_with_help() {
+async fn an_unknown_feature_flag_is_refused_with_help() {
     let (mock, place) = (MockCapi::start().await.unwrap(), Place::new());
     let spec = "version: 1\nname: me\nfeature_flags: {diego_dokcer: true}\n";
     for command in ["plan", "apply"] {

@@ -1,4 +1,4 @@
-//! What a user sees on a terminal of 80 columns: questions, progress, interrupts and
+//! Tests the output on a terminal of 80 columns: questions, progress, interrupts and
 //! colors.
 
 #![cfg(unix)]
@@ -22,7 +22,7 @@ fn run(place: &Place, mock: &CloudController, config: &str, args: &[&str]) -> Te
     Terminal::run(place.process_on(mock, config, args))
 }
 
-/// The text of the screen, without what differs from run to run.
+/// The text of the screen, without parts that differ between runs.
 fn text(ended: &Ended, mock: &CloudController) -> String {
     let text = stable(&ended.text.replace(&mock.uri(), "http://api"));
     let lines = text
@@ -34,7 +34,7 @@ fn text(ended: &Ended, mock: &CloudController) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The row of the screen in which a phase is in progress.
+/// The row of the screen that shows a phase in progress.
 fn line_of<'a>(contents: &'a str, phase: &str) -> &'a str {
     let mut lines = contents.lines();
     let is_phase = |line: &&str| line.get(2..).is_some_and(|it| it.starts_with(phase));
@@ -77,7 +77,7 @@ async fn a_question_lists_what_would_be_deleted_and_waits_for_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn destroy_asks_on_a_terminal_and_an_interrupt_is_no_answer() {
+async fn destroy_asks_on_a_terminal_and_an_interrupt_is_not_an_answer() {
     let mock = MockCapi::start().await.unwrap();
     let place = Place::new();
     assert_eq!(place.on(&mock, SMALL, &["converge"]).code, 0);
@@ -146,7 +146,7 @@ async fn a_phase_in_progress_has_a_line_that_an_interrupt_removes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_ctrl_c_leaves_no_line_behind() {
+async fn a_second_ctrl_c_removes_the_live_lines() {
     let hangs = Fault::delay("POST", "/v3/packages", LONG);
     let mock = MockCapi::builder()
         .faults(vec![hangs])
@@ -175,7 +175,7 @@ async fn a_second_ctrl_c_leaves_no_line_behind() {
     ");
 }
 
-/// The lines that colors and live lines are for: a failure, and its cause and help.
+/// Tests the lines with colors and live lines: a failure, and its cause and help.
 #[rstest]
 #[case::by_default(&[], true, true)]
 #[case::no_color(&[("NO_COLOR", "1")], false, true)]
@@ -202,7 +202,7 @@ async fn colors_and_live_lines_depend_on_the_terminal(
         true => assert_eq!(colors, [Color::Idx(1), Color::Idx(6)]),
         false => assert_eq!(colors, [Color::Default; 2]),
     }
-    // A failure is shown as it happens on a live screen, and at the end in any case.
+    // A failure is always shown at the end, and on a live screen also when it happens.
     let is_failure = |line: &&str| line.starts_with("failed: staging of scale-tick-0 failed: ");
     assert_eq!(
         ended.text.lines().filter(is_failure).count(),
@@ -222,7 +222,7 @@ async fn colors_and_live_lines_depend_on_the_terminal(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_lines_are_not_torn_by_the_live_lines() {
+async fn live_lines_do_not_interrupt_log_lines() {
     let latency = Duration::from_millis(150);
     let mock = MockCapi::builder().latency(latency).start().await.unwrap();
     let place = Place::new();
@@ -235,10 +235,10 @@ async fn log_lines_are_not_torn_by_the_live_lines() {
         .collect();
     assert_eq!(logged.len() as u64, mock.stats().total, "{}", ended.text);
     for line in logged {
-        // Each begins with the time.
+        // Each line begins with the time.
         let is_whole = line.starts_with("20") && line.contains(" status=200 took=");
         assert!(is_whole, "{}", ended.text);
     }
-    // Live lines were drawn in between.
+    // Live lines were drawn between the log lines.
     assert!(ended.bytes.contains(" requests"), "{}", ended.text);
 }

@@ -254,7 +254,7 @@ async fn untrusted() -> String {
     error_of(&Place::new().on(&mock, SMALL, &["plan"]))
 }
 
-/// The error if the URL of the API begins with the wrong scheme.
+/// The error if the URL of the API has the wrong scheme.
 async fn other_scheme(mock: MockCapiBuilder<Front>) -> String {
     let (mock, place) = (mock.start().await.unwrap(), Place::new());
     let url = match mock.uri().strip_prefix("https://") {

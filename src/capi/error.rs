@@ -50,7 +50,7 @@ pub enum Error {
     #[error("invalid API URL: {reason}")]
     #[non_exhaustive]
     InvalidApi {
-        /// What is wrong with the URL.
+        /// The reason why the URL is invalid.
         reason: String,
     },
     /// No connection could be established.

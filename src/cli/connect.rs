@@ -326,7 +326,8 @@ fn missing(has_api: bool) -> CommandError {
 }
 
 /// The value of an environment variable, unless it is empty. A value that is not UTF-8 is
-/// not ignored: it has replacement characters, so that its use fails and names it.
+/// not ignored. It contains replacement characters, so that using it fails with an error
+/// that names it.
 pub(super) fn variable(name: &str) -> Option<String> {
     let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
     Some(value.to_string_lossy().into_owned())

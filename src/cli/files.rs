@@ -58,7 +58,7 @@ pub(super) fn read(path: &Path, max: u64) -> io::Result<String> {
     Ok(text)
 }
 
-/// As [`read`], but refuses everything that is no file: a pipe could block forever.
+/// The same as [`read`], but only for regular files, because a pipe could block forever.
 pub(super) fn read_regular(path: &Path, most: u64) -> io::Result<String> {
     match fs::metadata(path)?.is_file() {
         true => read(path, most),

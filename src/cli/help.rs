@@ -74,9 +74,9 @@ fn unreadable_certificates() -> Option<String> {
     ))
 }
 
-/// What to do if the threads of the command cannot be started.
+/// The help if the threads of the command cannot be started.
 pub(super) fn for_threads(error: &std::io::Error) -> &'static str {
-    // The number on Linux and macOS.
+    // The number of the error on Linux and macOS.
     const TOO_MANY_OPEN_FILES: i32 = 24;
     match error.raw_os_error() {
         Some(TOO_MANY_OPEN_FILES) => "raise the limit for open files (`ulimit -n`)",

@@ -69,7 +69,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let entry = String::from_utf8_lossy(&self.0);
         match console::colors_enabled_stderr() {
-            // The logger has escaped what the entry contains.
+            // The logger has already escaped the text of the entry.
             true => screen::styled_line(entry.trim_end()),
             false => screen::line(entry.trim_end()),
         }

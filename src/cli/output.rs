@@ -55,7 +55,7 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     screen::print(text)
 }
 
-/// Prints a document, such as a manifest, as it is.
+/// Prints a document, such as a manifest, unchanged.
 pub(super) fn print_document(text: &str) -> io::Result<()> {
     screen::print_unchanged(text)
 }

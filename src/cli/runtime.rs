@@ -53,7 +53,7 @@ fn check(threads: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the runtime can open its files. It would panic if it could not.
+/// Whether the runtime can open its files. The runtime would panic if it could not.
 #[cfg(unix)]
 fn check_files() -> io::Result<()> {
     let opened: io::Result<Vec<File>> = (0..FILES).map(|_| File::open("/dev/null")).collect();

@@ -164,9 +164,9 @@ pub(super) fn add_line(below: Option<&ProgressBar>) -> Option<ProgressBar> {
     Some(line)
 }
 
-/// A text whose control characters and marks that change the direction of text are
-/// escaped as in JSON: they could change the state of the terminal, or hide what is
-/// printed. Line breaks and tabs stay.
+/// Escapes control characters, and marks that change the direction of text, as in JSON.
+/// They could change the state of the terminal, or hide output. Line breaks and tabs are
+/// kept.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -197,7 +197,7 @@ pub(super) fn line(text: &str) {
     styled_line(&visible(text));
 }
 
-/// As [`line`], for a text with colors, whose other parts must be [`visible`].
+/// The same as [`line`], for a text with colors. Its other parts must be [`visible`].
 pub(super) fn styled_line(text: &str) {
     let write = || {
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -213,8 +213,8 @@ pub(super) fn print(text: &str) -> io::Result<()> {
     print_unchanged(&visible(text))
 }
 
-/// As [`print`], for text with colors, and for documents in which an escape would be
-/// another text.
+/// The same as [`print`], for text with colors, and for documents, whose meaning an
+/// escape would change.
 pub(super) fn print_unchanged(text: &str) -> io::Result<()> {
     let write = || match writeln!(io::stdout().lock(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

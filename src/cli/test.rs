@@ -255,7 +255,7 @@ async fn measure(
     let (measured, error) = latencies(args, tester, repeat).await;
     session.connected.end_progress();
     let error = match error.map(CommandError::from) {
-        // There is nothing else to report.
+        // There are no measurements to report.
         Some(error) if measured.is_empty() && setup.is_none() => return Err(error),
         error => error,
     };
@@ -295,7 +295,7 @@ async fn measure(
     Ok(u8::from(!slow.is_empty()))
 }
 
-/// Measures what the flags select, until an error.
+/// Runs the selected measurements until an error.
 async fn latencies(
     args: &Measurements,
     tester: &Tester,

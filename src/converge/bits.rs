@@ -150,7 +150,7 @@ fn read_one(source: &Source) -> Result<GroupBits, GroupBitsError> {
 /// The SHA-256 of a file.
 fn checksum(path: &Path) -> io::Result<String> {
     if !std::fs::metadata(path)?.is_file() {
-        // A pipe could block forever, and could not be read again for the upload.
+        // A pipe could block forever, and cannot be read again for the upload.
         return Err(io::Error::other("not a file"));
     }
     let mut file = io::BufReader::new(std::fs::File::open(path)?);

@@ -33,8 +33,8 @@ pub struct Group {
     /// Whether existing apps keep their state, regardless of `state`. Only apps without
     /// bits can ignore it. New apps are created stopped.
     pub ignores_state: bool,
-    /// Whether existing apps keep packages and droplets that they do not use, which are
-    /// deleted otherwise. Stopped apps also keep an image that was never staged.
+    /// Whether existing apps keep unused packages and droplets, which are otherwise
+    /// deleted. Stopped apps also keep an image that was never staged.
     pub ignores_droplets: bool,
     /// The group whose droplet is copied to all apps of this group, by its name with or
     /// without `{i}`. `space/group` and `org/space/group` refer to other spaces.
@@ -121,7 +121,7 @@ impl Group {
         self
     }
 
-    /// Keeps packages and droplets that existing apps do not use.
+    /// Keeps unused packages and droplets of existing apps.
     #[must_use]
     pub fn ignore_droplets(mut self) -> Self {
         self.ignores_droplets = true;

@@ -339,8 +339,8 @@ impl Builder<'_> {
         Ok(group.ignore_state())
     }
 
-    /// Writes variables for texts with a URL that has a user. They can be anywhere, such as
-    /// in buildpacks and commands.
+    /// Replaces texts that contain a URL with a user with variables. They can occur
+    /// anywhere, such as in buildpacks and commands.
     fn hide_urls(&mut self, value: &mut Value, key: &str, owner: &str, place: &str) {
         match value {
             Value::String(text) => *text = self.secrets.hide_url(text, key, owner, place),
@@ -381,8 +381,8 @@ fn make_literal(value: &mut Value) {
     }
 }
 
-/// Removes properties with default values or without an effect, and cf-pusher's own labels
-/// and variables.
+/// Removes properties with default values or without an effect, and cf-pusher's own
+/// labels and environment variables.
 fn tidy(manifest: &mut Map<String, Value>) {
     if let Some(Value::Array(routes)) = manifest.get_mut("routes") {
         for route in routes.iter_mut().filter_map(Value::as_object_mut) {
@@ -394,7 +394,7 @@ fn tidy(manifest: &mut Map<String, Value>) {
         }
     }
     // The Cloud Controller shows the endpoint of a health check that is not HTTP, but
-    // refuses it.
+    // refuses it in a manifest.
     if let Some(Value::Array(processes)) = manifest.get_mut("processes") {
         for process in processes.iter_mut().filter_map(Value::as_object_mut) {
             for (kind, endpoint) in entry::HEALTH_CHECKS {

@@ -63,8 +63,8 @@ pub(super) struct ObservedApp {
     pub(super) is_started: bool,
     pub(super) is_docker: bool,
     pub(super) droplet: Option<model::Droplet>,
-    /// Whether it has packages or droplets that it does not use, such as an image that was
-    /// never staged. Read only if the spec has bits or images.
+    /// Whether the app has unused packages or droplets, such as an image that was never
+    /// staged. Read only if the spec contains bits or images.
     pub(super) has_unused: bool,
     /// The app's entry in the Cloud Controller's manifest.
     pub(super) manifest: Map<String, Value>,
@@ -204,7 +204,7 @@ impl Exporter {
         parallel::run(client.concurrency(), services).await
     }
 
-    /// The packages of the apps, if the spec has bits or images.
+    /// The packages of the apps, if the spec contains bits or images.
     async fn packages_of(
         &self,
         apps: &[model::App],
@@ -364,7 +364,7 @@ impl Parts {
     }
 }
 
-/// The GUIDs of the apps with packages or droplets that they do not use.
+/// The GUIDs of the apps with unused packages or droplets.
 fn with_unused(
     apps: &[model::App],
     droplets: &[model::Droplet],

@@ -113,15 +113,15 @@ impl Secrets {
         }
     }
 
-    /// Replaces a text with a URL that has a user. In a seed, a URL loses the user and the
-    /// password.
+    /// Replaces a text that contains a URL with a user. In a seed, the user and the
+    /// password are removed from the URL.
     pub(super) fn hide_url(&mut self, text: &str, key: &str, owner: &str, place: &str) -> String {
         if !has_user(text) {
             return text.to_owned();
         }
         match Url::parse(text) {
             Ok(mut url) if self.is_seed => {
-                // Both fail only for URLs that have no host, and so no user.
+                // Both fail only for URLs without a host, which have no user.
                 let _ = url.set_username("");
                 let _ = url.set_password(None);
                 url.to_string()
@@ -161,7 +161,8 @@ fn is_secret(name: &str, value: &str) -> bool {
     has_word || parts.any(|part| part == "key" || part == "keys") || has_user(value)
 }
 
-/// Whether a text has a URL with a user, also within a word such as `--database=URL`.
+/// Whether a text contains a URL with a user, even within a word such as
+/// `--database=URL`.
 fn has_user(text: &str) -> bool {
     let mut urls = text.match_indices("://").filter_map(|(at, _)| {
         let is_of_scheme =

@@ -10,7 +10,7 @@ const WITHOUT_BITS: [&str; 3] = [
     "      - state",
 ];
 
-/// The lines of an app with packages and droplets that it does not use.
+/// The lines of an app with unused packages and droplets.
 const WITH_UNUSED: [&str; 2] = ["      ignore_changes:", "      - droplets"];
 
 /// The information in the comments of an exported spec.

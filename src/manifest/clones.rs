@@ -107,8 +107,8 @@ impl Manifest {
 }
 
 impl Application {
-    /// Removes endpoints of health checks that are not HTTP: the Cloud Controller shows them,
-    /// but refuses them in a manifest.
+    /// Removes endpoints of health checks that are not HTTP. The Cloud Controller shows
+    /// them, but refuses them in a manifest.
     fn remove_unused_endpoints(&mut self) {
         let Some(Value::List(processes)) = self.0.get_mut("processes") else {
             return;

@@ -58,7 +58,7 @@ impl TestApps {
         }
     }
 
-    /// Whether an app with this name, of this test or another, is in the space.
+    /// Whether an app with this name is in the space, even if it belongs to another test.
     pub(super) fn exists(&self, name: &str) -> bool {
         self.guids.contains_key(name)
     }

@@ -77,8 +77,8 @@ pub(super) async fn routes(tester: &Tester, times: u32) -> Result<MeasuredLatenc
     Ok(measured)
 }
 
-/// Maps routes one after the other, and deletes each. What was measured before an error is
-/// in `latencies`.
+/// Maps routes one after the other, and deletes each route. Measurements before an error
+/// are in `latencies`.
 async fn map_routes(
     run: &Run<'_>,
     host: &str,
@@ -172,8 +172,8 @@ pub(super) async fn security_groups(
     Ok([bound, unbound])
 }
 
-/// Binds and unbinds a group several times. What was measured before an error is in
-/// `latencies`: of bindings, and of the opposite.
+/// Binds and unbinds a group several times. Measurements before an error are in
+/// `latencies`: first of bindings, then of unbindings.
 async fn bind_and_unbind(
     run: &Run<'_>,
     times: u32,

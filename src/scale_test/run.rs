@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits some seconds until all tick instances are registered, and longer until the
-    /// registry has forgotten instances that were deleted.
+    /// registry has dropped deleted instances.
     async fn registration(&self) -> Result<Registration, TestError> {
         let (ticks, instances) = (&self.apps.names.ticks, self.tester.test.test_app_instances);
         let clock = &self.tester.clock;
@@ -148,8 +148,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the registry lists instances that no longer exist: of apps that were
-    /// deleted, or of tick apps that had more instances or were restarted.
+    /// Whether the registry lists instances that no longer exist, because apps were
+    /// deleted, scaled down or restarted.
     fn is_outdated(&self, registration: &Registration) -> bool {
         let mut surplus = registration.differences.iter();
         !registration.ok

@@ -1,4 +1,4 @@
-//! A terminal that runs the command, with a keyboard and a screen.
+//! Runs the command in a terminal with a keyboard and a screen.
 
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -14,7 +14,7 @@ use vt100::{Color, Parser};
 const ROWS: NonZero<u16> = NonZero::new(30).unwrap();
 const COLUMNS: NonZero<u16> = NonZero::new(80).unwrap();
 
-/// The longest time that anything on the screen is waited for.
+/// The maximum wait for a text on the screen.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Terminal {
@@ -57,7 +57,7 @@ impl State {
     }
 }
 
-/// What the terminal shows after the end of the command.
+/// The screen of the terminal after the end of the command.
 pub(crate) struct Ended {
     pub(crate) code: i32,
     /// The text on the screen. Lines that the terminal has wrapped are one line.
@@ -68,7 +68,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The color of the first text on the screen that reads like this.
+    /// The color of the first occurrence of a text on the screen.
     pub(crate) fn color_of(&self, text: &str) -> Color {
         let screen = self.parser.screen();
         let rows = screen.rows(0, COLUMNS.get()).enumerate();
@@ -80,8 +80,8 @@ impl Ended {
 }
 
 impl Terminal {
-    /// Runs a command in a terminal of 80 columns with colors, unless the command sets the
-    /// environment variables for that.
+    /// Runs a command in a terminal of 80 columns with colors, unless the command's
+    /// environment variables disable colors.
     pub(crate) fn run(mut command: Command) -> Self {
         let is_set = |name: &str| command.get_envs().any(|(it, _)| it == name);
         let (has_term, has_no_color) = (is_set("TERM"), is_set("NO_COLOR"));
@@ -107,7 +107,7 @@ impl Terminal {
         }
     }
 
-    /// Waits until the screen shows a text; returns all that it shows.
+    /// Waits until the screen shows a text, and returns the text of the whole screen.
     pub(crate) fn shows(&self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         let mut state = self.screen.state();
@@ -138,7 +138,7 @@ impl Terminal {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         };
-        // The terminal is closed, since nothing else uses it.
+        // The terminal is closed, because no other process uses it.
         self.reader.take().unwrap().join().unwrap();
         let state = std::mem::take(&mut *self.screen.state());
         Ended {
@@ -163,8 +163,8 @@ impl Screen {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows what is written to the terminal until it is closed. Linux reports an error
-    /// then.
+    /// Shows the output of the terminal until it is closed. Linux reports an error when
+    /// it is closed.
     fn draw(&self, mut pty: &Pty) {
         let mut piece = [0; 4096];
         while let Ok(read @ 1..) = pty.read(&mut piece) {

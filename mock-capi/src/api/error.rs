@@ -99,7 +99,7 @@ impl CcError {
         Self::new(403, 10003, "CF-NotAuthorized", detail)
     }
 
-    /// The error of v2 for a token without the scope of the operation.
+    /// v2's error for a token without the scope of the operation.
     pub(crate) fn insufficient_scope() -> Self {
         let detail = "Your token lacks the necessary scopes to access this resource.";
         Self::new(403, 10007, "CF-InsufficientScope", detail)
@@ -122,7 +122,7 @@ impl CcError {
         Self::new(403, 10003, "MockCapi-ForeignOrigin", detail)
     }
 
-    /// A request by another name of this machine, as a page sends it after DNS rebinding.
+    /// A request with another host name, which a page can send after DNS rebinding.
     pub(crate) fn foreign_host(host: &str) -> Self {
         let detail = format!(
             "'{host}' is not a name of this mock: add it with --allow-host, in Rust with \

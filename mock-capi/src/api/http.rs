@@ -135,7 +135,8 @@ impl<'a> Request<'a> {
         self.path.starts_with("/v3/")
     }
 
-    /// Whether it is sent to the Cloud Controller, not to UAA or another server.
+    /// Whether the request is sent to the Cloud Controller, and not to UAA or another
+    /// server.
     pub(crate) fn is_for_cloud_controller(&self) -> bool {
         self.is_v3() || self.path.starts_with("/v2/")
     }

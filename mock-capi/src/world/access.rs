@@ -13,11 +13,12 @@ use super::{Field, Guid, Key, RoleType, Row, Selection, User, World};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Roles {
     types: u8,
-    /// What the operation reads, if it only reads. Some callers need no role for that.
+    /// The resources that a read-only operation reads. Some callers can read them without
+    /// a role.
     read: Option<Readable>,
 }
 
-/// What an operation reads.
+/// The resources that an operation reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Readable {
     Resources,
@@ -112,8 +113,8 @@ pub(crate) enum AccessScope {
 pub(crate) enum Access {
     /// The permissions of an administrator.
     Everything,
-    /// The permissions to read all resources, perhaps with their secrets, and those of
-    /// roles.
+    /// The permissions of roles, and to read all resources, optionally with their
+    /// secrets.
     Reading { secrets: bool, held: Arc<HeldRoles> },
     /// The permissions of roles.
     HeldRoles(Arc<HeldRoles>),
@@ -131,12 +132,13 @@ impl Access {
         matches!(self, Self::Everything)
     }
 
-    /// Whether the caller sees all resources, whatever their roles.
+    /// Whether the caller can see all resources, regardless of the caller's roles.
     pub(crate) fn sees_everything(&self) -> bool {
         matches!(self, Self::Everything | Self::Reading { .. })
     }
 
-    /// These permissions and those to read all resources, perhaps with their secrets.
+    /// These permissions, and the permissions to read all resources, optionally with
+    /// their secrets.
     pub(crate) fn and_reading(self, secrets: bool) -> Self {
         match self {
             Self::HeldRoles(held) => Self::Reading { secrets, held },
@@ -151,7 +153,7 @@ impl Access {
         }
     }
 
-    /// Whether the caller may read something without a role.
+    /// Whether the caller may read these resources without a role.
     fn reads(&self, what: Readable) -> bool {
         match self {
             Self::Everything => true,
@@ -160,7 +162,7 @@ impl Access {
         }
     }
 
-    /// Whether the caller has one of the roles in a scope, or needs none.
+    /// Whether the caller has one of the roles in a scope, or needs no role.
     pub(crate) fn allows(&self, world: &World, access_scope: AccessScope, roles: Roles) -> bool {
         let Some(held) = self.held() else {
             return true;
@@ -228,7 +230,7 @@ impl Access {
         self.keys_by_space(world, roles, &[Field::Space])
     }
 
-    /// The keys with some fields of the spaces in which the caller has one of the roles.
+    /// The keys, with some fields, of the spaces where the caller has one of the roles.
     pub(crate) fn keys_by_space(&self, world: &World, roles: Roles, fields: &[Field]) -> Vec<Key> {
         let spaces = self.spaces(world, roles).into_iter();
         let keys =
@@ -236,8 +238,8 @@ impl Access {
         keys.collect()
     }
 
-    /// The keys of the domains that the caller sees as a member of organizations, or with
-    /// one of the roles in their spaces.
+    /// The keys of the domains that the caller can see as a member of organizations, or
+    /// with one of the roles in their spaces.
     pub(crate) fn keys_of_private_domains(&self, world: &World, members: Roles) -> Vec<Key> {
         let mut orgs = self.orgs(world, READ_DOMAINS);
         let spaces = self.spaces(world, members).into_iter();
@@ -257,8 +259,8 @@ impl Access {
         orgs.map(|org| Key::Guid(field, org)).collect()
     }
 
-    /// The keys of the users that the caller sees: the caller, and the members of the
-    /// organizations that the caller sees.
+    /// The keys of the users that the caller can see: the caller, and the members of the
+    /// organizations that the caller can see.
     pub(super) fn keys_of_users(&self, world: &World) -> Vec<Key> {
         let in_orgs = Selection::all().any(self.keys_of_orgs(world, Field::Org));
         let roles = world.roles.select(&in_orgs).into_iter();
@@ -270,8 +272,8 @@ impl Access {
         users.map(|user| Key::Guid(Field::Guid, user)).collect()
     }
 
-    /// The keys of the space quotas that the caller sees: those of organizations that the
-    /// caller manages, and those of spaces of other organizations.
+    /// The keys of the space quotas that the caller can see: the quotas of organizations
+    /// that the caller manages, and the quotas of spaces in other organizations.
     pub(super) fn keys_of_space_quotas(&self, world: &World) -> Vec<Key> {
         let managed = self.orgs(world, MANAGE_ORG);
         let spaces = self.spaces(world, SPACE_MEMBERS).into_iter();
@@ -287,7 +289,7 @@ impl Access {
         managed.chain(quotas).collect()
     }
 
-    /// Whether the caller sees the domains that an organization owns or shares.
+    /// Whether the caller can see the domains that an organization owns or shares.
     pub(crate) fn sees_domains_of(&self, world: &World, org: Guid) -> bool {
         self.allows(world, AccessScope::Org(org), READ_DOMAINS)
             || world.allows_in_any_space(self, Field::Org, org, SPACE_MEMBERS)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub(crate) struct Timestamp(u64);
 
 impl Timestamp {
-    /// A time that does not come.
+    /// A time that is never reached.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
     pub(crate) fn plus(self, duration: Duration) -> Self {

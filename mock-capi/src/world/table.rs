@@ -64,7 +64,8 @@ pub(crate) enum Field {
 }
 
 impl Field {
-    /// Whether a row that has a key of the field may have others of [`Row::listed_by`].
+    /// Whether a row that has a key of the field may also have other keys of
+    /// [`Row::listed_by`].
     fn is_shared(self) -> bool {
         matches!(
             self,
@@ -143,9 +144,10 @@ pub(crate) trait Row: Registered {
         self.is_visible(world, access)
     }
 
-    /// Keys of which every row has one that lists contain for a caller, and no other row;
-    /// `None` if only the rows themselves say which. No row has two of them, unless one
-    /// is of a field that [is shared](Field::is_shared).
+    /// Keys that select the rows that lists contain for a caller. Every such row has one
+    /// of the keys, and no other row has any. `None` if the rows themselves must be
+    /// checked. No row has two of the keys, unless one is of a field that [is
+    /// shared](Field::is_shared).
     fn listed_by(_world: &World, _access: &Access) -> Option<Vec<Key>> {
         None
     }
@@ -383,10 +385,10 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    /// The number of rows that lists contain at `now` and that have any of the keys, or of
-    /// all such rows without keys, and these rows in the order of a column, or else of
-    /// their insertion. The cost depends on the keys and on the rows that are taken and
-    /// skipped, not on the size of the table. `None` if no index has that order.
+    /// The number of rows that lists contain at `now` and that have any of the keys, or
+    /// of all such rows without keys. Also returns these rows in the order of a column,
+    /// or of their insertion. The cost depends on the keys and on the rows that are taken
+    /// and skipped, not on the size of the table. `None` if no index has that order.
     pub(crate) fn in_order<'t>(
         &'t self,
         keys: Option<&[Key]>,
@@ -417,8 +419,8 @@ impl<R: Row> Table<R> {
         Some((total, Box::new(rows.filter(is_shown))))
     }
 
-    /// The number of rows that lists contain at `now`, by the keys of [`Row::listed_by`]. The
-    /// cost depends on the keys, and on the rows that have a shared one.
+    /// The number of rows that lists contain at `now`, by the keys of [`Row::listed_by`].
+    /// The cost depends on the keys, and on the rows that have a shared key.
     pub(crate) fn count_any(&self, keys: &[Key], now: Timestamp) -> usize {
         let (shared, single): (Vec<&Key>, Vec<&Key>) =
             keys.iter().partition(|key| key.field().is_shared());
@@ -432,7 +434,7 @@ impl<R: Row> Table<R> {
         of_single - later.count() + only_shared.count()
     }
 
-    /// The rows that lists contain only later.
+    /// The rows that lists do not contain yet.
     fn later_than(&self, now: Timestamp) -> impl Iterator<Item = &R> {
         let after = (Bound::Excluded((now, Sequence::MAX)), Bound::Unbounded);
         let later = self.by_time.range(after).chain(self.hidden.range(after));
@@ -460,7 +462,7 @@ impl<R: Row> Table<R> {
         }
     }
 
-    /// The rows with any of the keys, each once, oldest or newest first.
+    /// The rows with any of the keys, without duplicates, oldest or newest first.
     fn of_any<'t>(
         &'t self,
         keys: &[Key],

@@ -21,10 +21,11 @@ pub(crate) const SSH_CLIENT: &str = "ssh-proxy";
 /// The group of the Cloud Controller's administrators.
 pub(crate) const ADMIN_GROUP: &str = "cloud_controller.admin";
 
-/// The group of those who see what administrators see, and change nothing.
+/// The group of users who can see the same resources as administrators, but cannot change
+/// them.
 pub(crate) const ADMIN_READ_ONLY_GROUP: &str = "cloud_controller.admin_read_only";
 
-/// The group of those who see all resources without their secrets.
+/// The group of users who can see all resources without their secrets.
 pub(crate) const GLOBAL_AUDITOR_GROUP: &str = "cloud_controller.global_auditor";
 
 /// The scope for reading requests to the Cloud Controller.
@@ -52,7 +53,7 @@ const ADMIN_GROUPS: &[&str] = &[
     "scim.write",
 ];
 
-/// The groups of users who see all resources, without members at the start.
+/// The groups of users who can see all resources. They have no members at the start.
 const READER_GROUPS: &[&str] = &[ADMIN_READ_ONLY_GROUP, GLOBAL_AUDITOR_GROUP];
 
 /// Other groups that exist from the start, without members.

@@ -670,7 +670,7 @@ async fn add_services(cf: &Session, org: &str, space: &str, domain: &str) {
     finished(cf, job.header("location")).await;
 }
 
-/// Waits for a job of the broker inside the mock.
+/// Waits for a job of the mock's embedded broker.
 async fn finished(cf: &Session, job: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -685,7 +685,7 @@ async fn finished(cf: &Session, job: &str) {
     }
 }
 
-/// Resources that several organizations or spaces see.
+/// Resources that several organizations or spaces can see.
 async fn add_shared_resources(cf: &Session, spaces: &[(String, String)]) {
     let created = async |path: &str, body: Value| {
         let created = cf.post(path, body).await;

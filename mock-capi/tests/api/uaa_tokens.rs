@@ -421,7 +421,7 @@ async fn the_cloud_controller_checks_the_audience_and_the_scopes_of_tokens() {
     let client = json!({"client_id": "c", "client_secret": "s",
         "authorized_grant_types": ["client_credentials"], "authorities": ["uaa.resource"]});
     assert_eq!(cf.post("/uaa/oauth/clients", client).await.status, 201);
-    // The code of an error, or else the status.
+    // The code of an error, or the status of a success.
     let code = |answer: HttpResponse| {
         let json = answer.json();
         let code = json["errors"][0]["code"].as_u64().or(json["code"].as_u64());

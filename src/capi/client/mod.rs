@@ -325,8 +325,8 @@ impl Client {
     }
 }
 
-/// Prepares requests. Reads a file of certificates, which may be a pipe, so an interrupt
-/// does not wait for it.
+/// Prepares requests. The file of certificates may be a pipe, so an interrupt does not
+/// wait for it.
 async fn open_transport(options: ConnectOptions, events: Events) -> Result<Transport, Error> {
     let interrupt = options.interrupt.clone();
     let opening = tokio::task::spawn_blocking(move || Transport::new(&options, events));

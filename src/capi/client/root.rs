@@ -109,8 +109,8 @@ pub(super) fn no_api(base: &Url, error: Error) -> Error {
     }
 }
 
-/// Whether the response to a request without TLS is one that servers with TLS give: a
-/// text of Go, nginx or Apache, a redirect, or bytes that are not HTTP.
+/// Whether servers with TLS respond in this way to a request without TLS: with a text of
+/// Go, nginx or Apache, a redirect, or bytes that are not HTTP.
 fn may_need_tls(error: &Error) -> bool {
     const RESPONSES: [&str; 4] = [
         "HTTPS server",

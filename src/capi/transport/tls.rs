@@ -82,7 +82,7 @@ fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 
 /// The certificates that the system trusts.
 fn of_system() -> Vec<CertificateDer<'static>> {
-    // Called while a connection is made, which a pipe would block.
+    // This is called while connecting, which a pipe would block.
     let file = std::env::var_os("SSL_CERT_FILE").unwrap_or_default();
     if fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
         tracing::debug!(?file, "SSL_CERT_FILE is not a file");

@@ -217,7 +217,8 @@ pub(crate) fn is_of_process(key: &str) -> bool {
     of(&PROCESS, renamed(key)).is_some()
 }
 
-/// Whether a text is the path of a URL: a slash, and no white space.
+/// Whether a text is the path of a URL, which begins with a slash and contains no white
+/// space.
 fn is_path(text: &str) -> bool {
     let rest = text.strip_prefix('/');
     rest.is_some_and(|rest| !rest.starts_with('/') && !rest.contains(char::is_whitespace))

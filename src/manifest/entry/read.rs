@@ -173,8 +173,8 @@ fn check_lifecycle(properties: &BTreeMap<String, Value>) -> Result<(), EntryErro
     }
 }
 
-/// Only HTTP health checks have an endpoint. The Cloud Controller refuses others if the
-/// type is given too.
+/// Checks that only HTTP health checks have an endpoint. The Cloud Controller refuses
+/// other types with an endpoint.
 fn check_endpoints(properties: &BTreeMap<String, Value>) -> Result<(), EntryError> {
     let processes = properties.get("processes").and_then(Value::as_array);
     let processes = processes.into_iter().flatten();

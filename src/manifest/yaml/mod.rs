@@ -64,8 +64,8 @@ impl Value {
         Loader::default().load(text)
     }
 
-    /// Parses a manifest that the Cloud Controller wrote. Ruby quotes fewer texts than the
-    /// rules of [`Value::parse`] require.
+    /// Parses a manifest that the Cloud Controller wrote. Ruby quotes fewer strings than
+    /// [`Value::parse`] requires.
     pub(crate) fn parse_of_cloud_controller(text: &str) -> Result<Self, YamlError> {
         Loader::of_cloud_controller().load(text)
     }

@@ -40,8 +40,9 @@ fn binary(text: &str) -> Result<Value, String> {
         .map_err(|_| "a !!binary value is not UTF-8, which a manifest requires".to_owned())
 }
 
-/// The value of a plain scalar in a manifest that the Cloud Controller writes. It quotes only
-/// texts that are something else in Ruby: `089` and `1e5` are texts.
+/// The value of a plain scalar in a manifest that the Cloud Controller writes. The Cloud
+/// Controller quotes only strings that Ruby would read as another type: `089` and `1e5`
+/// are strings.
 pub(super) fn of_cloud_controller(text: &str) -> Value {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());

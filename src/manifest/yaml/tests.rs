@@ -48,7 +48,7 @@ fn scalars_are_as_the_cf_cli_reads_them(#[case] text: &str, #[case] expected: Va
     assert_eq!(parse(&format!("a: {text}")), map([("a", expected)]));
 }
 
-/// Ruby quotes texts that Ruby would read as something else, and no others.
+/// Ruby quotes only strings that Ruby would read as another type.
 #[rstest]
 #[case("089", "089".into())]
 #[case("1e5", "1e5".into())]

@@ -59,7 +59,7 @@ pub(super) enum Reason {
     Thread,
 }
 
-/// What failed, with the path of the bits.
+/// The failed work, with the path of the bits.
 fn work(path: &Path, reason: &Reason) -> String {
     let work = match reason {
         Reason::Zip(_) => "zipping",
@@ -68,7 +68,7 @@ fn work(path: &Path, reason: &Reason) -> String {
     format!("{work} the bits in {}", path.display())
 }
 
-/// The message without the layers that every error of the file system has.
+/// The message without the outer layers of errors of the file system.
 fn cause_of_zip(error: &ZipError) -> String {
     match error {
         ZipError::Io(error) => error.to_string(),

@@ -491,7 +491,7 @@ const APP: Table = &[
     ),
     key(
         "ignore_changes",
-        "What an existing app keeps: its `state`, if the app has no bits; its `droplets`, that is unused packages and droplets, and an image that was never staged",
+        "Properties that an existing app keeps: its `state`, if the app has no bits; its `droplets`: unused packages and droplets, and an image that was never staged",
         Kind::List(&Kind::Choice(&["state", "droplets"])),
     ),
     key(

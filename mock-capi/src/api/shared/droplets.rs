@@ -28,7 +28,7 @@ pub(crate) fn list(
     let selection = query.by_owners(context.world, nested)?;
     match context.settings.dialect {
         Dialect::V3 => query.respond_by_query(context, &selection, keep, present),
-        // Droplets that are being staged are listed, too.
+        // Droplets that are being staged are also listed.
         Dialect::Documented2017 => query.respond(context, &selection, keep, present),
     }
 }

@@ -96,7 +96,7 @@ pub(crate) const TOKEN_PATH: &str = "/uaa/oauth/token";
 /// The path of UAA below the mock's URL.
 pub(crate) const PATH: &str = "/uaa";
 
-/// The response to a request whose method none of the operations with its path has.
+/// The response to a request whose path exists only with other methods.
 pub(crate) fn refuse_method(method: &str, allowed: &[&str]) -> Response {
     let description = format!("Request method '{method}' not supported");
     let refusal = Refusal::new(405, "method_not_allowed", description);

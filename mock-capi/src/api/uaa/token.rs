@@ -78,7 +78,7 @@ impl Caller {
         self.has_scope(ADMIN_GROUP)
     }
 
-    /// Whether the token is meant for the Cloud Controller.
+    /// Whether the token's audience is the Cloud Controller.
     pub(crate) fn is_for_cloud_controller(&self) -> bool {
         const NAMES: [&str; 2] = ["cloud_controller", "cloud_controller_service_permissions"];
         let mut audience = self.0.aud.iter();

@@ -89,7 +89,7 @@ fn mappings(route: &Route) -> impl Iterator<Item = Entity<'_>> {
     mapped.map(move |destination| Entity::Mapping(route, destination))
 }
 
-/// The keys count each mapping of a route.
+/// The mappings in order. The keys count each mapping of a route.
 fn mappings_in_order<'w>(
     world: &'w World,
     keys: Option<&[Key]>,

@@ -43,9 +43,9 @@ pub(super) struct Source {
     /// Keys of which every resource that the caller sees has one, and no other
     /// resource; `None` if there are no such keys.
     visible: Visible,
-    /// The [`Field::Type`] of the resources, if the table has rows of other types, too.
+    /// The [`Field::Type`] of the resources, if the table also has rows of other types.
     kind: Option<&'static str>,
-    /// Whether every caller sees all resources.
+    /// Whether every caller can see all resources.
     is_public: bool,
 }
 
@@ -90,7 +90,7 @@ impl Source {
         self
     }
 
-    /// Sets the type of the resources, if the table has rows of other types, too.
+    /// Sets the type of the resources, if the table also has rows of other types.
     pub(super) const fn of_kind(mut self, kind: &'static str) -> Self {
         self.kind = Some(kind);
         self
@@ -110,7 +110,8 @@ impl Source {
         }
     }
 
-    /// All resources that the caller sees, in order. `None` if no index has that order.
+    /// All resources that the caller can see, in order. `None` if no index has that
+    /// order.
     pub(super) fn listing<'w>(
         &self,
         world: &'w World,
@@ -124,7 +125,8 @@ impl Source {
         (self.in_order)(world, keys.as_deref(), order)
     }
 
-    /// Selects the resources that the caller sees, or all if no keys select them.
+    /// Selects the resources that the caller can see, or all resources if no keys select
+    /// them.
     pub(super) fn visible_to(&self, world: &World, access: &Access) -> Selection {
         let keys = match self.is_public || access.sees_everything() {
             true => None,

@@ -167,7 +167,7 @@ fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.into())
 }
 
-/// A page of the marketplace. Without a token, only `keep` says what is on it.
+/// A page of the marketplace. Without a token, only `keep` selects the resources.
 pub(super) fn marketplace_page<'w, R: Row>(
     context: &'w RequestContext<'_>,
     query: &ListQuery,

@@ -70,7 +70,7 @@ impl From<Response> for Answer {
     }
 }
 
-/// The start of the paths of UAA.
+/// The prefix of UAA's paths.
 const UAA_PREFIX: &str = "/uaa/";
 
 /// Whether the subject of a token (a user or a client) is an administrator.
@@ -354,8 +354,8 @@ impl Core {
         route.call(&mut context)
     }
 
-    /// The response to a request without an operation. UAA reports that only the method is
-    /// wrong.
+    /// The response to a request without an operation. UAA has a separate error for a
+    /// wrong method.
     fn refuse_unknown(&self, request: &Request<'_>) -> Result<Response, CcError> {
         let methods = match request.path.starts_with(UAA_PREFIX) {
             true => self.router.methods(request.path),
@@ -397,7 +397,8 @@ fn authenticate(
         .ok_or_else(CcError::invalid_auth_token)
 }
 
-/// Refuses callers whose tokens lack the scopes of the Cloud Controller's operations.
+/// Refuses callers whose tokens do not have the scopes of the Cloud Controller's
+/// operations.
 fn check_scopes(request: &Request<'_>, caller: &Caller) -> Result<(), CcError> {
     const READERS: [&str; 4] = [
         READ_SCOPE,

@@ -98,7 +98,7 @@ fn each_space<'s>(
     })
 }
 
-/// Enables or disables a feature, whose name is in the map with a key.
+/// Enables or disables a feature. `key` is the map in the seed that contains its name.
 fn set(
     fake: &mut Requests<'_>,
     path: &str,
@@ -192,7 +192,7 @@ fn create_space(fake: &mut Requests<'_>, org: Guid, entry: &SpaceEntry) -> Resul
     Ok(guid)
 }
 
-/// Sets the metadata of the resource with a path.
+/// Sets the metadata of the resource at this path.
 fn label(fake: &mut Requests<'_>, path: &str, metadata: &Value) -> Result<(), Problem> {
     let sent = fake.send("PATCH", path, &json!({"metadata": metadata}));
     sent.map_err(|reason| Problem::from(reason).in_key("metadata"))?;

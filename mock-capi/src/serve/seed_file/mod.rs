@@ -29,7 +29,8 @@ use entries::Seed;
 #[derive(Clone, Debug)]
 pub(crate) struct SeedFile {
     seed: Seed,
-    /// The text, for the lines of problems that only show when the seed is applied.
+    /// The text of the seed, to find the lines of problems that occur when the seed is
+    /// applied.
     text: Arc<str>,
 }
 

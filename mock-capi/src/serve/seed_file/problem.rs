@@ -5,12 +5,12 @@ use granit_parser::{Event, Parser};
 /// The reason why a seed is refused, and the entry that is wrong.
 #[derive(Debug)]
 pub(super) struct Problem {
-    /// The way from the entry to the document.
+    /// The path from the entry up to the document.
     path: Vec<Step>,
     reason: String,
 }
 
-/// The place of a value in a map or a list.
+/// The position of a value in a map or a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Key(String),
@@ -27,13 +27,15 @@ impl From<String> for Problem {
 }
 
 impl Problem {
-    /// The problem of a value, as one of the map that has the value under a key.
+    /// Converts the problem of a value to a problem of the map that contains the value
+    /// under a key.
     pub(super) fn in_key(mut self, key: &str) -> Self {
         self.path.push(Step::Key(key.into()));
         self
     }
 
-    /// The problem of an element, as one of the map that has the list under a key.
+    /// Converts the problem of an element to a problem of the map that contains the list
+    /// under a key.
     pub(super) fn in_item(mut self, key: &str, number: usize) -> Self {
         self.path.push(Step::Item(number));
         self.in_key(key)
@@ -68,7 +70,7 @@ pub(super) fn each<'l, T>(
     })
 }
 
-/// A map or a list whose end has not been read, and the place in it.
+/// A map or a list whose end has not been read, and the current position in it.
 struct Open {
     /// `None` in a map before a key.
     step: Option<Step>,
@@ -78,7 +80,7 @@ struct Open {
 }
 
 impl Open {
-    /// Goes on after a value.
+    /// Continues after a value.
     fn advance(&mut self) {
         self.step = match self.step {
             Some(Step::Item(number)) => Some(Step::Item(number + 1)),

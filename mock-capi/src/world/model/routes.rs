@@ -27,14 +27,14 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    /// The type of domains that belong to no organization.
+    /// The type of domains that do not belong to an organization.
     pub(crate) const SHARED: &str = "shared";
 
     /// The type of domains that an organization owns.
     pub(crate) const PRIVATE: &str = "private";
 
-    /// The keys of the domains that a caller sees as a member of organizations, or with
-    /// one of the roles in their spaces.
+    /// The keys of the domains that a caller can see as a member of organizations, or
+    /// with one of the roles in their spaces.
     pub(crate) fn keys_for(world: &World, access: &Access, members: Roles) -> Vec<Key> {
         let mut keys = access.keys_of_private_domains(world, members);
         keys.push(Key::text(Field::Type, Self::SHARED));
@@ -91,7 +91,7 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// The type of routes with mappings. A route has the key once for each of them.
+    /// The type of routes with mappings. A route has the key once for each mapping.
     pub(crate) const MAPPED: &str = "mapped";
 
     pub(crate) fn is_usable_in(&self, space: Guid) -> bool {
@@ -112,7 +112,7 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    /// Whether v2 shows it, as a route mapping.
+    /// Whether v2 shows it as a route mapping.
     pub(crate) fn is_mapping(&self) -> bool {
         self.process == "web"
     }

@@ -105,7 +105,7 @@ pub(crate) struct ServiceBinding {
     /// `None` for a key.
     pub(crate) app: Option<Guid>,
     pub(crate) instance: Guid,
-    /// The space of the app; that of the instance for a key.
+    /// The space of the app or, for a key, of the instance.
     pub(crate) space: Guid,
     /// Only bindings of managed instances have this.
     #[serde(default)]

@@ -70,8 +70,8 @@ pub(in crate::converge::plan) fn prototype_need<'a>(
     })
 }
 
-/// Whether an app keeps an image that was never staged. An image that cf-pusher created has
-/// an annotation, and an interrupted run must not leave it like this.
+/// Whether an app keeps an image that was never staged. An image that cf-pusher created
+/// has an annotation. It must be staged even after an interrupted run.
 fn keeps_unstaged_image(group: &Group, bits: &str, app: &App) -> bool {
     let is_stopped = !group.is_started() && !app.started;
     let is_it = |package: &Package| {

@@ -1,18 +1,18 @@
-//! Checks labels and annotations as the Cloud Controller does, which refuses them only
-//! after other resources have changed.
+//! Checks labels and annotations as the Cloud Controller does. The Cloud Controller would
+//! refuse them only after other resources have changed.
 
 use super::{Expander, is_domain};
 use crate::manifest::entry::text_of;
 use crate::manifest::placeholder;
 use crate::spec::file::node::{Data, Node};
 
-/// The longest name of a key, and the longest value of a label.
+/// The maximum length of the name of a key, and of the value of a label.
 const MAX_NAME: usize = 63;
 
-/// The longest prefix of a key.
+/// The maximum length of the prefix of a key.
 const MAX_PREFIX: usize = 253;
 
-/// The longest value of an annotation.
+/// The maximum length of the value of an annotation.
 const MAX_ANNOTATION: usize = 5000;
 
 /// The prefix that only the Cloud Controller may use.
@@ -46,7 +46,7 @@ impl Expander<'_, '_> {
             None => (None, key),
         };
         let is_prefix = |prefix: &str| prefix.len() <= MAX_PREFIX && is_domain(prefix);
-        // The Cloud Controller ignores the key of an annotation to remove.
+        // The Cloud Controller does not check the key of an annotation that is removed.
         let is_removed = part == "annotations" && matches!(value.data, Data::Null);
         let allowed = match prefix {
             _ if is_removed => return,
@@ -67,12 +67,12 @@ impl Expander<'_, '_> {
     fn check_value(&mut self, part: &str, key: &str, value: &Node) {
         let text = match &value.data {
             Data::Text(text) if !value.is_supplied => {
-                // No number and no domain makes a text invalid.
+                // Numbers and domains never make a text invalid.
                 placeholder::filled(text, |_| Some("0".to_owned()), |_| true).into_owned()
             }
             Data::Text(text) => text.clone(),
             Data::Bool(_) | Data::Int(_) | Data::Float(_) => text_of(&value.plain_json()),
-            // Reported with the other values.
+            // Values of other types are reported elsewhere.
             Data::Null | Data::List(_) | Data::Map(_) | Data::Unresolved(_) => return,
         };
         let allowed = match part {
@@ -82,7 +82,7 @@ impl Expander<'_, '_> {
             }
             _ => return,
         };
-        // The key may be of a variable, too.
+        // The key may also be supplied by a variable.
         let key = if value.is_supplied { part } else { key };
         self.problems.value(value.at, key, value.shown(), allowed);
     }

@@ -10,7 +10,7 @@ use crate::manifest::size;
 use crate::spec::file::node::Node;
 use crate::spec::file::problem::SpecProblemReason;
 
-/// The property with the bytes per second that a process may log.
+/// The property with the log rate limit of a process, in bytes per second.
 const LOG_RATE: &str = "log-rate-limit-per-second";
 
 /// The minimum needs of an org or space, without the foundation's defaults, such as the
@@ -19,8 +19,7 @@ const LOG_RATE: &str = "log-rate-limit-per-second";
 struct Needs {
     instances: u64,
     memory_mb: u64,
-    /// The bytes per second that started processes may log. The maximum of `u64` for no
-    /// limit.
+    /// The log rate of started processes in bytes per second. `u64::MAX` for no limit.
     log_rate: u64,
     /// Routes that belong to one app of a group.
     own_routes: u64,
@@ -110,11 +109,11 @@ fn count<T>(all: impl Iterator<Item = T>) -> u64 {
     u64::try_from(all.count()).unwrap_or(u64::MAX)
 }
 
-/// The needs of a process of an app. `None` for what the foundation decides.
+/// The needs of a process of an app. `None` selects the foundation's default.
 struct Process {
     instances: u64,
     memory_mb: Option<u64>,
-    /// The maximum of `u64` for no limit.
+    /// `u64::MAX` for no limit.
     log_rate: Option<u64>,
 }
 
