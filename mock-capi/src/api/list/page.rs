@@ -24,7 +24,7 @@ impl ListQuery {
         unfiltered.unwrap_or_else(|| self.page(world, selection, keep))
     }
 
-    /// A page of all rows that the caller sees, if the table has them in the right
+    /// A page of all rows that the caller can see, if the table has them in the right
     /// order.
     fn page_of_all<'w, R: Row>(&self, world: &'w World) -> Option<Page<'w, R>> {
         let table = R::table(world);
@@ -38,8 +38,8 @@ impl ListQuery {
         if let Some((total, rows)) = table.in_order(keys.as_deref(), column, descending, now) {
             return Some(self.page_out_of(rows, total));
         }
-        // So many rows of the whole table come before the end of the page if the
-        // visible ones are spread evenly.
+        // The number of rows of the whole table up to the end of the page, if the visible
+        // rows are spread evenly.
         let total = table.count_any(&keys?, now);
         let (_, end) = self.bounds(total);
         let walked = end.saturating_mul(table.len()) / total.max(1);
@@ -76,7 +76,7 @@ impl ListQuery {
         }
     }
 
-    /// The selected rows. Of those that the caller does not see, some may be left out.
+    /// The selected rows. Some of the rows that the caller cannot see may be missing.
     fn candidates<'w, R: Row>(&self, world: &'w World, selection: &Selection) -> Vec<&'w R> {
         let table = R::table(world);
         let sees_all = R::IS_PUBLIC || self.access.sees_everything();
@@ -143,8 +143,7 @@ impl ListQuery {
         Ok(self.answer(context, &page, present).into())
     }
 
-    /// Responds with a list where `keep` admits every row unless the query has
-    /// filters.
+    /// Responds with a list where `keep` accepts every row unless the query has filters.
     pub(crate) fn respond_by_query<R: Row, S: Serialize>(
         &self,
         context: &RequestContext<'_>,
@@ -156,7 +155,7 @@ impl ListQuery {
         Ok(self.answer(context, &page, present).into())
     }
 
-    /// Responds with a page of resources that are in no table.
+    /// Responds with a page of resources that are not in a table.
     pub(crate) fn answer_all(
         &self,
         context: &RequestContext<'_>,
@@ -225,7 +224,7 @@ impl ListQuery {
     }
 }
 
-/// A parameter as links have it: excluded targets are a list of values.
+/// A parameter in the format of links, where excluded targets are a list of values.
 fn linked(key: &str, value: &str) -> Vec<(String, String)> {
     if key != "target_guids[not]" {
         return vec![(key.into(), value.into())];
@@ -236,8 +235,8 @@ fn linked(key: &str, value: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A list as it is sent. Each resource is serialized as soon as it is presented,
-/// since building and dropping a tree of all of them takes several times as long.
+/// A serialized list. Each resource is serialized as soon as it is presented, because
+/// building and dropping a tree of all resources would take several times as long.
 #[derive(Debug)]
 pub(crate) struct ListAnswer {
     body: Vec<u8>,

@@ -307,7 +307,7 @@ impl<'p, 'w> Presenter<'p, 'w> {
                 let find = relation.inlined.unwrap_or(*find);
                 let mut found = find(self.view.world, entity.guid());
                 found.retain(|found| found.is_visible(self.view));
-                if found.len() <= Inline::MOST {
+                if found.len() <= Inline::MAX {
                     attributes[*name] = self.inline_all(to, found);
                 }
             }

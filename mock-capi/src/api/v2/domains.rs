@@ -175,7 +175,7 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 130_001, "CF-DomainInvalid", detail)
 }
 
-/// Checks the name of a new domain as the model does.
+/// Checks the name of a new domain as the Cloud Controller's model does.
 fn validate(world: &World, name: &str, owner: Option<Guid>) -> Result<(), CcError> {
     const MAX_NAME: usize = 253;
     if world.name_taken::<Domain>(name, None) {
@@ -330,7 +330,7 @@ fn create_private(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     PRIVATE_DOMAINS.created(context, guid)
 }
 
-/// Whether the quota of an organization allows another domain.
+/// Whether the quota of an organization allows an additional domain.
 fn allows_domain(world: &World, owner: Guid) -> bool {
     let org = world.orgs.get(owner);
     let quota = org.and_then(|org| world.quotas.get(org.quota));

@@ -1,4 +1,4 @@
-//! The resources of v2 as one type, since lists and relations mix them.
+//! The resources of v2 as one type, because lists and relations mix them.
 
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// The GUID on the wire; a user's may be any string.
+    /// The GUID in the API. A user's GUID may be any string.
     pub(super) fn id(self) -> String {
         match self {
             Self::User(user) => user.id.clone(),
@@ -133,7 +133,7 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// When the resource was created and updated.
+    /// The times when the resource was created and updated.
     fn times(self) -> (Timestamp, Timestamp) {
         let base = match self {
             Self::App(_, process) => process.base(),
@@ -170,7 +170,7 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// The URL in `metadata`; that of domains depends on their kind.
+    /// The URL in `metadata`. The URL of a domain depends on its kind.
     pub(super) fn url(self, collection: &str) -> String {
         match self {
             Self::Domain(domain) => domains::url(domain),
@@ -224,8 +224,8 @@ impl<'w> Entity<'w> {
         }
     }
 
-    /// Whether lists and relations contain the resource for the caller. Supporters
-    /// of spaces, whom v2 does not know, see less than in v3.
+    /// Whether lists and relations contain the resource for the caller. v2 does not know
+    /// the role of space supporters, so they can see less than in v3.
     pub(super) fn is_visible(self, view: &View<'w>) -> bool {
         let View { world, access, .. } = *view;
         let allows = |access_scope, roles| access.allows(world, access_scope, roles);

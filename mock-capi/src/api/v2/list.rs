@@ -33,16 +33,16 @@ pub(super) struct Filter {
 enum Index {
     /// By an indexed field with these values.
     Field(Field),
-    /// By keys, one of which every such resource has. `None` if there are no keys for
+    /// By keys. Every such resource has one of them. `None` if there are no keys for
     /// these values.
     Keys(fn(&World, &[String]) -> Option<Vec<Key>>),
 }
 
-/// How values are compared.
+/// The comparison of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Text,
-    /// Strings, which are compared without regard to case.
+    /// Strings, which are compared case-insensitively.
     Name,
     /// GUIDs of other resources, which are only compared for equality.
     Guid,
@@ -119,7 +119,7 @@ impl Filter {
         self
     }
 
-    /// Compares values without regard to case.
+    /// Compares values case-insensitively.
     pub(super) const fn without_case(mut self) -> Self {
         self.kind = Kind::Name;
         self
@@ -161,7 +161,7 @@ pub(super) struct Inline {
 
 impl Inline {
     /// The maximum number of inlined resources of a relation.
-    pub(super) const MOST: usize = 50;
+    pub(super) const MAX: usize = 50;
 
     pub(super) fn read(context: &RequestContext<'_>) -> Result<Self, CcError> {
         let depth = integer(context, "inline-relations-depth")?.unwrap_or_default();
@@ -275,7 +275,7 @@ impl Query {
         })
     }
 
-    /// The conditions that indexes answer.
+    /// The conditions that an index can evaluate.
     pub(super) fn selection(&self, world: &World) -> Selection {
         let conditions = self.conditions.iter();
         conditions.fold(Selection::all(), |selection, condition| {
@@ -487,7 +487,8 @@ fn read_condition(text: &str, collection: &'static Collection) -> Result<Conditi
         let at = text.find(mark)?;
         Some((at, *mark, *comparison))
     });
-    // The first operator is used, and of two at the same position, the longer one.
+    // The first operator is used. If two operators have the same position, the longer
+    // operator is used.
     let first = found.min_by_key(|(at, mark, _)| (*at, std::cmp::Reverse(mark.len())));
     let (key, comparison, values) = match first {
         None => (text, Comparison::Equal, None),

@@ -1,4 +1,4 @@
-//! Service brokers, their services and plans, and who sees plans.
+//! Service brokers, their services and plans, and the visibility of plans.
 
 use serde_json::{Map, Value, json};
 
@@ -317,7 +317,8 @@ fn index_services_of_space(context: &mut RequestContext<'_>) -> Result<Response,
     index_services(context, |plan| world.is_plan_visible_in(plan, space))
 }
 
-/// Deletes a service that has no plans, or with `purge` one with all its instances.
+/// Deletes a service that has no plans or, with `purge`, a service with all its
+/// instances.
 fn delete_service(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &SERVICES)?;
     authorize(context, ADMINS, AccessScope::Global)?;
@@ -338,7 +339,7 @@ fn delete_service(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     Ok(Response::empty(204))
 }
 
-/// Makes a plan visible to everyone, or no longer; other attributes are ignored.
+/// Sets whether a plan is visible to everyone. Other attributes are ignored.
 fn update_plan(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const PLAN: &[Attribute] = &[
         Attribute::text("name"),

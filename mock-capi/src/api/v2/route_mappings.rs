@@ -222,7 +222,7 @@ fn mapping(
     found.map(|destination| destination.guid)
 }
 
-/// Maps a route to an app's web process; an existing mapping stays.
+/// Maps a route to an app's web process. An existing mapping is kept.
 fn map(
     context: &mut RequestContext<'_>,
     app: Guid,

@@ -129,7 +129,7 @@ pub(super) fn attributes(group: &SecurityGroup) -> Value {
     })
 }
 
-/// Checks attributes as the model does.
+/// Checks attributes as the Cloud Controller's model does.
 fn validate(
     context: &RequestContext<'_>,
     attributes: Fields<'_>,

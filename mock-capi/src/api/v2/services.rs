@@ -377,8 +377,8 @@ fn present_operation(operation: &Operation) -> Value {
     })
 }
 
-/// The last operation of a binding. Bindings of user-provided instances were created at
-/// once.
+/// The last operation of a binding. Bindings of user-provided instances are created
+/// synchronously.
 fn present_binding_operation(binding: &ServiceBinding) -> Value {
     let at_once = || Operation::new("create", OperationState::Succeeded, binding.base.created);
     let mut operation = binding.operation.clone().unwrap_or_else(at_once);

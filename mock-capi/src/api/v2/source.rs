@@ -1,5 +1,5 @@
-//! The sources of the resources of a collection: a selection, or an index that has all of
-//! them in order.
+//! The sources of the resources of a collection: a selection, or an index that has all
+//! resources in order.
 
 use super::entity::{Entity, V2Resource};
 use crate::world::{Access, Field, Key, Row, Rows, Selection, Table, World};
@@ -37,11 +37,11 @@ type Visible = fn(&World, &Access) -> Option<Vec<Key>>;
 pub(super) struct Source {
     /// The resources that match a selection.
     select: Select,
-    /// The resources with any of the keys, or all without keys. `None` if no index has
-    /// that order.
+    /// The resources with any of the keys, or all resources without keys. `None` if no
+    /// index has that order.
     in_order: InOrder,
-    /// Keys of which every resource that the caller sees has one, and no other
-    /// resource; `None` if there are no such keys.
+    /// Keys that select the resources that the caller can see. Every such resource has
+    /// one of the keys, and no other resource has any. `None` if there are no such keys.
     visible: Visible,
     /// The [`Field::Type`] of the resources, if the table also has rows of other types.
     kind: Option<&'static str>,
@@ -78,7 +78,7 @@ impl Source {
         self
     }
 
-    /// Sets the keys of the resources that callers see, if they differ from v3's.
+    /// Sets the keys of the resources that callers can see, if they differ from v3's.
     pub(super) const fn visible(mut self, visible: Visible) -> Self {
         self.visible = visible;
         self
