@@ -20,7 +20,7 @@ const GUIDS_PER_POLL: usize = 100;
 /// still lag behind its creation.
 const MISSES_UNTIL_GONE: usize = 3;
 
-/// How long a list may lag behind writes.
+/// The maximum time that a list may lag behind writes.
 const LAG: Duration = Duration::from_secs(3);
 
 /// A kind of resource that can be polled by GUIDs.

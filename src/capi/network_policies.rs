@@ -225,7 +225,7 @@ mod tests {
         foundation_of("3.200.0", versions).await
     }
 
-    /// The same, with this version of the Cloud Controller's API.
+    /// The same foundation, with this version of the Cloud Controller's API.
     async fn foundation_of(api: &str, versions: &[&str]) -> (MockServer, Client) {
         let server = MockServer::start().await;
         let uri = server.uri();

@@ -8,7 +8,7 @@ use super::outcome::{AppOutcome, AppResult, Failure, Outcome};
 use super::target::Target;
 use crate::events::{ResourceFailure, ResourceResult};
 
-/// The step of an app that did not converge although none of its own steps failed.
+/// The step of an app that did not converge although none of its steps failed.
 const NO_STEP: &str = "converging";
 
 /// All apps of an outcome, and the other resources that failed.

@@ -131,7 +131,7 @@ impl AppOutcome {
     }
 }
 
-/// What a run did to an app.
+/// The result of a run for an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -161,7 +161,7 @@ pub enum AppResult {
 pub struct Failure {
     /// The resource that the step was for.
     pub target: Target,
-    /// What the step does, such as `copying the droplet`.
+    /// The step, such as `copying the droplet`.
     pub step: String,
     /// The cause.
     pub error: Error,
@@ -242,7 +242,7 @@ impl FailureGroup {
         }
     }
 
-    /// The group of an app that has no failure of its own.
+    /// The group of an app without a failure.
     fn unexplained(target: Target, reason: &str) -> Self {
         Self {
             targets: vec![target],

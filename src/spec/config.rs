@@ -39,7 +39,7 @@ impl Configuration {
     /// messages.
     ///
     /// # Errors
-    /// As [`Configuration::read`].
+    /// The same errors as [`Configuration::read`].
     pub fn read_from(stream: impl Read, origin: &str) -> Result<Self, ConfigError> {
         Self::parse(&reader::text_of(stream, origin)?, origin)
     }
@@ -47,7 +47,7 @@ impl Configuration {
     /// Parses a file's text. `origin` names it in messages.
     ///
     /// # Errors
-    /// As [`Configuration::read`].
+    /// The same errors as [`Configuration::read`].
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         match Multispace::is_recognized(text) {
             true => Multispace::parse(text, origin).map(Self::Multispace),

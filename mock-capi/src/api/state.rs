@@ -8,7 +8,7 @@ use crate::world::registry::with_resources;
 use crate::world::settings::Dialect;
 use crate::world::{Access, Row, World};
 
-/// How `/_mock/state` presents a kind of resource.
+/// Presents a kind of resource in `/_mock/state`.
 pub(crate) trait Present: Row {
     fn present(&self, view: &View<'_>) -> Value;
 

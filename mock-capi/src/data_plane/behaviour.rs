@@ -8,20 +8,20 @@ use url::Url;
 use super::settings::FixedAnswer;
 use super::{AppRequest, PORT, tick};
 
-/// How an app answers requests.
+/// The way in which an app responds to requests.
 #[derive(Clone, Debug)]
 pub(super) enum Behaviour {
-    /// The app answers with its name and index, and registers with a registry.
+    /// The app responds with its name and index, and registers with a registry.
     Tick,
     /// The app connects to other instances on request.
     Proxy,
     /// The app lists registered instances.
     Registry,
-    /// The app answers with the request that it received.
+    /// The app responds with the request that it received.
     Echo,
-    /// Another server answers for the app.
+    /// Another server responds for the app.
     Forward(Arc<Url>),
-    /// The app answers every request with the same response.
+    /// The app responds to every request with the same response.
     Fixed(Arc<FixedAnswer>),
 }
 
@@ -71,7 +71,7 @@ fn last_segment(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// A variable of an environment, as the app sees it.
+/// An environment variable, as the app sees it.
 pub(super) fn variable<'e>(
     environment: &'e Map<String, Value>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The behaviour `echo`: the app answers with the request that it received.
+//! The behaviour `echo`: the app responds with the request that it received.
 
 use std::collections::BTreeMap;
 

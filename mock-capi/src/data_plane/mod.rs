@@ -68,7 +68,7 @@ pub(crate) enum RequestBody<'r> {
     Read(&'r [u8]),
 }
 
-/// How and when a request for an app is answered.
+/// The response to a request for an app, and its delay.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The time that the app takes to answer.
@@ -78,7 +78,7 @@ pub(crate) struct Outcome {
     pub(crate) request_id: String,
 }
 
-/// How a request for an app is answered.
+/// The kind of response to a request for an app.
 #[derive(Debug)]
 pub(crate) enum Action {
     Reply(Reply),
@@ -187,7 +187,7 @@ impl DataPlane {
         Ok(())
     }
 
-    /// The behaviours that were set, and the number of answers that followed each, as
+    /// The behaviours that were set, and the number of responses that followed each, as
     /// JSON.
     pub(crate) fn behaviours(&self) -> serde_json::Value {
         self.settings.present()

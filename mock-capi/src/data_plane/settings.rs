@@ -19,7 +19,7 @@ use crate::world::{App, Guid, Space, World};
 /// ```
 /// use mock_capi::AppBehaviour;
 ///
-/// // A server of the test answers requests for the app `web`,
+/// // A server of the test responds to requests for the app `web`,
 /// AppBehaviour::forward("web", "http://127.0.0.1:9000");
 /// // and the app `status` of one space always responds with 503.
 /// AppBehaviour::fixed("status", 503).body("down").space("my-org", "my-space");

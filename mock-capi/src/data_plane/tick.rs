@@ -38,7 +38,7 @@ pub(super) fn extra_ports(environment: &Map<String, Value>) -> Range<u16> {
     first..first.saturating_add(count)
 }
 
-/// How a tick registers.
+/// The registration of a tick.
 #[derive(Debug)]
 pub(super) struct Registration<'e> {
     /// The registry's URL.

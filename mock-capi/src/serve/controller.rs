@@ -146,8 +146,8 @@ impl CloudController {
     ///
     /// # Errors
     ///
-    /// Those of [`reqwest::ClientBuilder::build`], such as a problem with the system's
-    /// TLS setup.
+    /// The errors of [`reqwest::ClientBuilder::build`], such as a problem with the
+    /// system's TLS setup.
     pub fn client(&self) -> reqwest::Result<reqwest::Client> {
         use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
         let token = self.token(self.core.administrator()).unwrap_or_default();

@@ -1,5 +1,5 @@
 //! Sends requests to service brokers while no request is being answered, and passes their
-//! responses to the fake. It runs on a thread of its own, which is started with the first
+//! responses to the fake. It runs on a dedicated thread, which is started with the first
 //! request.
 
 use std::sync::mpsc as std_mpsc;

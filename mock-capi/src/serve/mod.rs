@@ -1,5 +1,5 @@
-//! Serves the fake: listens, applies faults and the rate limit, logs requests, and
-//! answers `/_mock/`. [`crate::api`] implements the APIs.
+//! Serves the fake: listens, applies faults and the rate limit, logs requests, and serves
+//! `/_mock/`. [`crate::api`] implements the APIs.
 
 pub(crate) mod adapter;
 mod app_routes;

@@ -2,13 +2,13 @@
 //! tests can mount their own mocks in front of it.
 //!
 //! Properties of wiremock, and their consequences:
-//! - A mock either answers or breaks the connection. So the fake consists of two mocks:
-//!   the first lets the fake answer, and matches only if the connection should be broken;
-//!   the second sends the response. Both run under the server's lock, one directly after
-//!   the other.
-//! - wiremock keeps every request that a mock matched until all mocks are removed. So they
-//!   are removed regularly, as long as the test cannot have mounted any of its own: see
-//!   [`Renewal`].
+//! - A mock either responds or breaks the connection. The fake therefore consists of two
+//!   mocks. The first mock calls the fake, and matches only if the connection should be
+//!   broken. The second mock sends the response. Both run under the server's lock, one
+//!   directly after the other.
+//! - wiremock keeps every request that a mock matched until all mocks are removed. The
+//!   fake's mocks are therefore replaced regularly, while the test cannot have mounted
+//!   other mocks: see [`Renewal`].
 //! - Bodies are read as a whole, so their size is limited.
 //! - A mock cannot wait for another request to the same server. So a broker on the same
 //!   server can neither be asked for parameters nor be used through v2, whose responses
@@ -124,7 +124,7 @@ impl MockCapi {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mock = MockCapi::start().await?;
-    /// // One operation is stubbed; the fake answers all others.
+    /// // One operation is stubbed. The fake responds to all other requests.
     /// Mock::given(method("GET"))
     ///     .and(path("/v3/service_brokers"))
     ///     .respond_with(ResponseTemplate::new(200).set_body_string("{\"resources\": []}"))
@@ -155,8 +155,8 @@ impl MockCapi {
 impl CloudController {
     /// Mounts the fake on a server, with a lower priority than all other mocks.
     ///
-    /// wiremock keeps every request that the fake answers, about 1 KiB for each and its
-    /// body, until the server is reset.
+    /// wiremock keeps every request that the fake responds to, with its body and about 1
+    /// KiB of other data, until the server is reset.
     ///
     /// ```
     /// use mock_capi::MockCapi;

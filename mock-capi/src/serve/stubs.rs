@@ -27,7 +27,7 @@ pub(crate) struct Stub {
     /// A string is sent as it is, any other value as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     body: Option<Value>,
-    /// The number of requests to answer. `None` answers until the stub is removed.
+    /// The number of requests that the stub responds to. `None` for no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
     /// The number of answered requests.

@@ -1,6 +1,6 @@
 //! The work of jobs with service brokers. The world stores the remaining steps of each
 //! job and lists the jobs that continue. The server sends the requests to brokers while
-//! it answers no other request.
+//! it is not processing another request.
 
 use std::sync::Arc;
 use std::time::Duration;

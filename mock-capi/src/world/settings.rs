@@ -187,7 +187,7 @@ pub(crate) struct Settings {
     pub(crate) admin_rate_limit: Option<u64>,
     /// Whether the v2 API is served.
     pub(crate) v2: bool,
-    /// Additional host names at which `/_mock/` answers.
+    /// Additional host names for which `/_mock/` is served.
     pub(crate) allowed_hosts: Vec<String>,
     /// The maximum number of bindings between an app and a service instance.
     pub(crate) bindings_per_app: usize,

@@ -146,7 +146,7 @@ async fn an_unknown_app_echoes_the_request() {
     assert_eq!(answer["headers"]["x-own"], "1");
 }
 
-/// A server that answers one request and returns it.
+/// A server that responds to one request and returns the request.
 async fn server(answer: &'static str) -> (String, tokio::task::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

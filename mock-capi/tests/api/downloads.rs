@@ -35,7 +35,7 @@ async fn packages_are_downloaded_unchanged() {
     let empty = cf.post("/v3/packages", new).await.guid();
     let refused = cf.get(&format!("/v3/packages/{empty}/download")).await;
     assert_eq!(refused.error().1, "Package has no bits to download.");
-    // Bits that are too large are not kept, and the error says so.
+    // Bits that are too large are not kept, and the error contains the reason.
     let large = cf.package(&app, &vec![0; 1024 * 1024]).await;
     let gone = cf.get(&format!("/v3/packages/{large}/download")).await;
     assert_eq!(gone.status, 404);

@@ -1,4 +1,4 @@
-//! Every request gets a response, whatever it contains.
+//! Every request gets a response, regardless of its content.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -616,7 +616,7 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
         seen
     };
     let before = compare(&cf, &users).await;
-    // Routes are listed where they are shared, too.
+    // Routes are also listed in the spaces that they are shared with.
     let list = cf.get("/v3/routes?per_page=2").await.json();
     let route = list["resources"][1]["guid"].as_str().unwrap();
     let relation = format!("/v3/routes/{route}/relationships/shared_spaces");

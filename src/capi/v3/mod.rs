@@ -38,7 +38,7 @@ use super::error::Error;
 use super::model::{MANAGED_BY_LABEL, MANAGED_BY_VALUE, Ownership};
 use pages::{MAX_PAGE_SIZE, Pages};
 
-/// How most apps are staged.
+/// The lifecycle of most apps.
 const BUILDPACK: &str = "buildpack";
 
 /// Every resource of a list that is filtered by any number of values, in as few requests

@@ -96,7 +96,7 @@ pub(crate) fn present(app: &App, view: &View<'_>) -> Value {
 /// An app as JSON text, written without an intermediate value: lists of many apps are the
 /// slowest responses.
 fn present_text(app: &App, view: &View<'_>) -> Option<Box<RawValue>> {
-    // Serialization cannot fail, since all keys are strings.
+    // Serialization cannot fail, because all keys are strings.
     serde_json::value::to_raw_value(&AppJson::new(app, view)).ok()
 }
 

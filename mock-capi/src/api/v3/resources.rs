@@ -64,7 +64,7 @@ fn read_resources(value: Option<&Value>) -> Result<Vec<&Map<String, Value>>, CcE
     if !value.is_array() {
         errors.push("Resources must be an array".to_owned());
     }
-    // Values other than lists have a length, too.
+    // Values other than lists also have a length.
     let length = match value {
         Value::Array(items) => items.len(),
         Value::Object(fields) => fields.len(),

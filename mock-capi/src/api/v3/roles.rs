@@ -114,7 +114,7 @@ fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(Response::ok(&answer))
 }
 
-/// How a request identifies the user of a role.
+/// The user of a role, as identified in a request.
 enum UserRef<'b> {
     Guid(&'b str),
     Name(&'b str, Option<&'b str>),
@@ -135,7 +135,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         read_related(inner, kind)
     });
     let known = RoleType::of_name(kind);
-    // An empty list is valid, since all of its items are allowed types.
+    // An empty list is valid, because all of its items are allowed types.
     let is_empty_list = message.get("type") == Some(&json!([]));
     if known.is_none() && !is_empty_list {
         message.error(format!(

@@ -12,7 +12,7 @@ use crate::world::{AccessScope, Guid, MANAGE_APPS, Route, Row, Space, WRITE_SPAC
 
 use super::security_groups::add_missing;
 
-/// This feature flag applies to administrators, too.
+/// This feature flag also applies to administrators.
 const FLAG: &str = "route_sharing";
 
 pub(crate) const ROUTES: &[router::Route] = &[

@@ -183,7 +183,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.created(guid, present)
 }
 
-/// Adds a route. The error says why it is refused.
+/// Adds a route. The error is the reason for a refusal.
 pub(crate) fn add(world: &mut World, new: NewRoute) -> Result<Guid, String> {
     let (host, path) = (new.host.clone(), new.path.clone());
     let (space, domain) = (new.space, new.domain);

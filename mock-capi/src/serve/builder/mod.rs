@@ -63,7 +63,7 @@ impl MockCapiBuilder {
     ///
     /// # Errors
     ///
-    /// Those of [`MockCapiBuilder::start`] except [`StartError::Listen`].
+    /// The errors of [`MockCapiBuilder::start`] except [`StartError::Listen`].
     pub fn cloud_controller(self) -> Result<CloudController, StartError> {
         self.build(Wire::Wiremock, None)
     }

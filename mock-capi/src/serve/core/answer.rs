@@ -34,11 +34,11 @@ pub(crate) struct Answer {
     /// The time by which the response is delayed.
     pub(crate) delay: Duration,
     pub(crate) ending: Ending,
-    /// What a service broker has to do before the response is complete.
+    /// The work of a service broker before the response is complete.
     pub(crate) awaited: Option<Awaited>,
 }
 
-/// What a response waits for.
+/// The event that a response waits for.
 #[derive(Debug)]
 pub(crate) enum Awaited {
     /// The parameters in the response of a broker.
@@ -47,7 +47,7 @@ pub(crate) enum Awaited {
     Job { job: Guid, shows: String },
 }
 
-/// How much of a response is sent.
+/// The part of a response that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Whole,

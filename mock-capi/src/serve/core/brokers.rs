@@ -8,7 +8,7 @@ use crate::serve::dispatcher::BrokerDispatcher;
 use crate::world::{BrokerTask, Guid, World};
 
 impl Core {
-    /// Registers the brokers that run inside the mock, with plans that everyone sees.
+    /// Registers the embedded brokers, with plans that are visible to everyone.
     pub(super) fn register_brokers(&self, world: &mut World) {
         for broker in &self.brokers {
             // The catalog of such a broker is always valid.

@@ -166,7 +166,7 @@ impl ProfileFile {
     }
 }
 
-/// Whether two operations are the same, whatever the names of their parameters.
+/// Whether two operations are the same, regardless of the names of their parameters.
 fn is_same(one: &str, other: &str) -> bool {
     let unnamed = |segment: &str| match segment.starts_with(':') {
         true => ":".to_owned(),

@@ -165,7 +165,7 @@ impl Run<'_> {
         }
     }
 
-    /// Fails a job that has other steps besides the binding.
+    /// Fails a job that has other steps in addition to the binding.
     pub(super) fn fail_whole(&mut self, binding: BindingRef, why: &str) -> CcError {
         let steps = self
             .world
