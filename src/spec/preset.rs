@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// The mix of apps of the tests of Diego with 250,000 instances, from `cedar` of
+    /// The mix of apps in Diego's tests with 250,000 instances, from `cedar` in
     /// diego-stress-tests. A batch has 20 apps with 25 instances.
     Cedar,
 }

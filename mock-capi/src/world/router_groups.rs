@@ -1,5 +1,5 @@
-//! Router groups: the routers of TCP routes, and the ports that they reserve. They are
-//! settings of a mock. Without router groups, all domains are for HTTP routes.
+//! Router groups: the routers of TCP routes, and the ports that they reserve. Router
+//! groups are settings of a mock. Without router groups, all domains are for HTTP routes.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;

@@ -1,5 +1,6 @@
-//! Treats values as Ruby does, where the Cloud Controller does not check types: how they
-//! are printed, their length, and what a text column of its database stores.
+//! Processes values as Ruby does, in places where the Cloud Controller does not check
+//! types: the printed form of a value, its length, and its form in a text column of the
+//! database.
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -141,8 +142,8 @@ pub(crate) fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// The value that a text column stores: for a list, its only item, null if it is empty,
-/// or a record of all items. `Err` if the database refuses the statement.
+/// The value that a text column stores. For a list, this is its only item, null if it is
+/// empty, or a record of all items. `Err` if the database refuses the statement.
 pub(crate) fn column(value: &Value) -> Result<Option<String>, ()> {
     match value {
         Value::Null => Ok(None),

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 /// The position of a row in its table. It increases with each inserted row.
 pub(super) type Sequence = u64;
 
-/// The rows of a key, in insertion order. There is at least one, and most keys have only
-/// one. For keys with many, such as the type of an event, removing the oldest row is as
-/// fast as removing the newest.
+/// The rows of a key, in insertion order. Every key has at least one row, and most keys
+/// have only one row. If a key has many rows, such as the type of an event, removing the
+/// oldest row is as fast as removing the newest row.
 #[derive(Debug)]
 pub(super) enum Sequences {
     One(Sequence),
@@ -31,7 +31,7 @@ impl Sequences {
         }
     }
 
-    /// Removes a row. Returns whether it was the only one.
+    /// Removes a row. Returns whether it was the only row.
     pub(super) fn remove(&mut self, sequence: Sequence) -> bool {
         match self {
             Self::One(one) => *one == sequence,
@@ -61,8 +61,8 @@ impl Sequences {
     }
 }
 
-/// A row in the order of names: compared without case, then with case, then by insertion
-/// order.
+/// A row in the order of names. Names are compared case-insensitively, then
+/// case-sensitively, then by insertion order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ByName {
     lower: Box<str>,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_ordered_without_case_first() {
+    fn names_are_first_compared_case_insensitively() {
         let mut names = [("b", 0), ("a", 3), ("B", 1), ("a", 2), ("C", 4)]
             .map(|(name, sequence)| ByName::new(name, sequence));
         names.sort();

@@ -11,7 +11,7 @@ pub(super) struct PreviousOffering {
     pub(super) is_removable: bool,
 }
 
-/// The errors of a part of the catalog and of its own parts.
+/// The errors of a part of the catalog, including nested parts.
 #[derive(Default)]
 struct Problems {
     own: Vec<String>,

@@ -40,8 +40,8 @@ fn not_found() -> Refusal {
     Refusal::new(404, "invalid_token", "Resource not found")
 }
 
-/// Refuses callers that are neither the user or client themselves nor allowed to revoke
-/// the tokens of others.
+/// Refuses callers who revoke the tokens of another user or client without the permission
+/// to do so.
 fn authorize(context: &RequestContext<'_>, is_own: bool) -> Result<(), Refusal> {
     match is_own {
         true => Ok(()),

@@ -11,13 +11,14 @@ use crate::api::uaa;
 use crate::world::clock::Timestamp;
 use crate::world::{ADMIN_GROUP, Account, Client, Guid, World};
 
-/// The lifetime of refresh tokens in seconds. UAA has the same for the `cf` client.
+/// The lifetime of refresh tokens in seconds, which is the same as UAA's lifetime for the
+/// `cf` client.
 const REFRESH_LIFETIME: u64 = 30 * 24 * 3600;
 
 /// The lifetime of authorization codes and passcodes in seconds.
 const CODE_LIFETIME: u64 = 5 * 60;
 
-/// The number of cached tokens from which on expired tokens are dropped.
+/// The number of cached tokens above which expired tokens are dropped.
 const MAX_CACHED: usize = 1_000;
 
 /// The claims of a token.
@@ -203,8 +204,8 @@ impl TokenKind {
     }
 }
 
-/// Tokens that UAA no longer accepts, although they have not expired: those that were
-/// issued to a user, to a client or to both, or a single one.
+/// Tokens that UAA no longer accepts, although they have not expired: the tokens of a
+/// user, of a client, or of both, or a single token.
 #[derive(Debug, Serialize, Deserialize)]
 struct Revocation {
     user: Option<String>,
