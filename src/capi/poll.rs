@@ -13,7 +13,7 @@ pub(crate) const QUICK: Duration = Duration::from_millis(50);
 /// The first pause between polls of an operation that takes seconds, such as a staging.
 pub(crate) const SLOW: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(3);
-/// The longest pause between polls that many waits share.
+/// The maximum pause between polls that many waits share.
 const MAX_SHARED_PAUSE: Duration = Duration::from_secs(1);
 
 /// The result of a poll.

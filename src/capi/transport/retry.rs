@@ -14,19 +14,19 @@ use reqwest::header::{DATE, HeaderMap};
 
 use crate::capi::error::Error;
 
-/// A larger `Retry-After` is a UNIX time (September 2001), a smaller one a number of
+/// A larger `Retry-After` is a UNIX time (September 2001), a smaller value is a number of
 /// seconds.
 const FIRST_UNIX_TIME: u64 = 1_000_000_000;
 
 /// The number of retries after failures other than rate limits.
 const MAX_RETRIES: usize = 5;
 
-/// The effect of sending a request twice.
+/// Whether sending a request twice has the same effect as sending it once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replay {
-    /// Processing it several times has the same effect as processing it once.
+    /// Sending the request several times has the same effect as sending it once.
     Safe,
-    /// Processing it twice would have two effects.
+    /// Sending the request twice would have two effects.
     Unsafe,
 }
 
@@ -34,9 +34,9 @@ pub(crate) enum Replay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     GiveUp,
-    /// Send it again after the next pause of the backoff.
+    /// Send the request again after the next pause of the backoff.
     Retry,
-    /// Send it again after the time that the response requests.
+    /// Send the request again after the time that the response requests.
     RetryAfter(Duration),
 }
 

@@ -415,7 +415,7 @@ impl Plan {
         resources.filter(|resource| resource.target.is_app())
     }
 
-    /// The resources that exist with the name of a desired one but are not ours.
+    /// The unmanaged resources that have the name of a desired resource.
     pub fn unmanaged(&self) -> impl Iterator<Item = &Target> {
         let resources = self.resources.iter();
         let unmanaged = resources.filter(|resource| resource.unmanaged);
@@ -441,7 +441,7 @@ impl ResourcePlan {
         self.target.name()
     }
 
-    /// The group whose prototype must get its droplet before this app can.
+    /// The group whose prototype must get its droplet before this app can get a copy.
     pub(crate) fn awaits(&self) -> Option<usize> {
         let mut steps = self.steps.iter();
         steps.find(|step| step.awaits_prototype())?;

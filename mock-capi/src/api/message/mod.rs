@@ -140,8 +140,8 @@ impl<'b> Message<'b> {
         self.get(key).is_none_or(ruby::is_blank)
     }
 
-    /// The `name` of an organization or a space, which may be absent or null,
-    /// without surrounding blanks.
+    /// The `name` of an organization or a space, which may be absent or null, without
+    /// surrounding spaces.
     pub(crate) fn printable_name(&mut self, length: RangeInclusive<usize>) -> Option<&'b str> {
         let name = self.check("name").allow_null().string().length(length);
         let name = name.matches(is_printable_line, "must not contain escaped characters");
@@ -231,7 +231,7 @@ impl<'b> Message<'b> {
         Some(result)
     }
 
-    /// Adds the errors of a part, which begin with `label`.
+    /// Adds the errors of a nested message, which begin with `label`.
     pub(crate) fn absorb_as(&mut self, label: &str, inner: Message<'_>) {
         let errors = inner.into_errors().into_iter();
         self.errors

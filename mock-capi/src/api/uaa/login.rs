@@ -29,7 +29,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route::post("/uaa/introspect", uaa_handler!(introspect)).open(),
 ];
 
-/// The fields of a form: those of the body, then those of the query.
+/// The fields of a form, first from the body, then from the query.
 struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -365,7 +365,7 @@ fn redirect(location: Url) -> Response {
 }
 
 /// The redirect URI of a response: the requested URI if it is registered, or the only
-/// registered one.
+/// registered URI.
 fn redirect_to(client: &Client, wanted: Option<&str>) -> Result<Url, Refusal> {
     let registered = &client.details.redirect_uris;
     let refuse = |description: String| Refusal::new(400, "invalid_grant", description);
