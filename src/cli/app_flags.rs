@@ -24,7 +24,7 @@ const CNB_CREDENTIALS: &str = "CF_CNB_REGISTRY_CREDS";
 #[derive(Debug, Clone, Default, Args)]
 #[command(args_override_self = true, next_help_heading = "App options")]
 pub(super) struct AppFlags {
-    /// App names: select apps of the manifest; a single one names the only app
+    /// App names: select apps of the manifest; a single name renames its only app
     #[arg(value_name = "APP")]
     apps: Vec<String>,
 
@@ -99,7 +99,7 @@ pub(super) struct AppFlags {
     #[arg(short, long, value_name = "PATH", value_parser = absolute)]
     path: Option<PathBuf>,
 
-    /// Map no routes, and unmap existing ones
+    /// Do not map routes, and unmap existing routes
     #[arg(long)]
     no_route: bool,
 
@@ -107,7 +107,7 @@ pub(super) struct AppFlags {
     #[arg(long)]
     random_route: bool,
 
-    /// Stage the app without starting it, and map no routes
+    /// Stage the app without starting it or mapping routes
     #[arg(long)]
     task: bool,
 
@@ -115,7 +115,7 @@ pub(super) struct AppFlags {
     #[arg(long)]
     no_start: bool,
 
-    /// Wait for the first instance of the web process only
+    /// Wait only for the first instance of the web process
     #[arg(long)]
     no_wait: bool,
 
@@ -142,7 +142,7 @@ pub(super) struct AppFlags {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum HealthCheckChoice {
-    /// The instance answers an HTTP request
+    /// The instance responds to an HTTP request
     Http,
     /// The instance accepts TCP connections
     Port,

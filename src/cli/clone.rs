@@ -48,11 +48,11 @@ pub(super) struct CloneArgs {
     #[arg(long)]
     no_start: bool,
 
-    /// Give the clones no routes
+    /// Do not create routes for the clones
     #[arg(long)]
     no_routes: bool,
 
-    /// Bind the clones to no services
+    /// Do not bind the clones to services
     #[arg(long)]
     no_services: bool,
 

@@ -30,7 +30,7 @@ pub(super) struct ExportArgs {
     #[arg(long, env = "CF_ORG", hide_env = true, value_parser = NonEmptyStringValueParser::new())]
     org: String,
 
-    /// Export this space only
+    /// Export only this space
     #[arg(long)]
     space: Option<String>,
 

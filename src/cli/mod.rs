@@ -86,7 +86,7 @@ Examples:
   cf-pusher plan --config scale-test.json
   # declare any orgs, spaces and apps in YAML
   cf-pusher apply -f fixtures/specs/shop.yml --mock
-  # use another foundation than the target of the cf CLI
+  # use a foundation other than the target of the cf CLI
   CF_USERNAME=admin CF_PASSWORD=... cf-pusher converge --config scale-test.json --api api.example.com
 
 Exit codes:

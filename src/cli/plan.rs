@@ -53,7 +53,7 @@ pub(super) struct PlanArgs {
 /// The flag that selects groups.
 #[derive(Debug, Args)]
 pub(super) struct OnlyArgs {
-    /// Select the apps of this group only, such as `tick`; may be repeated
+    /// Select only the apps of this group, such as `tick`; may be repeated
     #[arg(long, value_name = "GROUP")]
     only: Vec<String>,
 }

@@ -20,10 +20,10 @@ mod summary;
 
 /// Test whether network policies take effect at scale
 ///
-/// Proxy apps connect to tick apps: without network policies every connection must
-/// fail, with policies it must succeed, and after their deletion it must fail again.
-/// The apps are those that `converge` creates from the same configuration. Needs an
-/// admin, or a user with the scope network.admin.
+/// Proxy apps connect to tick apps: without network policies every connection must fail,
+/// with policies it must succeed, and after their deletion it must fail again. The test
+/// uses the apps that `converge` creates from the same configuration. It needs an admin,
+/// or a user with the scope network.admin.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("latency").args(["route_latency", "asg_latency"]).multiple(true),
