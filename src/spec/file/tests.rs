@@ -308,7 +308,7 @@ orgs:
       bundled: proxy
       metadata:
         labels: {{tier: 'web!', number: 1, gone: ~, host: 'a.{{apps_domain}}'}}
-        annotations: {{a b: ~, cf-pusher-prefix: me, note: 'any {{org}}'}}
+        annotations: {{a b: ~, c d: '', cf-pusher-prefix: me, note: 'any {{org}}'}}
 "
     );
     insta::assert_snapshot!(problems(&text), @r#"

@@ -46,10 +46,14 @@ impl Expander<'_, '_> {
             None => (None, key),
         };
         let is_prefix = |prefix: &str| prefix.len() <= MAX_PREFIX && is_domain(prefix);
-        // The Cloud Controller does not check the key of an annotation that is removed.
-        let is_removed = part == "annotations" && matches!(value.data, Data::Null);
+        // The Cloud Controller does not check the key of an annotation without a value.
+        let is_blank = match &value.data {
+            Data::Null => true,
+            Data::Text(text) => text.trim().is_empty(),
+            _ => false,
+        };
         let allowed = match prefix {
-            _ if is_removed => return,
+            _ if is_blank && part == "annotations" => return,
             _ if OWN.contains(&(part, key)) => "omitted, because cf-pusher sets it",
             Some(prefix) if prefix.eq_ignore_ascii_case(RESERVED_PREFIX) => {
                 "a key with another prefix, because cloudfoundry.org is reserved"
