@@ -81,7 +81,7 @@ fn keeps_unstaged_image(group: &Group, bits: &str, app: &App) -> bool {
     };
     group.ignores_droplets
         && is_stopped
-        && app.droplets.is_empty()
+        && !app.droplets.iter().any(is_staged)
         && app.packages.iter().any(is_it)
 }
 
