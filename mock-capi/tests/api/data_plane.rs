@@ -1,4 +1,4 @@
-//! Apps that answer on their routes: the router, the apps of the scaling test, and
+//! Apps that respond on their routes: the router, the apps of the scaling test, and
 //! behaviours that testers set.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn a_tick_reports_its_instance() {
         assert_eq!(identity["application_name"], "tick-0");
         indexes.push(identity["instance_index"].as_u64().unwrap());
     }
-    // The instances answer alternately.
+    // The instances respond alternately.
     assert_eq!(indexes, [0, 1, 0, 1]);
     assert_eq!(scale.cf.mock.app_requests(), 4);
 }
@@ -40,7 +40,7 @@ async fn apps_are_reachable_through_an_http_proxy() {
 }
 
 #[tokio::test]
-async fn the_selected_instance_answers() {
+async fn the_selected_instance_responds() {
     let scale = Scale::new().await;
     let app = scale.app("tick-0");
     let ask = async |instance: &str| {
@@ -71,7 +71,7 @@ async fn the_selected_instance_answers() {
 }
 
 #[tokio::test]
-async fn an_app_answers_when_its_instances_run() {
+async fn an_app_responds_when_its_instances_run() {
     let minute = Duration::from_secs(60);
     let scale = Scale::start(MockCapi::builder().start_time(minute)).await;
     let app = scale.app("tick-0");
@@ -85,7 +85,7 @@ async fn an_app_answers_when_its_instances_run() {
 }
 
 #[tokio::test]
-async fn the_longest_path_wins_and_a_closed_port_fails() {
+async fn the_longest_path_takes_precedence_and_a_closed_port_fails() {
     let scale = Scale::new().await;
     let app = scale.app("tick-1");
     let route = async |path: &str, port: u16| {
@@ -209,7 +209,7 @@ async fn a_request_is_never_forwarded_to_the_mock_itself() {
         .unwrap();
     let looped = scale.get("tick-0", "/").await;
     assert_eq!(looped.status, 508, "{looped:?}");
-    // Nothing listens there.
+    // No server listens on this port.
     let nobody = "http://127.0.0.1:9";
     scale
         .cf

@@ -86,7 +86,7 @@ async fn a_rolling_deployment_replaces_instances_one_by_one() {
     assert_eq!(first[0].0, app);
     let new = created["new_processes"].clone();
     assert_eq!(new, json!([{"guid": first[1].0, "type": "web"}]));
-    // Requests for the web process return the new one.
+    // Requests for the web process return the new process.
     assert_eq!(cf.instance_states(&app).await, ["STARTING"]);
 
     let mut seen = Vec::new();
@@ -126,7 +126,7 @@ async fn a_higher_max_in_flight_deploys_faster_even_if_the_clock_jumps() {
 }
 
 #[tokio::test]
-async fn a_stopped_app_is_started_at_once() {
+async fn a_stopped_app_is_started_immediately() {
     let cf = Session::v3().await;
     let (_, space) = cf.space().await;
     let app = cf.create_app(&space, "app").await;

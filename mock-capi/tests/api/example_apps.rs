@@ -1,4 +1,4 @@
-//! The apps of the scaling test give the same responses whether mock-capi simulates them
+//! The apps of the scaling test have the same responses whether mock-capi simulates them
 //! or the programs in `fixtures/apps` run.
 
 use std::net::TcpListener;
@@ -32,7 +32,8 @@ type AppCall = (&'static str, &'static str, &'static str, &'static str);
 type Expected = (u16, &'static str, &'static str);
 
 /// The requests in order, and their responses. TICK and REGISTRY are the addresses of
-/// apps, and nothing listens on CLOSED. ID, TIME, IP and NUMBER stand for any such value.
+/// apps, and CLOSED is an address without a listener. ID, TIME, IP and NUMBER stand for
+/// any such value.
 const CASES: &[(AppCall, Expected)] = &[
     // tick
     (("tick-0", "GET", "/", ""), (200, JSON, IDENTITY)),

@@ -383,7 +383,7 @@ async fn memory_use_is_bounded() {
     let path = format!("/v3/organization_quotas/{quota}/relationships/organizations");
     cf.post(&path, json!({"data": [{"guid": org}]})).await;
 
-    // Instances are replaced at once if starting takes no time.
+    // Instances are replaced immediately if starting takes no time.
     let many = cf.staged_app(&space, "many").await;
     cf.act(&many, "start").await;
     let most = json!({"instances": i32::MAX, "memory_in_mb": 1});

@@ -185,7 +185,7 @@ async fn invalid_attributes_are_refused() {
     assert_eq!(moved.status, StatusCode::NOT_FOUND);
     let here = set(&cf, &app, json!({"space_guid": space})).await;
     assert_eq!(here.status, StatusCode::CREATED);
-    // Without a stack, an app has the default one.
+    // Without a stack, an app has the default stack.
     let stackless = set(&cf, &app, json!({"stack_guid": "none", "instances": 2})).await;
     assert_eq!(stackless.status, StatusCode::CREATED);
     assert_eq!(entity(&cf, &app).await["instances"], 2);
@@ -256,7 +256,7 @@ async fn a_start_stages_new_bits_first() {
     cf.mock.advance(TIME);
     assert_eq!(instances(&cf, &app).await.json()["0"]["state"], "RUNNING");
 
-    // The same bits are not staged again, but new ones are.
+    // The same bits are not staged again, but new bits are.
     set(&cf, &app, json!({"state": "STOPPED"})).await;
     let stopped = instances(&cf, &app).await;
     assert_eq!(error(&stopped), (220_001, "CF-InstancesError".into()));
