@@ -49,36 +49,36 @@ pub(super) fn find_attribute<R>(
 impl<R> Filter<R> {
     /// Reads a filter. `None` if it is invalid or names an unknown attribute.
     pub(super) fn parse(text: &str, attributes: Attributes<R>) -> Option<Self> {
-        let mut words = words(text)?.into_iter().peekable();
-        let filter = Self::read_any(&mut words, attributes, 0)?;
-        words.next().is_none().then_some(filter)
+        let mut tokens = tokens(text)?.into_iter().peekable();
+        let filter = Self::read_any(&mut tokens, attributes, 0)?;
+        tokens.next().is_none().then_some(filter)
     }
 
-    fn read_any(words: &mut Words, attributes: Attributes<R>, depth: usize) -> Option<Self> {
-        let mut any = vec![Self::read_all(words, attributes, depth)?];
-        while words.next_if(|word| is(word, "or")).is_some() {
-            any.push(Self::read_all(words, attributes, depth)?);
+    fn read_any(tokens: &mut Tokens, attributes: Attributes<R>, depth: usize) -> Option<Self> {
+        let mut any = vec![Self::read_all(tokens, attributes, depth)?];
+        while tokens.next_if(|token| is(token, "or")).is_some() {
+            any.push(Self::read_all(tokens, attributes, depth)?);
         }
         Some(Self::Any(any))
     }
 
-    fn read_all(words: &mut Words, attributes: Attributes<R>, depth: usize) -> Option<Self> {
-        let mut all = vec![Self::read_one(words, attributes, depth)?];
-        while words.next_if(|word| is(word, "and")).is_some() {
-            all.push(Self::read_one(words, attributes, depth)?);
+    fn read_all(tokens: &mut Tokens, attributes: Attributes<R>, depth: usize) -> Option<Self> {
+        let mut all = vec![Self::read_one(tokens, attributes, depth)?];
+        while tokens.next_if(|token| is(token, "and")).is_some() {
+            all.push(Self::read_one(tokens, attributes, depth)?);
         }
         Some(Self::All(all))
     }
 
-    fn read_one(words: &mut Words, attributes: Attributes<R>, depth: usize) -> Option<Self> {
-        if words.next_if(|word| *word == Word::Open).is_none() {
-            return Comparison::read(words, attributes).map(Self::Comparison);
+    fn read_one(tokens: &mut Tokens, attributes: Attributes<R>, depth: usize) -> Option<Self> {
+        if tokens.next_if(|token| *token == Token::Open).is_none() {
+            return Comparison::read(tokens, attributes).map(Self::Comparison);
         }
         if depth == MAX_DEPTH {
             return None;
         }
-        let inner = Self::read_any(words, attributes, depth + 1)?;
-        (words.next()? == Word::Close).then_some(inner)
+        let inner = Self::read_any(tokens, attributes, depth + 1)?;
+        (tokens.next()? == Token::Close).then_some(inner)
     }
 
     pub(super) fn matches(&self, row: &R) -> bool {
@@ -128,20 +128,20 @@ impl Operator {
 }
 
 impl<R> Comparison<R> {
-    fn read(words: &mut Words, attributes: Attributes<R>) -> Option<Self> {
-        let Word::Plain(name) = words.next()? else {
+    fn read(tokens: &mut Tokens, attributes: Attributes<R>) -> Option<Self> {
+        let Token::Plain(name) = tokens.next()? else {
             return None;
         };
         let read = find_attribute(attributes, &name)?;
-        let Word::Plain(operator) = words.next()? else {
+        let Token::Plain(operator) = tokens.next()? else {
             return None;
         };
         let operator = Operator::read(&operator)?;
         let value = match operator {
             Operator::IsPresent => String::new(),
-            _ => match words.next()? {
-                Word::Quoted(value) => value,
-                Word::Plain(value) if ["true", "false"].contains(&value.as_str()) => value,
+            _ => match tokens.next()? {
+                Token::Quoted(value) => value,
+                Token::Plain(value) if ["true", "false"].contains(&value.as_str()) => value,
                 _ => return None,
             },
         };
@@ -161,7 +161,7 @@ impl<R> Comparison<R> {
 
 /// A part of a filter.
 #[derive(Debug, PartialEq, Eq)]
-enum Word {
+enum Token {
     Open,
     Close,
     Plain(String),
@@ -169,15 +169,15 @@ enum Word {
     Quoted(String),
 }
 
-type Words = Peekable<vec::IntoIter<Word>>;
+type Tokens = Peekable<vec::IntoIter<Token>>;
 
-fn is(word: &Word, keyword: &str) -> bool {
-    matches!(word, Word::Plain(text) if text.eq_ignore_ascii_case(keyword))
+fn is(token: &Token, keyword: &str) -> bool {
+    matches!(token, Token::Plain(text) if text.eq_ignore_ascii_case(keyword))
 }
 
 /// Splits a filter. `None` if a quote is not closed.
-fn words(text: &str) -> Option<Vec<Word>> {
-    let mut words = Vec::new();
+fn tokens(text: &str) -> Option<Vec<Token>> {
+    let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let end = match first {
@@ -188,17 +188,17 @@ fn words(text: &str) -> Option<Vec<Word>> {
                 rest.find(ends).unwrap_or(rest.len())
             }
         };
-        let (word, others) = rest.split_at(end);
-        words.push(match first {
-            '(' => Word::Open,
-            ')' => Word::Close,
+        let (token, others) = rest.split_at(end);
+        tokens.push(match first {
+            '(' => Token::Open,
+            ')' => Token::Close,
             // Strings have the syntax of JSON.
-            '"' => Word::Quoted(serde_json::from_str(word).ok()?),
-            _ => Word::Plain(word.to_owned()),
+            '"' => Token::Quoted(serde_json::from_str(token).ok()?),
+            _ => Token::Plain(token.to_owned()),
         });
         rest = others.trim_start();
     }
-    Some(words)
+    Some(tokens)
 }
 
 /// The length of a quoted string at the start, with its quotes.
