@@ -66,7 +66,7 @@ async fn a_run_that_deletes_more_than_approved_sends_no_write(#[case] workflow: 
 }
 
 #[tokio::test]
-async fn approval_is_asked_for_once_and_only_if_something_is_deleted() {
+async fn approval_is_requested_once_and_only_for_deletions() {
     let fixture = Fixture::new(Workflow::Manifest).await;
     let asked = Arc::new(AtomicUsize::new(0));
     let question = || {

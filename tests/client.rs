@@ -310,7 +310,7 @@ async fn instances_that_never_run_are_reported_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn an_unreachable_api_is_reported_at_once() {
+async fn an_unreachable_api_is_reported_immediately() {
     let began = Instant::now();
     let credentials = admin("admin");
     let target = ConnectOptions::new("http://127.0.0.1:9", credentials);

@@ -304,7 +304,7 @@ fn the_commit_is_found_only_in_a_package_or_a_repository() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipes_get_colors_only_if_asked_to() {
+async fn pipes_get_colors_only_on_request() {
     let staging = Fault::failed_staging().of("scale-tick-0");
     let mock = MockCapi::builder()
         .faults(vec![staging])

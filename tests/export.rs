@@ -601,7 +601,7 @@ async fn invalid_arguments_are_explained() {
 /// If the same file fills a mock and a foundation, their exports are equal, because
 /// exports leave out cf-pusher's own labels and annotations.
 #[tokio::test]
-async fn one_file_gives_a_fake_and_a_foundation_the_same_resources() {
+async fn one_file_creates_the_same_resources_on_a_fake_and_a_foundation() {
     let place = Place::new();
     let spec = std::fs::read_to_string(SEED).unwrap();
     place.file("shop.yml", &spec);

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn no_login_is_none() {
+    fn a_missing_login_is_none() {
         assert!(read_from(Path::new("/nonexistent")).unwrap().is_none());
         assert!(read_from(home("{}").path()).unwrap().is_none());
         let logged_out = r#"{"Target": "https://api.example.com", "AccessToken": ""}"#;

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escaped_placeholder_is_none() {
+    fn an_escaped_placeholder_is_not_a_placeholder() {
         assert!(has("{{i}} {i}", "i"));
         assert!(!has("{{i}} {org}", "i"));
     }

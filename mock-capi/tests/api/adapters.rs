@@ -83,7 +83,7 @@ async fn send_all_kinds<A: Adapter>(
 }
 
 #[tokio::test]
-async fn both_adapters_give_the_same_responses() {
+async fn both_adapters_send_the_same_responses() {
     let (wiremock, front) = tokio::join!(
         send_all_kinds(MockCapi::builder()),
         send_all_kinds(MockCapi::builder().front())

@@ -605,7 +605,7 @@ async fn an_invalid_seed_file_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_seeded_app_is_like_a_pushed_one() {
+async fn a_seeded_app_is_like_a_pushed_app() {
     let cf = Session::v3().await;
     let seeded = cf.mock.org("o").space("s").app("a");
     seeded

@@ -79,7 +79,7 @@ async fn let_requests_queue<A: Adapter>(builder: MockCapiBuilder<A>) {
 }
 
 #[tokio::test]
-async fn both_adapters_let_requests_queue_for_workers() {
+async fn requests_queue_for_workers_with_both_adapters() {
     let_requests_queue::<Wiremock>(MockCapi::builder()).await;
     let_requests_queue::<Front>(MockCapi::builder().front()).await;
 }

@@ -253,7 +253,7 @@ async fn tasks_count_against_the_quotas_of_their_space() {
 }
 
 #[tokio::test]
-async fn a_log_rate_limit_requires_that_every_app_has_one() {
+async fn a_log_rate_limit_of_a_quota_requires_a_limit_of_every_app() {
     let (cf, _, space, quota) = limited(json!({})).await;
     cf.create_app(&space, "app").await;
     let path = format!("/v3/organization_quotas/{quota}");

@@ -541,7 +541,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_alike_if_only_names_and_ids_differ() {
+    fn failures_are_similar_if_only_names_and_ids_differ() {
         let of = |name: &str, guid: &str| {
             let error =
                 format!("POST /v3/apps/{guid}/x failed with 422: {name} is bad [request {guid}]");

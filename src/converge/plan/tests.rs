@@ -645,7 +645,7 @@ fn a_command_is_set_after_the_droplet() {
 }
 
 #[test]
-fn unmanaged_apps_are_left_alone_and_reported() {
+fn unmanaged_apps_are_reported_and_not_changed() {
     let desired = desired();
     let mut observed = as_desired(&desired);
     let unmanaged = App {

@@ -566,7 +566,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_a_query_keep_what_need_not_be_escaped() {
+    fn query_values_keep_characters_that_need_no_escape() {
         assert_eq!(escape("name:a b;c&d"), "name:a%20b%3Bc%26d");
         assert_eq!(escape("name IN a,b+c"), "name%20IN%20a,b%2Bc");
     }

@@ -286,7 +286,7 @@ fn create_of_org(
     let id = match owner {
         UserRef::Guid(guid) => (*guid).to_owned(),
         UserRef::Name(name, origin) => {
-            look_up(context, name, *origin)?.ok_or_else(|| refused(nobody(name, *origin)))?
+            look_up(context, name, *origin)?.ok_or_else(|| refused(unknown_user(name, *origin)))?
         }
     };
     let user = context.world.find_or_add_user(&id);
@@ -297,7 +297,7 @@ fn create_of_org(
     })
 }
 
-fn nobody(name: &str, origin: Option<&str>) -> String {
+fn unknown_user(name: &str, origin: Option<&str>) -> String {
     match origin {
         Some(origin) => {
             format!("No user exists with the username '{name}' and origin '{origin}'.")
