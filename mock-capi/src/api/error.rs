@@ -52,6 +52,7 @@ impl CcError {
             code,
             title: title.into(),
             detail: detail.into(),
+            broker_request: None,
         };
         Self {
             status,
@@ -193,6 +194,7 @@ impl CcError {
                      code,
                      title,
                      detail,
+                     ..
                  }| json!({"detail": detail, "title": title, "code": code}),
             )
             .collect()
@@ -214,11 +216,15 @@ impl CcError {
         let Some(cause) = self.causes.first() else {
             return json!({});
         };
-        json!({
+        let mut body = json!({
             "description": cause.detail,
             "error_code": cause.title,
             "code": cause.code,
-        })
+        });
+        if let Some(request) = &cause.broker_request {
+            body["http"] = request.clone();
+        }
+        body
     }
 
     /// All messages.

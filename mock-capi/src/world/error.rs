@@ -1,6 +1,7 @@
 //! Errors of the world and failures of jobs. Each API reports them in its own format.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The reason why the world refuses an operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +50,9 @@ pub(crate) struct Cause {
     pub(crate) code: u32,
     pub(crate) title: String,
     pub(crate) detail: String,
+    /// The request to a service broker that failed, as v2 presents it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) broker_request: Option<Value>,
 }
 
 /// The errors of a failed job.

@@ -1,6 +1,6 @@
 //! Reads responses of brokers, and refuses invalid ones.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::api::error::CcError;
 
@@ -30,6 +30,8 @@ pub(super) struct BrokerError {
     /// Whether the broker may have created the resource despite the error.
     pub(super) leaves_orphan: bool,
     status: u16,
+    /// The broker's status, if it responded.
+    response_status: Option<u16>,
     /// The broker's status and reason phrase.
     pub(super) answered: String,
 }
@@ -83,6 +85,7 @@ impl BrokerError {
             message: message.into(),
             leaves_orphan: kind == BrokerErrorKind::TimedOut,
             status: kind.title().1,
+            response_status: None,
             answered: String::new(),
         }
     }
@@ -90,7 +93,12 @@ impl BrokerError {
     /// The error for clients and failed jobs.
     pub(super) fn for_client(&self) -> CcError {
         let title = format!("CF-{}", self.kind.title().0);
-        CcError::new(self.status, 10001, title, self.message.clone())
+        let mut error = CcError::new(self.status, 10001, title, self.message.clone());
+        let status = self.response_status.map(|status| json!({"status": status}));
+        for cause in &mut error.causes {
+            cause.broker_request = status.clone().or_else(|| Some(json!({})));
+        }
+        error
     }
 }
 
@@ -179,6 +187,7 @@ impl<'a> BrokerResponse<'a> {
         };
         BrokerError {
             leaves_orphan,
+            response_status: Some(self.status),
             answered: format!("{} {}", self.status, self.reason),
             ..BrokerError::new(kind, message)
         }

@@ -6,8 +6,9 @@ mod instances;
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::BrokerRequest;
 use super::reply::{self, BrokerError, BrokerReply};
 use crate::api::error::CcError;
 use crate::world::settings::Settings;
@@ -33,6 +34,7 @@ pub(crate) fn continue_job(
         return NextRun::Never;
     };
     world.act_for(job);
+    let sent = reply.and_then(|_| super::of_job(world, job));
     let mut run = Run {
         world,
         settings,
@@ -40,12 +42,28 @@ pub(crate) fn continue_job(
     };
     match run.take(step.clone(), reply) {
         Ok(next) => next,
-        Err(error) => {
+        Err(mut error) => {
             if run.is_awaited() {
                 run.withdraw(&step);
             }
+            if let Some(sent) = sent {
+                add_request(&mut error, &sent);
+            }
             world.fail_work(job, error.into());
             NextRun::Never
+        }
+    }
+}
+
+/// Completes the request in an error about a broker: with the URL if the broker did not
+/// respond.
+fn add_request(error: &mut CcError, sent: &BrokerRequest) {
+    for cause in &mut error.causes {
+        if let Some(request) = &mut cause.broker_request {
+            request["method"] = json!(sent.method);
+            if request.get("status").is_none() {
+                request["uri"] = json!(sent.url);
+            }
         }
     }
 }
