@@ -66,6 +66,8 @@ impl World {
             .spaces
             .guids_newest_first(&Selection::by(Field::Org, guid))
         {
+            let request = json!({"recursive": true});
+            self.record_space(space, "audit.space.delete-request", request);
             self.delete_space(space);
         }
         remove_all(&mut self.roles, Field::Org, guid);

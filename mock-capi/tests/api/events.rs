@@ -256,3 +256,86 @@ async fn links_repeat_excluded_targets_as_a_list() {
     let excluded = "target_guids%5Bnot%5D%5B%5D=a&target_guids%5Bnot%5D%5B%5D=b";
     assert!(first.ends_with(excluded), "{first}");
 }
+
+#[tokio::test]
+async fn quotas_record_to_what_they_are_applied() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let quota = cf.post("/v3/organization_quotas", json!({"name": "q"}));
+    let quota = quota.await.guid();
+    let path = format!("/v3/organization_quotas/{quota}/relationships/organizations");
+    cf.post(&path, json!({"data": [{"guid": org}]})).await;
+    let of_space = json!({
+        "name": "s",
+        "relationships": {"organization": {"data": {"guid": org}}},
+    });
+    let of_space = cf.post("/v3/space_quotas", of_space).await.guid();
+    let path = format!("/v3/space_quotas/{of_space}/relationships/spaces");
+    cf.post(&path, json!({"data": [{"guid": space}]})).await;
+    cf.delete(&format!("{path}/{space}")).await;
+
+    let applied = events(&cf, &format!("target_guids={quota}")).await;
+    assert_eq!(
+        types(&applied),
+        [
+            "audit.organization_quota.create",
+            "audit.organization_quota.apply"
+        ]
+    );
+    assert_eq!(
+        (&applied[1]["data"], &applied[1]["organization"]["guid"]),
+        (
+            &json!({"organization_guid": org, "organization_name": "org"}),
+            &json!(org)
+        )
+    );
+    let applied = events(&cf, &format!("target_guids={of_space}")).await;
+    assert_eq!(
+        types(&applied),
+        [
+            "audit.space_quota.create",
+            "audit.space_quota.apply",
+            "audit.space_quota.remove"
+        ]
+    );
+    for event in &applied[1..] {
+        let data = json!({"space_guid": space, "space_name": "space"});
+        assert_eq!(event["data"], data);
+        assert_eq!(event["space"]["guid"], json!(space));
+    }
+}
+
+#[tokio::test]
+async fn spaces_record_segments_and_the_deletion_of_their_organization() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let path = format!("/v3/spaces/{space}/relationships/isolation_segment");
+    let unset = cf.patch(&path, json!({"data": null})).await;
+    assert_eq!(unset.status, 200, "{unset:?}");
+    cf.delete(&format!("/v3/organizations/{org}")).await;
+    let of_space = events(&cf, &format!("target_guids={space}")).await;
+    assert_eq!(
+        types(&of_space),
+        [
+            "audit.space.create",
+            "audit.space.update",
+            "audit.space.delete-request"
+        ]
+    );
+    assert_eq!(of_space[1]["data"], json!({"request": {"data": null}}));
+    assert_eq!(of_space[2]["data"], json!({"request": {"recursive": true}}));
+}
+
+#[tokio::test]
+async fn changes_of_routes_are_not_recorded() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let domain = cf.default_domain(&org).await;
+    let route = cf.post("/v3/routes", new_route(&space, &domain, "host"));
+    let route = route.await.guid();
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    let changed = cf.patch(&format!("/v3/routes/{route}"), labels).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let of_route = events(&cf, &format!("target_guids={route}")).await;
+    assert_eq!(types(&of_route), ["audit.route.create"]);
+}

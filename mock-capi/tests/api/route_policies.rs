@@ -67,6 +67,28 @@ async fn a_policy_allows_a_source_for_a_route() {
         cf.get(&path).await.error(),
         (10010, "Route policy not found".into())
     );
+    let events = format!("/v3/audit_events?target_guids={}", created.guid());
+    let events = cf.get(&events).await.json();
+    let data = |at: usize| {
+        let event = &events["resources"][at];
+        assert_eq!(event["target"]["name"], source);
+        (event["type"].clone(), event["data"].clone())
+    };
+    let request = json!({"source": source, "route_guid": route});
+    assert_eq!(
+        [data(0), data(1), data(2)],
+        [
+            (
+                json!("audit.route_policy.create"),
+                json!({"request": request})
+            ),
+            (
+                json!("audit.route_policy.update"),
+                json!({"request": {"metadata": {"labels": {"a": "b"}}}})
+            ),
+            (json!("audit.route_policy.delete"), json!({})),
+        ]
+    );
 }
 
 #[tokio::test]

@@ -362,5 +362,9 @@ fn set_own(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context
         .world
         .update_row(guid, |space: &mut Space| space.segment = segment);
+    let request = context.request_body();
+    context
+        .world
+        .record_space(guid, "audit.space.update", request);
     context.ok(guid, present_own)
 }

@@ -10,7 +10,7 @@ use crate::api::message::{Message, to_many_body};
 use crate::api::router::Route;
 use crate::api::shared::quota_limits;
 use crate::api::state::Present;
-use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, World};
+use crate::world::{Field, Guid, Key, Kind, Limits, Org, Quota, Row, Selection, Target, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/organization_quotas", index),
@@ -167,6 +167,20 @@ fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
         .record_named(kind, "organization_quota", guid, &name, data);
 }
 
+/// Records that an organization got a quota that existed before.
+fn record_applied(context: &mut RequestContext<'_>, quota: Guid, org: Guid) {
+    let world = &mut *context.world;
+    let (Some(found), Some(applied)) = (world.quotas.get(quota), world.orgs.get(org)) else {
+        return;
+    };
+    let target = Target {
+        org: Some(org),
+        ..Target::of("organization_quota", quota, &found.name)
+    };
+    let data = json!({"organization_guid": org, "organization_name": applied.name});
+    world.record_target("audit.organization_quota.apply", target, data);
+}
+
 fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let orgs = to_many_body(&body)?;
@@ -176,6 +190,9 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let spaces = context.world.spaces_of(orgs.clone());
     quota_limits::refuse_to_limit(context.world, limits, "org", &spaces)?;
     set_quota(context, &orgs, guid);
+    for org in orgs {
+        record_applied(context, guid, org);
+    }
     let mut relationship = to_many(orgs_of(context.world, guid));
     let path = format!("/v3/organization_quotas/{guid}/relationships/organizations");
     relationship["links"] = json!({"self": context.view().link(&path)});

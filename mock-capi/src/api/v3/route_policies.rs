@@ -11,7 +11,8 @@ use crate::api::message::Message;
 use crate::api::router;
 use crate::api::state::Present;
 use crate::world::{
-    AccessScope, Domain, Field, Guid, Route, RoutePolicy, RoutePolicySource, Selection, WRITE_SPACE,
+    AccessScope, Domain, Field, Guid, Route, RoutePolicy, RoutePolicySource, Selection, Target,
+    WRITE_SPACE,
 };
 
 use super::{apps, organizations, routes, spaces};
@@ -188,7 +189,27 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         space,
         source,
     });
+    let request = json!({"source": text, "route_guid": route});
+    record(
+        context,
+        guid,
+        "audit.route_policy.create",
+        json!({"request": request}),
+    );
     context.created(guid, present)
+}
+
+/// Records an event of a policy.
+fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str, data: Value) {
+    let world = &mut *context.world;
+    let Some(policy) = world.route_policies.get(guid) else {
+        return;
+    };
+    let target = Target {
+        space: world.routes.get(policy.route).map(|route| route.space),
+        ..Target::of("route_policy", guid, &policy.source.to_string())
+    };
+    world.record_target(kind, target, data);
 }
 
 /// Checks that a route may have a policy for a source in addition to its existing
@@ -237,11 +258,14 @@ fn check(
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.guid_of::<RoutePolicy>("guid")?;
     let patch = context.metadata_patch()?;
+    let data = json!({"request": context.request_body()});
+    record(context, guid, "audit.route_policy.update", data);
     context.update_metadata(guid, patch, present)
 }
 
 fn delete(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = context.guid_of::<RoutePolicy>("guid")?;
+    record(context, guid, "audit.route_policy.delete", json!({}));
     context.world.route_policies.remove(guid);
     Ok(Response::empty(204))
 }

@@ -360,8 +360,6 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     context.world.update_row(guid, |route: &mut Route| {
         route.base.metadata.apply(patch);
     });
-    let data = json!({"request": context.request_body()});
-    context.world.record_route(guid, "audit.route.update", data);
     context.ok(guid, present)
 }
 

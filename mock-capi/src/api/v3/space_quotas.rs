@@ -190,6 +190,22 @@ fn record(context: &mut RequestContext<'_>, guid: Guid, kind: &'static str) {
     context.world.record_target(kind, target, data);
 }
 
+/// Records that a space got or lost a quota.
+fn record_applied(context: &mut RequestContext<'_>, kind: &'static str, quota: Guid, space: Guid) {
+    let world = &mut *context.world;
+    let (Some(found), Some(applied)) = (world.space_quotas.get(quota), world.spaces.get(space))
+    else {
+        return;
+    };
+    let target = Target {
+        space: Some(space),
+        org: Some(found.org),
+        ..Target::of("space_quota", quota, &found.name)
+    };
+    let data = json!({"space_guid": space, "space_name": applied.name});
+    world.record_target(kind, target, data);
+}
+
 fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let (guid, org) = find(context)?;
     let body = context.request.object()?;
@@ -206,6 +222,9 @@ fn apply(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let limits = &context.row::<SpaceQuota>(guid)?.limits;
     quota_limits::refuse_to_limit(context.world, limits, "space", &spaces)?;
     set(context, &spaces, Some(guid));
+    for space in spaces {
+        record_applied(context, "audit.space_quota.apply", guid, space);
+    }
     let mut relationship = to_many(spaces_of(context.world, guid));
     let path = format!("/v3/space_quotas/{guid}/relationships/spaces");
     relationship["links"] = json!({"self": context.view().link(&path)});
@@ -223,6 +242,7 @@ fn remove(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let space = space.guid();
     set(context, &[space], None);
+    record_applied(context, "audit.space_quota.remove", guid, space);
     Ok(Response::empty(204))
 }
 
