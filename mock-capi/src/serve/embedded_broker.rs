@@ -148,6 +148,17 @@ async fn serve(
     response
 }
 
+/// The parameters of a resource after a change, which keeps those that it does not name.
+fn changed(before: Option<&Value>, parameters: Value) -> Value {
+    let before = before.and_then(|kept| kept["parameters"].as_object());
+    match (before, parameters) {
+        (Some(before), Value::Object(parameters)) => {
+            before.clone().into_iter().chain(parameters).collect()
+        }
+        (_, parameters) => parameters,
+    }
+}
+
 /// The resources of a broker, by path.
 #[derive(Debug)]
 struct BrokerResources {
@@ -218,7 +229,8 @@ impl BrokerResources {
                     return (400, json!({"description": reason}));
                 }
                 let waits = parameters.get("async") == Some(&json!(true));
-                let mut kept = json!({"parameters": parameters});
+                let before = made.get(path).filter(|_| method == "PATCH");
+                let mut kept = json!({"parameters": changed(before, parameters)});
                 if let Some(credentials) = &credentials {
                     kept["credentials"] = credentials.clone();
                 }

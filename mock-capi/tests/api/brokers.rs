@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mock_capi::MockCapi;
 use mock_capi::wiremock::ResponseTemplate;
+use mock_capi::{Adapter, MockCapi};
 use serde_json::{Value, json};
 
 use crate::common::broker::{Broker, catalog, finish, path_of, plan};
@@ -20,7 +20,7 @@ async fn start() -> (Session, Broker) {
     (cf, broker)
 }
 
-async fn plan_guid(cf: &Session, name: &str) -> String {
+async fn plan_guid<A: Adapter>(cf: &Session<A>, name: &str) -> String {
     let plans = cf.get(&format!("/v3/service_plans?names={name}")).await;
     let plans = plans.json();
     plans["resources"][0]["guid"].as_str().unwrap().to_owned()
@@ -654,6 +654,7 @@ async fn a_broker_inside_the_mock_creates_instances_and_bindings() {
     assert_eq!(cf.names("/v3/service_plans").await, ["small", "large"]);
     let plans = cf.get("/v3/service_plans?names=large").await.json();
     let plan = plans["resources"][0]["guid"].as_str().unwrap();
+    let small = plan_guid(&cf, "small").await;
     let mut body = instance(&space, plan, "db");
     body["parameters"] = json!({"async": true, "size": 1});
     let job = finish(&cf, &cf.post("/v3/service_instances", body.clone()).await).await;
@@ -661,6 +662,19 @@ async fn a_broker_inside_the_mock_creates_instances_and_bindings() {
     let path = path_of(&cf, &job);
     let parameters = cf.get(&format!("{path}/parameters")).await.json();
     assert_eq!(parameters["size"], 1);
+    // A change keeps the parameters that it does not name.
+    for change in [
+        json!({"parameters": {"more": 2}}),
+        json!({"relationships": {"service_plan": {"data": {"guid": small}}}}),
+    ] {
+        let job = finish(&cf, &cf.patch(&path, change).await).await;
+        assert_eq!(job["state"], "COMPLETE", "{job}");
+        let parameters = cf.get(&format!("{path}/parameters")).await.json();
+        assert_eq!(
+            (&parameters["size"], &parameters["more"]),
+            (&json!(1), &json!(2))
+        );
+    }
     body["name"] = json!("other");
     body["parameters"] = json!({"fail": "no"});
     let job = finish(&cf, &cf.post("/v3/service_instances", body).await).await;
