@@ -73,6 +73,19 @@ impl Yaml {
         }
     }
 
+    /// `Object#inspect` of a key, whose own keys were not converted to symbols.
+    fn inspect_key(&self) -> String {
+        let Self::Map(entries) = self else {
+            return self.inspect();
+        };
+        let entry = |(key, value): &(Self, Self)| {
+            let (key, value) = (key.inspect_key(), value.inspect_key());
+            format!("{key}=>{value}")
+        };
+        let entries: Vec<String> = entries.iter().map(entry).collect();
+        format!("{{{}}}", entries.join(", "))
+    }
+
     /// `Object#inspect`
     fn inspect(&self) -> String {
         match self {
@@ -89,7 +102,7 @@ impl Yaml {
                 let entry = |(key, value): &(Self, Self)| {
                     let key = match key {
                         Self::Text(name) => ruby::inspect_symbol(name),
-                        other => other.inspect(),
+                        other => other.inspect_key(),
                     };
                     format!("{key}=>{}", value.inspect())
                 };
@@ -158,6 +171,9 @@ mod tests {
             ("'007'", "007"),
             ("!!str 007", "007"),
             ("!!int '5'", "5"),
+            ("!!binary aGk=", "hi"),
+            ("!!omap [a: 1, b: 2]", "{:a=>1, :b=>2}"),
+            ("{{x}}", "{{\"x\"=>nil}=>nil}"),
             ("3.x", "3.x"),
             ("v1", "v1"),
         ] {

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use granit_parser::{Event, Options, Parser, ScalarStyle, Tag};
 use regex::Regex;
 
@@ -36,6 +38,8 @@ struct Reader {
 
 enum OpenNode {
     List(Vec<Yaml>),
+    /// A list of maps with one entry each.
+    OrderedMap(Vec<Yaml>),
     /// With the key whose value follows.
     Map(Vec<(Yaml, Yaml)>, Option<Key>),
 }
@@ -57,15 +61,23 @@ impl Reader {
             }
             Event::SequenceStart(_, _, tag) => {
                 check_tag(tag.as_deref())?;
-                self.open(OpenNode::List(Vec::new()))?;
+                let is_map = is_tagged(tag.as_deref(), "omap");
+                self.open(match is_map {
+                    true => OpenNode::OrderedMap(Vec::new()),
+                    false => OpenNode::List(Vec::new()),
+                })?;
             }
             Event::MappingStart(_, _, tag) => {
                 check_tag(tag.as_deref())?;
+                if is_tagged(tag.as_deref(), "set") {
+                    return Err(CcError::unknown());
+                }
                 self.open(OpenNode::Map(Vec::new(), None))?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let closed = match self.open.pop() {
                     Some(OpenNode::List(items)) => Yaml::List(items),
+                    Some(OpenNode::OrderedMap(items)) => ordered_map(items),
                     Some(OpenNode::Map(entries, _)) => Yaml::Map(entries),
                     None => return Err(CcError::unparsable()),
                 };
@@ -95,7 +107,7 @@ impl Reader {
     fn add(&mut self, value: Yaml, merges: bool) -> Option<Yaml> {
         match self.open.last_mut() {
             None => return Some(value),
-            Some(OpenNode::List(items)) => items.push(value),
+            Some(OpenNode::List(items) | OpenNode::OrderedMap(items)) => items.push(value),
             Some(OpenNode::Map(entries, key)) => match key.take() {
                 None => *key = Some(Key { value, merges }),
                 Some(key) if key.merges => merge(entries, key.value, value),
@@ -138,6 +150,24 @@ fn check_tag(tag: Option<&Tag>) -> Result<(), CcError> {
     }
 }
 
+/// Whether a node has one of YAML's own tags.
+fn is_tagged(tag: Option<&Tag>, name: &str) -> bool {
+    tag.is_some_and(|tag| full_name(tag) == format!("tag:yaml.org,2002:{name}"))
+}
+
+/// The map of the entries of a list of maps.
+fn ordered_map(items: Vec<Yaml>) -> Yaml {
+    let mut entries = Vec::new();
+    for item in items {
+        if let Yaml::Map(map) = item {
+            for (key, value) in map {
+                set(&mut entries, key, value);
+            }
+        }
+    }
+    Yaml::Map(entries)
+}
+
 fn full_name(tag: &Tag) -> String {
     format!("{}{}", tag.handle(), tag.suffix())
 }
@@ -147,9 +177,8 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Yaml, CcE
     let tag = tag.map(full_name);
     match tag.as_deref() {
         None | Some("!") if style != ScalarStyle::Plain => Ok(Yaml::Text(text.into())),
-        Some("!" | "!str" | "tag:yaml.org,2002:str" | "!binary" | "tag:yaml.org,2002:binary") => {
-            Ok(Yaml::Text(text.into()))
-        }
+        Some("!" | "!str" | "tag:yaml.org,2002:str") => Ok(Yaml::Text(text.into())),
+        Some("!binary" | "tag:yaml.org,2002:binary") => binary(text),
         Some("!float" | "tag:yaml.org,2002:float") => match plain(text)? {
             Yaml::Int(digits) => digits
                 .parse()
@@ -160,6 +189,18 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Yaml, CcE
         },
         _ => plain(text),
     }
+}
+
+/// Bytes in base 64. Ruby ignores characters of other alphabets.
+fn binary(text: &str) -> Result<Yaml, CcError> {
+    let digits: String = text
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '/'))
+        .collect();
+    let bytes = STANDARD_NO_PAD.decode(digits);
+    let bytes = bytes.map_err(|_| CcError::unknown())?;
+    let text = String::from_utf8(bytes).map_err(|_| CcError::unknown())?;
+    Ok(Yaml::Text(text))
 }
 
 /// A regular expression that is known to be valid.
