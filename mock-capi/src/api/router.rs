@@ -282,6 +282,10 @@ impl Router {
 
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<RouteMatch> {
         let method = if method == "HEAD" { "GET" } else { method };
+        // Unlike v3, v2 knows no paths that end with a slash.
+        if path.starts_with("/v2/") && path.ends_with('/') {
+            return None;
+        }
         let segments: Vec<&str> = split(path).collect();
         let routes = self.by_shape.get(&(method, segments.len()))?;
         routes.iter().find_map(|route| {

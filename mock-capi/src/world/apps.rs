@@ -60,16 +60,24 @@ impl World {
         guid
     }
 
+    /// Adds a process of a type that the app does not have yet, and records it. `None`
+    /// if the app does not exist.
+    pub(crate) fn create_process(&mut self, app: Guid, kind: &str) -> Option<Guid> {
+        let guid = self.add_process(app, kind)?;
+        self.record_process(guid, "audit.app.process.create", &Value::Null);
+        Some(guid)
+    }
+
     /// Adds a process of a type that the app does not have yet. The web process has
     /// its app's GUID. `None` if the app does not exist.
-    pub(crate) fn create_process(&mut self, app: Guid, kind: &str) -> Option<Guid> {
+    pub(crate) fn add_process(&mut self, app: Guid, kind: &str) -> Option<Guid> {
         let space = self.apps.get(app).map(|app| app.space)?;
         let web = kind == "web";
         let mut base = self.base();
         if web {
             base.guid = app;
         }
-        let guid = self.add(Process {
+        Some(self.add(Process {
             base,
             app,
             space,
@@ -90,9 +98,7 @@ impl World {
             starts: Vec::new(),
             placements: Vec::new(),
             v2: V2Marks::default(),
-        });
-        self.record_process(guid, "audit.app.process.create", &Value::Null);
-        Some(guid)
+        }))
     }
 
     pub(crate) fn processes_of(&self, app: Guid) -> Vec<&Process> {
@@ -108,9 +114,14 @@ impl World {
     /// Makes a staged droplet the app's current one, and adds missing processes for
     /// its types.
     pub(crate) fn assign_droplet(&mut self, app: Guid, droplet: Guid) {
-        self.update_row(app, |app: &mut App| app.droplet = Some(droplet));
         let data = json!({"request": {"droplet_guid": droplet}});
         self.record(app, "audit.app.droplet.mapped", data);
+        self.use_droplet(app, droplet);
+    }
+
+    /// The same without an event.
+    pub(super) fn use_droplet(&mut self, app: Guid, droplet: Guid) {
+        self.update_row(app, |app: &mut App| app.droplet = Some(droplet));
         let droplet = self.droplets.get(droplet);
         let types = droplet.map(|droplet| droplet.process_types.keys().cloned());
         for kind in types.into_iter().flatten().collect::<Vec<_>>() {

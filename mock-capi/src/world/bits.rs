@@ -32,6 +32,7 @@ pub(crate) struct Bits {
     /// The files of a zip archive. The error is the Cloud Controller's message about bits
     /// that a package cannot have.
     pub(super) files: Result<Vec<PackageFile>, String>,
+    pub(crate) is_zip: bool,
     /// The text of `manifest.yml` in a zip archive.
     pub(crate) manifest: Option<String>,
 }
@@ -82,6 +83,7 @@ impl BitsWriter {
         };
         self.file.rewind()?;
         let mut archive = ZipArchive::new(BufReader::new(self.file)).ok();
+        let is_zip = archive.is_some();
         let manifest = archive.as_mut().and_then(read_manifest);
         let files = archive
             .as_mut()
@@ -92,6 +94,7 @@ impl BitsWriter {
             head: self.head,
             content,
             files,
+            is_zip,
             manifest,
         })
     }

@@ -126,6 +126,16 @@ impl Target {
     }
 }
 
+/// A role that a user gets or loses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RoleChange {
+    /// The type of the event.
+    pub(crate) kind: &'static str,
+    pub(crate) user: Guid,
+    /// Whether the event contains the name of the user.
+    pub(crate) is_named: bool,
+}
+
 impl World {
     /// Sets the actor of the following events.
     pub(crate) fn act_as(&mut self, user: &str, name: Option<&str>) {
@@ -220,6 +230,18 @@ impl World {
         self.forget_events();
     }
 
+    /// Records an event of a resource at a given time, which may be in the future.
+    pub(crate) fn record_target_at(
+        &mut self,
+        at: Timestamp,
+        kind: &'static str,
+        target: Target,
+        data: Value,
+    ) {
+        let actor = self.actor.clone();
+        self.record_target_of(actor, at, kind, target, data);
+    }
+
     /// Records an event of a resource whose actor is a broker.
     pub(super) fn record_as_broker(&mut self, broker: Guid, kind: &'static str, target: Target) {
         let name = self.service_brokers.get(broker);
@@ -281,23 +303,36 @@ impl World {
 
     /// Records that a user gets or loses a role.
     pub(crate) fn record_role(&mut self, role: Guid, added: bool, request: Value) {
-        let Some(role) = self.roles.get(role) else {
+        if let Some(role) = self.roles.get(role) {
+            let place = (role.org, role.space);
+            let change = RoleChange {
+                kind: role.kind.audited(added),
+                user: role.user,
+                is_named: true,
+            };
+            self.record_role_change(change, place, request);
+        }
+    }
+
+    /// Records a change of a role in an organization, or in a space of it.
+    pub(crate) fn record_role_change(
+        &mut self,
+        change: RoleChange,
+        (org, space): (Guid, Option<Guid>),
+        request: Value,
+    ) {
+        let Some(user) = self.users.get(change.user) else {
             return;
         };
-        let (user, space, org) = (role.user, role.space, role.org);
-        let kind = role.kind.audited(added);
-        let Some(id) = self.users.get(user).map(|user| user.id.clone()) else {
-            return;
-        };
-        let name = self.users.get(user).and_then(|user| self.account_of(user));
-        let name = name.map_or_else(String::new, |account| account.name.clone());
+        let account = self.account_of(user).filter(|_| change.is_named);
+        let name = account.map_or("", |account| account.name.as_str());
         let target = Target {
-            user: Some(id.into()),
+            user: Some(user.id.clone().into()),
             space,
             org: Some(org),
-            ..Target::of("user", user, &name)
+            ..Target::of("user", change.user, name)
         };
-        self.record_target(kind, target, json!({"request": request}));
+        self.record_target(change.kind, target, json!({"request": request}));
     }
 
     /// Records an event of a process.
@@ -400,9 +435,14 @@ impl World {
     }
 }
 
-/// A request as events contain it: without commands and environment variables.
+/// A request as events contain it: without commands, environment variables and logins.
 pub(crate) fn audited(mut request: Map<String, Value>) -> Value {
-    for hidden in ["command", "environment_variables"] {
+    for hidden in [
+        "command",
+        "environment_variables",
+        "environment_json",
+        "docker_credentials",
+    ] {
         if let Some(value) = request.get_mut(hidden) {
             *value = json!("[PRIVATE DATA HIDDEN]");
         }

@@ -116,6 +116,7 @@ impl World {
                     format!("{name}-{}-v1.0.0.zip", self.default_stack),
                     self.now,
                 )),
+                sha256: None,
             });
         }
     }

@@ -81,7 +81,7 @@ pub(crate) use droplets::{NewDroplet, sha256};
 pub(crate) use egress::ROUTER;
 pub(crate) use environment::merge_environment;
 use events::Actor;
-pub(crate) use events::{Event, Target, audited};
+pub(crate) use events::{Event, RoleChange, Target, audited};
 pub(crate) use foundation::DEFAULT_QUOTA;
 pub(crate) use guid::{Guid, GuidSource, SHARED_SEGMENT};
 pub(crate) use host_lookup::{HostLookup, without_port};
@@ -109,7 +109,7 @@ pub(crate) use revisions::Revision;
 pub(crate) use route_policies::{RoutePolicy, RoutePolicySource};
 pub(crate) use router_groups::{ROUTER_GROUP_TYPE, RouterGroup};
 pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
-pub(crate) use services::NewBinding;
+pub(crate) use services::{NewBinding, binding_name_errors};
 pub(crate) use sidecars::NewSidecar;
 pub(crate) use table::{Base, CREATED_AT, Field, Key, Row, Rows, Selection, Table};
 pub(crate) use tasks::NewTask;
@@ -149,6 +149,8 @@ enum Due {
     CleanNetworkPolicies,
     /// Run a droplet, whose instances may crash.
     Run(Guid, bool),
+    /// Make a droplet the current one of its app.
+    Use(Guid),
     /// Expire old droplets of an app.
     ExpireDroplets(Guid),
     /// Expire old packages of an app.
@@ -280,6 +282,7 @@ impl World {
                 Due::Deploy(guid) => self.visit_deployment(guid),
                 Due::CleanNetworkPolicies => drop(self.clean_network_policies()),
                 Due::Run(droplet, crashing) => self.run_staged(droplet, crashing),
+                Due::Use(droplet) => self.use_stored(droplet),
                 Due::ExpireDroplets(app) => self.expire_droplets(app),
                 Due::ExpirePackages(app) => self.expire_packages(app),
             }

@@ -1,7 +1,5 @@
 //! Roles of users in organizations and spaces.
 
-use serde_json::json;
-
 use super::{Field, Guid, Role, RoleType, Selection, World};
 
 impl World {
@@ -31,14 +29,24 @@ impl World {
         }))
     }
 
-    /// Removes a role from a user, if they have it.
+    /// Removes a role from a user, if they have it, without an event.
     pub(crate) fn unassign(&mut self, kind: RoleType, user: Guid, org: Guid, space: Option<Guid>) {
-        let roles = self.roles_of(user).into_iter();
-        let mut held = roles.filter(|role| (role.kind, role.org, role.space) == (kind, org, space));
-        if let Some(guid) = held.next().map(|role| role.base.guid) {
-            self.record_role(guid, false, json!({}));
+        if let Some(guid) = self.find_role(kind, user, org, space) {
             self.roles.remove(guid);
         }
+    }
+
+    /// The role of a user in an organization, or in a space of it.
+    fn find_role(
+        &self,
+        kind: RoleType,
+        user: Guid,
+        org: Guid,
+        space: Option<Guid>,
+    ) -> Option<Guid> {
+        let mut roles = self.roles_of(user).into_iter();
+        let held = roles.find(|role| (role.kind, role.org, role.space) == (kind, org, space));
+        held.map(|role| role.base.guid)
     }
 
     pub(crate) fn has_role(

@@ -106,6 +106,13 @@ impl World {
             }
             return Err(reason);
         }
+        if let Some(name) = &new.name {
+            let length = name.chars().count();
+            let errors = binding_name_errors(name, length, name.trim().is_empty());
+            if !errors.is_empty() {
+                return Err(errors.join(", "));
+            }
+        }
         for binding in failed {
             self.service_bindings.remove(binding);
         }
@@ -212,6 +219,62 @@ impl World {
         self.record_binding(binding, "create", json!({"request": request}));
     }
 
+    /// Records an event of a binding as v2 does: those of keys name the key, and those of
+    /// routes are events of the instance.
+    pub(crate) fn record_v2_binding(&mut self, binding: BindingRef, verb: &str, request: Value) {
+        let Some(instance) = self.instance_of(binding) else {
+            return;
+        };
+        let guid = match binding {
+            BindingRef::Credential(guid) => guid,
+            BindingRef::Route(guid) => {
+                let kind = match verb {
+                    "create" => "audit.service_instance.bind_route",
+                    _ => "audit.service_instance.unbind_route",
+                };
+                let target = Target {
+                    space: Some(instance.space),
+                    ..Target::of("service_instance", instance.guid(), &instance.name)
+                };
+                let route = self.route_bindings.get(guid).map(|found| found.route);
+                let data = json!({"request": {"route_guid": route}});
+                self.record_target(kind, target, data);
+                return;
+            }
+        };
+        let found = self.service_bindings.get(guid);
+        let request = match found.filter(|found| found.app.is_none()) {
+            Some(key) if verb != "delete" => {
+                json!({"service_instance_guid": key.instance, "name": key.name})
+            }
+            Some(_) => json!({}),
+            None => request,
+        };
+        self.record_binding(binding, verb, json!({"request": request}));
+    }
+
+    /// Removes a binding without a request to its broker, with the event of v2.
+    pub(crate) fn unbind_in_v2(&mut self, binding: BindingRef) {
+        if let BindingRef::Credential(guid) = binding {
+            let found = self.service_bindings.get(guid);
+            let request = json!({
+                "app_guid": found.and_then(|found| found.app),
+                "service_instance_guid": found.map(|found| found.instance),
+            });
+            self.record_v2_binding(binding, "delete", request);
+        } else {
+            self.record_v2_binding(binding, "delete", Value::Null);
+        }
+        self.remove_binding(binding);
+    }
+
+    fn remove_binding(&mut self, binding: BindingRef) {
+        match binding {
+            BindingRef::Credential(guid) => drop(self.service_bindings.remove(guid)),
+            BindingRef::Route(guid) => drop(self.route_bindings.remove(guid)),
+        }
+    }
+
     /// The data of events at the end of a binding.
     pub(crate) fn binding_data(&self, binding: BindingRef) -> Value {
         let (app, route) = match binding {
@@ -232,10 +295,7 @@ impl World {
     pub(crate) fn unbind_service(&mut self, binding: BindingRef) {
         let data = self.binding_data(binding);
         self.record_binding(binding, "delete", data);
-        match binding {
-            BindingRef::Credential(guid) => drop(self.service_bindings.remove(guid)),
-            BindingRef::Route(guid) => drop(self.route_bindings.remove(guid)),
-        }
+        self.remove_binding(binding);
     }
 
     /// Removes an instance and its bindings without requests to its broker.
@@ -381,6 +441,24 @@ impl ServiceBinding {
 /// The type of the event for each verb.
 type EventNames = &'static [(&'static str, &'static str)];
 
+/// The errors of the model for the name of a binding.
+pub(crate) fn binding_name_errors(name: &str, length: usize, is_blank: bool) -> Vec<&'static str> {
+    const MAX: usize = 255;
+    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let mut errors = Vec::new();
+    if length > MAX {
+        errors.push(
+            "The binding name is invalid. App binding names must be less than 256 characters.",
+        );
+    }
+    if !is_blank && !name.chars().all(in_name) {
+        errors.push(
+            "The binding name is invalid. Valid characters are alphanumeric, underscore, and dash.",
+        );
+    }
+    errors
+}
+
 fn named(names: EventNames, verb: &str) -> Option<&'static str> {
     let found = names.iter().find(|(known, _)| *known == verb);
     found.map(|(_, name)| *name)
@@ -396,6 +474,7 @@ const MANAGED_EVENTS: EventNames = &[
     ("share", "audit.service_instance.share"),
     ("unshare", "audit.service_instance.unshare"),
     ("purge", "audit.service_instance.purge"),
+    ("show", "audit.service_instance.show"),
 ];
 
 const PROVIDED_EVENTS: EventNames = &[

@@ -67,13 +67,29 @@ impl World {
         }
     }
 
+    /// Makes a droplet that is being stored the current one of its app when it is done.
+    pub(crate) fn use_when_ready(&mut self, droplet: Guid) {
+        if let Some(droplet) = self.droplets.get(droplet) {
+            let (ready_at, guid) = (droplet.ready_at, droplet.guid());
+            self.plan(ready_at, Due::Use(guid));
+        }
+    }
+
+    pub(super) fn use_stored(&mut self, droplet: Guid) {
+        let stored = self.droplets.get(droplet);
+        let stored = stored.filter(|droplet| droplet.is_staged(self.now));
+        if let Some(app) = stored.map(|droplet| droplet.app) {
+            self.update_row(app, |app: &mut App| app.droplet = Some(droplet));
+        }
+    }
+
     pub(super) fn run_staged(&mut self, droplet: Guid, crashing: bool) {
         let staged = self.droplets.get(droplet);
         let staged = staged.filter(|droplet| droplet.is_staged(self.now));
         let Some(app) = staged.map(|droplet| droplet.app) else {
             return;
         };
-        self.assign_droplet(app, droplet);
+        self.use_droplet(app, droplet);
         if self.apps.get(app).is_some_and(|app| app.started) {
             self.begin_all(app, crashing);
         }

@@ -1,9 +1,10 @@
 //! Tasks of operators: completing builds, clearing caches, and managing stacks and
 //! buildpacks.
 
+use std::io::{Cursor, Write};
 use std::time::Duration;
 
-use crate::common::{HttpResponse, Session, new_app, new_package, send};
+use crate::common::{HttpResponse, Session, archive_of, new_app, new_package, send};
 use mock_capi::MockCapi;
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
@@ -154,7 +155,7 @@ async fn stacks_are_created_and_deleted() {
     );
 }
 
-async fn upload_buildpack(cf: &Session, path: &str, bits: &'static [u8]) -> HttpResponse {
+async fn upload_buildpack(cf: &Session, path: &str, bits: Vec<u8>) -> HttpResponse {
     let form = Form::new().part("bits", Part::bytes(bits).file_name("mine.zip"));
     send(
         cf.request(Method::POST, &format!("{path}/upload"))
@@ -211,11 +212,14 @@ async fn buildpacks_are_uploaded_and_ordered() {
     );
 
     assert_eq!(
-        upload_buildpack(&cf, &path, b"no zip").await.error().1,
+        upload_buildpack(&cf, &path, b"no zip".to_vec())
+            .await
+            .error()
+            .1,
         "Uploaded buildpack file is invalid: mine.zip is not a zip file. \
          Buildpacks of lifecycle \"buildpack\" must be valid zip files."
     );
-    let uploaded = upload_buildpack(&cf, &path, b"PK\x03\x04").await;
+    let uploaded = upload_buildpack(&cf, &path, archive_of(b"file")).await;
     assert_eq!(uploaded.status, 202, "{uploaded:?}");
     let job = cf.get(uploaded.header("location")).await.json();
     assert_eq!(job["operation"], "buildpack.upload");
@@ -231,7 +235,10 @@ async fn buildpacks_are_uploaded_and_ordered() {
     cf.patch(&path, json!({"locked": true, "enabled": false}))
         .await;
     assert_eq!(
-        upload_buildpack(&cf, &path, b"PK\x03\x04").await.error().1,
+        upload_buildpack(&cf, &path, archive_of(b"file"))
+            .await
+            .error()
+            .1,
         "Buildpack is locked"
     );
     let package = cf.package(&app, b"bits").await;
@@ -246,4 +253,111 @@ async fn buildpacks_are_uploaded_and_ordered() {
     assert_eq!(cf.delete(&path).await.status, 202);
     assert_eq!(cf.get(&path).await.status, 404);
     assert!(!cf.names("/v3/buildpacks").await.contains(&"mine".into()));
+}
+
+/// A zip archive with this manifest.
+fn with_manifest(manifest: &str) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("manifest.yml", options).unwrap();
+    zip.write_all(manifest.as_bytes()).unwrap();
+    zip.finish().unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn an_upload_fails_in_its_job_if_the_archive_is_invalid() {
+    let cf = Session::v3().await;
+    let created = cf.post("/v3/buildpacks", json!({"name": "mine"})).await;
+    let path = format!("/v3/buildpacks/{}", created.guid());
+    let uploads = "/v3/audit_events?types=audit.buildpack.upload";
+    for (bits, error) in [
+        (
+            b"PK\x03\x04 but no archive".to_vec(),
+            (
+                390_013,
+                "Buildpack zip error: buildpack zipfile is not valid",
+            ),
+        ),
+        (
+            with_manifest("stack: ["),
+            (
+                390_013,
+                "Buildpack zip error: buildpack manifest is not valid",
+            ),
+        ),
+        (
+            with_manifest("stack: none"),
+            (390_012, "Uploaded buildpack stack (none) does not exist"),
+        ),
+    ] {
+        let uploaded = upload_buildpack(&cf, &path, bits).await;
+        assert_eq!(uploaded.status, 202, "{uploaded:?}");
+        let job = cf.get(uploaded.header("location")).await;
+        assert_eq!(job.json()["state"], "FAILED");
+        let (code, detail) = error;
+        assert_eq!(job.error(), (code, detail.into()));
+        assert_eq!(cf.get(&path).await.json()["state"], "AWAITING_UPLOAD");
+    }
+    assert_eq!(cf.get(uploads).await.json()["resources"], json!([]));
+    upload_buildpack(&cf, &path, with_manifest("stack: cflinuxfs4")).await;
+    assert_eq!(cf.get(&path).await.json()["stack"], "cflinuxfs4");
+    let event = cf.get(uploads).await.json()["resources"][0].take();
+    assert_eq!(event["target"]["name"], "mine");
+    assert_eq!(event["data"]["request"]["bits_name"], "mine.zip");
+}
+
+#[tokio::test]
+async fn v2_uploads_buildpacks_at_once() {
+    let mut cf = Session::start(MockCapi::builder().add_user("dev", "secret")).await;
+    let created = cf.post("/v2/buildpacks", json!({"name": "mine"})).await;
+    let path = format!("/v2/buildpacks/{}", created.v2_guid());
+    let upload = async |cf: &Session, bits: Vec<u8>, file: Option<&'static str>| {
+        let part = Part::bytes(bits);
+        let part = match file {
+            Some(file) => part.file_name(file),
+            None => part,
+        };
+        let form = Form::new().part("buildpack", part);
+        let request = cf.request(Method::PUT, &format!("{path}/bits"));
+        send(request.multipart(form)).await
+    };
+    let error = |answer: &HttpResponse| {
+        let json = answer.json();
+        let title = json["error_code"].as_str().unwrap_or_default().to_owned();
+        (answer.status.as_u16(), json["code"].clone(), title)
+    };
+    let bits = || with_manifest("stack: cflinuxfs4");
+    for file in [None, Some("mine.tgz")] {
+        let refused = upload(&cf, bits(), file).await;
+        let title = "CF-BuildpackBitsUploadInvalid".to_owned();
+        assert_eq!(error(&refused), (400, json!(290_002), title));
+    }
+    let broken = upload(&cf, b"text".to_vec(), Some("mine.zip")).await;
+    let title = "CF-BuildpackZipError".to_owned();
+    assert_eq!(error(&broken), (422, json!(390_013), title));
+
+    let uploaded = upload(&cf, bits(), Some("dir/mine.zip")).await;
+    assert_eq!(uploaded.status, 201, "{uploaded:?}");
+    let entity = &uploaded.json()["entity"];
+    assert_eq!(entity["filename"], "mine.zip");
+    assert_eq!(entity["stack"], "cflinuxfs4");
+    let again = upload(&cf, bits(), Some("mine.zip")).await;
+    assert_eq!(again.status, 204);
+
+    cf.put(&path, json!({"locked": true})).await;
+    let locked = upload(&cf, archive_of(b"more"), Some("mine.zip")).await;
+    let title = "CF-BuildpackLocked".to_owned();
+    assert_eq!(error(&locked), (409, json!(290_005), title));
+    assert_eq!(cf.get(&format!("{path}/download")).await.status, 401);
+    let cleared = cf.delete("/v2/blobstores/buildpack_cache").await;
+    assert_eq!(cleared.status, 202);
+    let job = format!("/v2/jobs/{}", cleared.v2_guid());
+    assert_eq!(cf.get(&job).await.json()["entity"]["status"], "finished");
+
+    cf.log_in_as("dev", "secret").await;
+    let refused = upload(&cf, bits(), Some("mine.zip")).await;
+    let title = "CF-InsufficientScope".to_owned();
+    assert_eq!(error(&refused), (403, json!(10007), title));
+    let cache = cf.delete("/v2/blobstores/buildpack_cache").await;
+    assert_eq!(cache.status, 403);
 }

@@ -505,20 +505,20 @@ async fn a_package_accepts_bits_once() {
 
 #[tokio::test]
 async fn unimplemented_operations_are_reported() {
-    const PATH: &str = "/v2/blobstores/buildpack_cache";
+    const PATH: &str = "/v2/services";
     let cf = Session::v3().await;
-    let answer = cf.delete(PATH).await;
+    let answer = cf.post(PATH, json!({})).await;
     assert_eq!(answer.status, 501);
     assert_eq!(
         answer.json()["description"],
-        format!("mock-capi does not implement DELETE {PATH}")
+        format!("mock-capi does not implement POST {PATH}")
     );
     let url = format!("{}{PATH}", cf.mock.uri());
-    let anonymous = send(cf.http.delete(url)).await;
+    let anonymous = send(cf.http.post(url)).await;
     assert_eq!(anonymous.status, 401);
 
     let stats = cf.mock.stats();
-    let route = format!("DELETE {PATH}");
+    let route = format!("POST {PATH}");
     assert_eq!((stats.by_route[&route], stats.total), (2, 3));
     assert_eq!(stats.not_implemented, [(route, 2)].into());
 }

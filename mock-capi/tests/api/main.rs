@@ -61,6 +61,7 @@ mod uploads;
 mod v2_apps;
 mod v2_brokers;
 mod v2_collections;
+mod v2_events;
 mod v2_services;
 mod v2_today;
 mod validation;

@@ -151,6 +151,13 @@ async fn a_port_belongs_to_one_route_of_the_group() {
         tcp.refusal(&tcp.domain, json!({})).await,
         "There are no more ports available for this domain."
     );
+    let body = json!({"domain_guid": tcp.domain, "space_guid": tcp.space});
+    let refused = tcp.cf.post("/v2/routes?generate_port=true", body).await;
+    assert_eq!(
+        refused.json()["description"],
+        "There are no more ports available for router group: default-tcp. \
+         Please contact your administrator for more information."
+    );
 }
 
 #[tokio::test]

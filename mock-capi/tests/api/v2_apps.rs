@@ -465,3 +465,29 @@ async fn known_files_need_not_be_uploaded() {
     assert_eq!(answer.status, 422);
     assert_eq!(upload(&cf, &app, "").await.status, 201);
 }
+
+#[tokio::test]
+async fn an_uploaded_droplet_becomes_the_current_one() {
+    let cf = Session::start(MockCapi::builder().job_time(TIME)).await;
+    let (_, space) = cf.space().await;
+    let app = create(&cf, &space, json!({})).await;
+    let path = format!("/v2/apps/{app}/droplet");
+    let upload = |form: reqwest::multipart::Form| {
+        let request = cf.request(Method::PUT, &format!("{path}/upload"));
+        send(request.multipart(form))
+    };
+    let without = reqwest::multipart::Form::new().text("other", "x");
+    let refused = upload(without).await;
+    assert_eq!(error(&refused), (380_002, "CF-DropletUploadInvalid".into()));
+    let part = reqwest::multipart::Part::bytes(b"droplet".as_slice()).file_name("a.tgz");
+    let form = reqwest::multipart::Form::new().part("droplet", part);
+    let job = upload(form).await;
+    assert_eq!(job.status, 201, "{job:?}");
+    assert_eq!(job.json()["entity"]["status"], "queued");
+    assert_eq!(cf.get(&format!("{path}/download")).await.status, 404);
+    cf.mock.advance(TIME);
+    let job = format!("/v2/jobs/{}", job.v2_guid());
+    assert_eq!(cf.get(&job).await.json()["entity"]["status"], "finished");
+    let downloaded = cf.get(&format!("{path}/download")).await;
+    assert_eq!(downloaded.text, "droplet");
+}

@@ -6,7 +6,7 @@ use mock_capi::{Adapter, Fault, MockCapi, MockCapiBuilder};
 use serde_json::{Value, json};
 
 use crate::common::broker::Broker;
-use crate::common::{HttpResponse, Session, new_route};
+use crate::common::{HttpResponse, Session, new_route, send};
 
 /// A mock with a broker that was registered through v2, and public plans.
 async fn start<A: Adapter>(builder: MockCapiBuilder<A>) -> (Session<A>, Broker) {
@@ -109,7 +109,18 @@ async fn a_broker_with_an_invalid_catalog_is_not_registered() {
         error(&refused),
         (10001, "CF-ServiceBrokerBadResponse".into())
     );
+    let request = json!({"method": "GET", "status": 500});
+    assert_eq!(refused.json()["http"], request);
     assert_eq!(refused.headers.get("location"), None);
+    let mut gone = registration(&broker);
+    (gone["name"], gone["broker_url"]) = (json!("gone"), json!("http://127.0.0.1:1"));
+    let unreachable = cf.post("/v2/service_brokers", gone).await;
+    assert_eq!(
+        error(&unreachable),
+        (10001, "CF-ServiceBrokerApiUnreachable".into())
+    );
+    let request = json!({"method": "GET", "uri": "http://127.0.0.1:1/v2/catalog"});
+    assert_eq!(unreachable.json()["http"], request);
     assert_eq!(cf.names("/v3/service_brokers").await, ["broker"]);
 }
 
@@ -336,4 +347,31 @@ async fn routes_are_bound_to_services_of_both_kinds() {
     let refused = cf.put(&path, json!({})).await;
     let title = "CF-ServiceDoesNotSupportRoutes";
     assert_eq!(error(&refused), (130_006, title.into()));
+}
+
+#[tokio::test]
+async fn the_marketplace_needs_no_token_unless_it_is_hidden() {
+    let cf = Session::v3().await;
+    let broker = Broker::start().await;
+    cf.post("/v2/service_brokers", registration(&broker)).await;
+    let anonymous = async |path: &str| {
+        let url = format!("{}{path}", cf.mock.uri());
+        send(cf.http.get(url)).await
+    };
+    let path = format!("/v2/service_plans/{}", plan(&cf, "small-id").await);
+    let none = anonymous("/v2/services").await;
+    assert_eq!(resources(&none), [] as [Value; 0]);
+    cf.put(&path, json!({"public": true})).await;
+    assert_eq!(resources(&anonymous("/v2/services").await).len(), 1);
+    assert_eq!(resources(&anonymous("/v2/service_plans").await).len(), 1);
+    let one = anonymous(&path).await;
+    assert_eq!(error(&one), (10002, "CF-NotAuthenticated".into()));
+    let url = format!("{}/v2/services", cf.mock.uri());
+    let wrong = send(cf.http.get(url).bearer_auth("wrong")).await;
+    assert_eq!(error(&wrong), (1000, "CF-InvalidAuthToken".into()));
+
+    let flag = "/v2/config/feature_flags/hide_marketplace_from_unauthenticated_users";
+    cf.put(flag, json!({"enabled": true})).await;
+    let hidden = anonymous("/v2/services").await;
+    assert_eq!(error(&hidden), (10002, "CF-NotAuthenticated".into()));
 }

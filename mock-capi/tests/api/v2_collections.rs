@@ -234,10 +234,12 @@ async fn created_resources_have_a_location() {
 #[tokio::test]
 async fn unimplemented_v2_operations_are_reported() {
     let cf = Session::v3().await;
-    let cache = cf.delete("/v2/blobstores/buildpack_cache").await;
-    assert_eq!(cache.status, StatusCode::NOT_IMPLEMENTED);
-    let unknown = cf.get("/v2/nothing").await;
-    assert_eq!(v2_error(&unknown), (10000, "Unknown request".into()));
+    let service = cf.post("/v2/services", json!({})).await;
+    assert_eq!(service.status, StatusCode::NOT_IMPLEMENTED);
+    for path in ["/v2/nothing", "/v2/apps/"] {
+        let unknown = cf.get(path).await;
+        assert_eq!(v2_error(&unknown), (10000, "Unknown request".into()));
+    }
 }
 
 #[tokio::test]

@@ -145,3 +145,38 @@ async fn an_app_is_bound_to_a_service_once() {
     let refused = cf.post("/v2/apps", nowhere).await.json();
     assert_eq!(refused["error_code"], "CF-AppNotFound");
 }
+
+#[tokio::test]
+async fn a_binding_needs_a_valid_name_and_an_instance_of_the_space() {
+    let cf = Session::v3().await;
+    let (org, space) = cf.space().await;
+    let app = cf.create_app(&space, "app").await;
+    let db = cf.post(INSTANCES, instance(&space, "db")).await.v2_guid();
+    let other = cf.create_space(&org, "other").await;
+    let elsewhere = cf.post(INSTANCES, instance(&other, "db")).await.v2_guid();
+    for (instance, name, description) in [
+        (
+            &db,
+            "a b",
+            "The binding name is invalid. Valid characters are alphanumeric, underscore, and dash.",
+        ),
+        (
+            &elsewhere,
+            "name",
+            "VCAP::CloudController::ServiceBindingCreate::SpaceMismatch",
+        ),
+    ] {
+        let body = json!({"app_guid": app, "service_instance_guid": instance, "name": name});
+        let refused = cf.post("/v2/service_bindings", body).await;
+        assert_eq!(refused.json()["description"], description);
+        assert_eq!(refused.json()["code"], 90_003);
+    }
+    let manifest = "applications: [{name: app, services: [{name: db, binding_name: a b}]}]";
+    let job = cf.applied(&space, manifest).await;
+    assert_eq!(job["state"], "FAILED");
+    assert_eq!(
+        job["errors"][0]["detail"],
+        "For application 'app': For service 'db': The binding name is invalid. \
+         Valid characters are alphanumeric, underscore, and dash."
+    );
+}

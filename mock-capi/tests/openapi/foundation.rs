@@ -4,6 +4,7 @@
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
 
+use crate::common::archive_of;
 use crate::recording_client::{RecordingClient, guid, metadata, related};
 
 pub(crate) async fn call_all(client: &RecordingClient) {
@@ -206,7 +207,7 @@ async fn buildpacks(client: &RecordingClient) {
         .await;
     let body = json!({"name": "mine", "position": 3, "metadata": metadata()});
     let buildpack = client.create("/v3/buildpacks", body).await;
-    let bits = Part::bytes(b"PK\x03\x04".as_slice()).file_name("mine.zip");
+    let bits = Part::bytes(archive_of(b"file")).file_name("mine.zip");
     client
         .upload(
             &format!("{buildpack}/upload"),

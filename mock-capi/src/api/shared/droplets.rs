@@ -1,4 +1,4 @@
-//! Lists and copies of droplets.
+//! Lists, copies and uploads of droplets.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,9 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::list::ListQuery;
 use crate::world::settings::Dialect;
-use crate::world::{AccessScope, App, Droplet, Field, Guid, Lifecycle, Registered};
+use crate::world::{
+    AccessScope, App, Bits, Droplet, Field, Guid, Job, Lifecycle, Origin, Registered,
+};
 
 /// The checksum, if the droplet has bits.
 pub(crate) fn checksum(droplet: &Droplet, view: &View<'_>) -> Option<Value> {
@@ -59,4 +61,28 @@ pub(crate) fn copy_droplet(
     let data = json!({"droplet_guid": copy, "request": {"source_droplet_guid": source}});
     context.world.record(app, "audit.app.droplet.create", data);
     Ok(copy)
+}
+
+/// Gives an awaited droplet its bits, which are stored by a job.
+pub(crate) fn receive_droplet(
+    context: &mut RequestContext<'_>,
+    droplet: Guid,
+    bits: &Bits,
+    job: Guid,
+) -> Result<(), CcError> {
+    let Job {
+        ready_at, failure, ..
+    } = context.row(job)?;
+    let ready_at = *ready_at;
+    let error = failure
+        .clone()
+        .and_then(|failure| CcError::from(failure).staging_text());
+    context.world.keep(bits);
+    context.world.update_row(droplet, |droplet: &mut Droplet| {
+        droplet.origin = Origin::Uploading;
+        droplet.ready_at = ready_at;
+        droplet.sha256 = bits.sha256.clone();
+        droplet.error = error;
+    });
+    Ok(())
 }

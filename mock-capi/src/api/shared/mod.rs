@@ -3,6 +3,7 @@
 
 pub(crate) mod app_environment;
 pub(crate) mod bound_services;
+pub(crate) mod buildpack_bits;
 pub(crate) mod byte_sizes;
 pub(crate) mod current_droplet;
 pub(crate) mod droplets;

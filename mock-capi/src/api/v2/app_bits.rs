@@ -8,6 +8,7 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::shared::droplets::receive_droplet;
 use crate::api::shared::packages;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{App, Guid, Job, Lifecycle, Package, PackageKind, Upload};
@@ -17,6 +18,7 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/v2/apps/:guid/copy_bits", copy),
     Route::get("/v2/apps/:guid/download", download),
     Route::get("/v2/apps/:guid/droplet/download", download_droplet),
+    put("/v2/apps/:guid/droplet/upload", upload_droplet),
     put("/v2/resource_match", matches),
 ];
 
@@ -37,6 +39,10 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let resources =
         packages::read_resources(resources).map_err(|_| invalid("invalid :resources"))?;
     let bits = form.bits("application").filter(|bits| !bits.is_empty());
+    let text = format!("Uploading bits for app with guid {guid}");
+    context.world.log_api(guid, text);
+    let data = json!({"package_guid": package});
+    context.world.record(guid, "audit.app.upload-bits", data);
     if context.request.query("async") != Some("true") {
         let now = context.world.now();
         let outcome = (now, None);
@@ -108,6 +114,10 @@ fn copy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             ..upload
         });
     });
+    let kind = "audit.app.copy-bits";
+    let world = &mut *context.world;
+    world.record(source, kind, json!({"destination_guid": guid}));
+    world.record(guid, kind, json!({"source_guid": source}));
     Ok(Response::created(&jobs::present_queued(context.world, job)))
 }
 
@@ -133,6 +143,23 @@ fn download_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcErro
         CcError::new(404, 10010, "CF-ResourceNotFound", detail)
     })?;
     context.bits(&droplet.sha256)
+}
+
+/// `PUT /v2/apps/:guid/droplet/upload`: a droplet that becomes the current one.
+fn upload_droplet(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let guid = known(context, &APPS)?;
+    writable(context, guid)?;
+    let Some((_, bits)) = context.request.form.file("droplet") else {
+        let detail = "The droplet upload is invalid: missing :droplet_path";
+        let title = "CF-DropletUploadInvalid";
+        return Err(CcError::new(400, 380_002, title, detail));
+    };
+    let space = context.row::<App>(guid)?.space;
+    let droplet = context.world.await_droplet(guid, space, Map::new());
+    let job = context.start_job("droplet.upload", Some(droplet), None);
+    receive_droplet(context, droplet, bits, job)?;
+    context.world.use_when_ready(droplet);
+    Ok(Response::created(&jobs::present_queued(context.world, job)))
 }
 
 fn invalid(reason: &str) -> CcError {

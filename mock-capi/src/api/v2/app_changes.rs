@@ -1,7 +1,7 @@
 //! Creates and changes apps of v2: an app together with its web process, and staging
 //! when a start needs it.
 
-use serde_json::Map;
+use serde_json::{Map, Value, json};
 
 use super::app_request::{AppRequest, V2ProcessFields, invalid};
 use super::apps::{APPS, ATTRIBUTES, writable};
@@ -12,12 +12,13 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::shared::lifecycle;
 use crate::api::shared::staging::{self, NewBuild};
 use crate::world::error::Error;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     AccessScope, App, Build, Destination, Feature, Field, Guid, Kind, Lifecycle, PackageKind,
-    Process, ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World,
+    Process, ProcessPatch, Row, Scale, Selection, Space, Stack, WRITE_SPACE, World, audited,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -106,14 +107,26 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let metadata = MetadataPatch::default();
     let world = &mut *context.world;
     let guid = world.create_app(space, name.into(), lifecycle, Some(Map::new()), metadata);
-    world.create_process(guid, "web");
+    world.add_process(guid, "web");
     if let Err(refusal) = change(context, guid, asked) {
         // The app is removed without a trace.
         context.world.delete(Kind::App, guid);
         context.world.forget_events_of(guid);
         return Err(refusal);
     }
+    let world = &mut *context.world;
+    world.log_api(guid, format!("Created app with guid {guid}"));
+    let request = audited(without_login(schema::audited_new(&body, ATTRIBUTES)));
+    world.record(guid, "audit.app.create", json!({"request": request}));
     APPS.created(context, guid)
+}
+
+/// A request whose buildpack is a URL without a login.
+fn without_login(mut request: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::String(buildpack)) = request.get_mut("buildpack") {
+        *buildpack = lifecycle::shown(buildpack);
+    }
+    request
 }
 
 fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -154,6 +167,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if to != space {
         context.world.move_app(guid, to);
     }
+    let request = without_login(schema::audited_change(&body, ATTRIBUTES));
+    context.world.record_app_update(guid, request);
     let warning = warns.then(|| {
         "App ports have changed but are unknown. The app should now listen on the port specified by environment variable PORT."
             .to_owned()
@@ -417,5 +432,6 @@ fn restage(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     }
     context.world.stop_app(guid);
     stage(context, guid)?;
+    context.world.record(guid, "audit.app.restage", json!({}));
     APPS.created(context, guid)
 }

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::api::error::CcError;
 use crate::api::message::Fields;
-use crate::api::shared::app_environment::check_environment;
+use crate::api::shared::app_environment::environment_errors;
 use crate::api::shared::lifecycle;
-use crate::world::{CheckPatch, Scale, World};
+use crate::world::{CheckPatch, Scale, World, ruby};
 
 /// The maximum disk size of an instance, in megabytes.
 const MAX_DISK_MB: i64 = 2048;
@@ -113,7 +113,12 @@ impl<'b> AppRequest<'b> {
         let mut errors = Vec::new();
         let environment = attributes.object("environment_json");
         if let Some(variables) = environment {
-            errors.extend(check_environment("environment_variables", variables));
+            let wrong = environment_errors(variables);
+            errors.extend(wrong.map(|(_, reason)| {
+                // The model prints the validator's arguments instead of the message.
+                let reason = ruby::inspect_string(reason);
+                format!("environment_variables {{:message=>{reason}}}")
+            }));
         }
         let credentials = attributes.object("docker_credentials");
         let username = credentials.and_then(|credentials| credentials.get("username"));

@@ -9,7 +9,7 @@ use super::events::{EVENTS, of_app};
 use super::list::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_app};
 use super::routes::{self, HTTP_ROUTES};
-use super::schema::Attribute;
+use super::schema::{Attribute, Preset};
 use super::services::{self, SERVICE_BINDINGS};
 use super::source::{Listing, Order, Source};
 use super::spaces::SPACES;
@@ -101,22 +101,22 @@ pub(super) const ATTRIBUTES: &[Attribute] = &[
     Attribute::boolean("enable_ssh"),
     Attribute::text("buildpack"),
     Attribute::text("command"),
-    Attribute::boolean("console"),
+    Attribute::boolean("console").preset(Preset::Boolean(false)),
     Attribute::boolean("diego"),
     Attribute::text("docker_image"),
-    Attribute::object("docker_credentials"),
+    Attribute::object("docker_credentials").preset(Preset::NoFields),
     Attribute::text("debug"),
     Attribute::integer("disk_quota"),
     Attribute::integer("log_rate_limit"),
-    Attribute::object("environment_json"),
+    Attribute::object("environment_json").preset(Preset::NoFields),
     Attribute::text("health_check_http_endpoint"),
-    Attribute::text("health_check_type"),
+    Attribute::text("health_check_type").preset(Preset::Text("port")),
     Attribute::integer("health_check_timeout"),
-    Attribute::integer("instances"),
+    Attribute::integer("instances").preset(Preset::Integer(1)),
     Attribute::integer("memory"),
     Attribute::text("name").required(),
-    Attribute::boolean("production"),
-    Attribute::text("state"),
+    Attribute::boolean("production").preset(Preset::Boolean(false)),
+    Attribute::text("state").preset(Preset::Text("STOPPED")),
     Attribute::integers("ports"),
     Attribute::text("space_guid").required(),
     Attribute::text("stack_guid"),
@@ -267,7 +267,11 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if !context.world.bindings_of(guid).is_empty() && !is_recursive(context) {
         return Err(association_not_empty("service_bindings", "processes"));
     }
-    context.world.delete(Kind::App, guid);
+    let data = json!({"request": {"recursive": is_recursive(context)}});
+    let world = &mut *context.world;
+    world.log_api(guid, format!("Deleted app with guid {guid}"));
+    world.record(guid, "audit.app.delete-request", data);
+    world.delete(Kind::App, guid);
     Ok(Response::empty(204))
 }
 

@@ -1,5 +1,8 @@
 //! `/v2/buildpacks`
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::collection::{self, Collection, by_guid, row};
@@ -7,11 +10,12 @@ use super::entity::Entity;
 use super::list::Filter;
 use super::schema::{self, Attribute};
 use super::source::Source;
-use super::{authorize, delete, known, post, put, remove};
+use super::{authorize, delete, jobs, known, post, put, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
+use crate::api::shared::buildpack_bits;
 use crate::world::{ADMINS, AccessScope, Buildpack, Guid, Kind, Row, Stack};
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -20,6 +24,9 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/buildpacks/:guid", collection::show),
     put("/v2/buildpacks/:guid", update),
     remove("/v2/buildpacks/:guid", destroy),
+    put("/v2/buildpacks/:guid/bits", upload),
+    Route::get("/v2/buildpacks/:guid/download", download).open(),
+    remove("/v2/blobstores/buildpack_cache", clear_cache),
 ];
 
 pub(super) static BUILDPACKS: Collection = Collection {
@@ -109,11 +116,7 @@ fn validate(
     }
     if taken {
         let stack = stack.unwrap_or_default();
-        let detail = format!(
-            "The buildpack name {name} is already in use for the stack {stack} and the lifecycle {lifecycle}"
-        );
-        let title = "CF-BuildpackNameStackLifecycleTaken";
-        return Err(CcError::new(422, 290_000, title, detail));
+        return Err(buildpack_bits::name_taken(name, stack, lifecycle));
     }
     Ok(())
 }
@@ -140,6 +143,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         enabled: attributes.boolean("enabled").unwrap_or(true),
         locked: attributes.boolean("locked").unwrap_or_default(),
         file: None,
+        sha256: None,
     });
     let position = attributes.integer("position").unwrap_or_default();
     move_to(context, guid, position);
@@ -186,4 +190,57 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = find(context)?;
     authorize(context, ADMINS, AccessScope::Deleted)?;
     Ok(delete(context, "buildpack.delete", Kind::Buildpack, guid))
+}
+
+fn upload_invalid(reason: &str) -> CcError {
+    let detail = format!("The buildpack upload is invalid: {reason}");
+    CcError::new(400, 290_002, "CF-BuildpackBitsUploadInvalid", detail)
+}
+
+/// `PUT /v2/buildpacks/:guid/bits`: replaces the bits at once.
+fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    // The Cloud Controller has no error for an unknown buildpack here.
+    let guid = known(context, &BUILDPACKS).map_err(|_| CcError::unknown())?;
+    if !context.access.is_everything() {
+        return Err(CcError::insufficient_scope());
+    }
+    let buildpack: &Buildpack = context.row(guid)?;
+    if buildpack.locked {
+        let detail = "The buildpack is locked";
+        return Err(CcError::new(409, 290_005, "CF-BuildpackLocked", detail));
+    }
+    let file = context.request.form.file("buildpack");
+    let file = file.filter(|(name, _)| !name.is_empty());
+    let (name, bits) = file.ok_or_else(|| upload_invalid("a filename must be specified"))?;
+    if Path::new(name).extension() != Some(OsStr::new("zip")) {
+        return Err(upload_invalid("only zip files allowed"));
+    }
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let now = context.world.now();
+    let has_bits = buildpack.sha256.as_ref() == Some(&bits.sha256);
+    if has_bits && buildpack.file_name(now) == Some(name) {
+        return Ok(Response::empty(204));
+    }
+    let stack = buildpack_bits::stack_with(context.world, buildpack, bits)?;
+    context.world.update_row(guid, |buildpack: &mut Buildpack| {
+        buildpack.file = Some((name.to_owned(), now));
+        buildpack.sha256 = Some(bits.sha256.clone());
+        buildpack.stack = stack;
+    });
+    BUILDPACKS.changed(context, guid)
+}
+
+/// Stagers download buildpacks, with a login that no user has.
+fn download(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    Err(CcError::not_authenticated())
+}
+
+/// There is no cache, so the job does nothing.
+fn clear_cache(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    authorize(context, ADMINS, AccessScope::Deleted)?;
+    let job = context.start_job("admin.clear_buildpack_cache", None, None);
+    Ok(Response::json(
+        202,
+        &jobs::present_queued(context.world, job),
+    ))
 }

@@ -187,7 +187,14 @@ pub(super) fn index(context: &mut RequestContext<'_>) -> Result<Response, CcErro
 
 /// `GET` of a resource
 pub(super) fn show(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
-    let collection = Collection::of(context.request.path)?;
+    show_of(context, Collection::of(context.request.path)?)
+}
+
+/// The resource of a collection whose GUID is in the path
+pub(super) fn show_of(
+    context: &RequestContext<'_>,
+    collection: &'static Collection,
+) -> Result<Response, CcError> {
     let inline = Inline::read(context)?;
     let found = collection.read(context)?;
     Ok(Response::ok(&present(

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{self, Attribute};
+use super::schema::{self, Attribute, Preset};
 use super::services::SERVICE_INSTANCES;
 use super::{
     association_not_empty, authorize, invalid_relation, is_recursive, known, service_changes,
@@ -20,7 +20,7 @@ use crate::world::{
 const NEW: &[Attribute] = &[
     Attribute::text("name").required(),
     Attribute::object("parameters"),
-    Attribute::texts("tags"),
+    Attribute::texts("tags").preset(Preset::NoItems),
     Attribute::text("space_guid").required(),
     Attribute::text("service_plan_guid").required(),
 ];
@@ -57,8 +57,7 @@ pub(super) fn waiting_client(context: &RequestContext<'_>) -> Result<WaitingClie
 }
 
 /// The request without its secrets, for events.
-pub(super) fn redacted(body: &Map<String, Value>) -> Value {
-    let mut request = body.clone();
+fn redacted(mut request: Map<String, Value>) -> Value {
     if let Some(parameters) = request.get_mut("parameters") {
         *parameters = json!("[PRIVATE DATA HIDDEN]");
     }
@@ -200,7 +199,8 @@ pub(super) fn create_managed(context: &mut RequestContext<'_>) -> Result<Respons
     let path = format!("{}/{guid}", SERVICE_INSTANCES.path);
     let target = (guid, path.clone());
     let operation = "service_instance.create";
-    let awaited = context.await_work(operation, steps, target, redacted(&body), client);
+    let request = redacted(schema::audited_new(&body, NEW));
+    let awaited = context.await_work(operation, steps, target, request, client);
     if awaited.is_err() {
         context.world.service_instances.remove(guid);
     }
@@ -317,7 +317,7 @@ pub(super) fn update_managed(context: &mut RequestContext<'_>) -> Result<Respons
         || plan.is_some()
         || change.parameters.is_some()
         || change.maintenance_info.is_some();
-    let request = redacted(&body);
+    let request = redacted(schema::audited_change(&body, CHANGE));
     let now = context.world.now();
     if is_for_broker {
         let target = (guid, format!("{}/{guid}", SERVICE_INSTANCES.path));
@@ -449,12 +449,13 @@ pub(super) fn read_binding_parameters(
     }
 }
 
-/// Creates a binding at the broker, and lets the response wait for it.
+/// Creates a binding at the broker, and lets the response wait for it. The event contains
+/// the request.
 pub(super) fn await_binding(
     context: &mut RequestContext<'_>,
     (operation, binding): (&str, BindingRef),
     shows: String,
-    body: &Map<String, Value>,
+    (body, request): (&Map<String, Value>, Value),
     client: WaitingClient,
 ) -> Result<Response, CcError> {
     let now = context.world.now();
@@ -463,7 +464,7 @@ pub(super) fn await_binding(
     let parameters = body.get("parameters").filter(|it| it.is_object()).cloned();
     let steps = vec![Step::Bind(binding, parameters)];
     let target = (binding.guid(), shows);
-    let awaited = context.await_work(operation, steps, target, redacted(body), client);
+    let awaited = context.await_work(operation, steps, target, request, client);
     if awaited.is_err() {
         match binding {
             BindingRef::Credential(guid) => drop(context.world.service_bindings.remove(guid)),
@@ -482,7 +483,7 @@ pub(super) fn await_unbinding(
     client: WaitingClient,
 ) -> Result<Response, CcError> {
     if context.world.operation_of_binding(binding).is_none() {
-        context.world.unbind_service(binding);
+        context.world.unbind_in_v2(binding);
         return Ok(Response::empty(204));
     }
     let instance = context.world.instance_of(binding);

@@ -16,16 +16,16 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::{
-    ADMINS, AccessScope, Field, Guid, Org, PlanVisibility, Row, Selection, ServiceBroker,
-    ServiceInstance, ServiceOffering, ServicePlan, Target, Visibility, World,
+    ADMINS, AccessScope, FeatureFlag, Field, Guid, Org, PlanVisibility, Row, Selection,
+    ServiceBroker, ServiceInstance, ServiceOffering, ServicePlan, Target, Visibility, World,
 };
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route::get("/v2/services", collection::index),
+    Route::get("/v2/services", index).open(),
     Route::get("/v2/services/:guid", collection::show),
     remove("/v2/services/:guid", delete_service),
     Route::get("/v2/services/:guid/service_plans", collection::related),
-    Route::get("/v2/service_plans", collection::index),
+    Route::get("/v2/service_plans", index).open(),
     Route::get("/v2/service_plans/:guid", collection::show),
     put("/v2/service_plans/:guid", update_plan),
     remove("/v2/service_plans/:guid", delete_plan),
@@ -41,6 +41,24 @@ pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v2/organizations/:guid/services", index_services_of_org),
     Route::get("/v2/spaces/:guid/services", index_services_of_space),
 ];
+
+/// Lists what the marketplace offers. Without a token, these are public plans and their
+/// services, unless a feature flag hides them.
+fn index(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    const HIDDEN: &str = "hide_marketplace_from_unauthenticated_users";
+    if context.caller.is_none() {
+        if context.request.header("authorization").is_some() {
+            return Err(CcError::invalid_auth_token());
+        }
+        let flag = context.world.named::<FeatureFlag>(HIDDEN);
+        if flag.is_some_and(|flag| flag.enabled) {
+            return Err(CcError::not_authenticated());
+        }
+        // Nobody has this GUID, so no roles apply.
+        context.access = context.world.access_of(Guid::NIL);
+    }
+    collection::index(context)
+}
 
 /// The values of a filter of services.
 fn of_service(entity: Entity<'_>, value: impl Fn(&ServiceOffering) -> String) -> Vec<String> {

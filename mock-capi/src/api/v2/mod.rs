@@ -36,6 +36,8 @@ mod stacks;
 mod usage_events;
 mod users;
 
+use serde_json::{Value, json};
+
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -45,7 +47,7 @@ use crate::api::shared::new_app::name_errors;
 use crate::world::{AccessScope, Guid, Kind, RoleType, Roles, Row, World};
 use collection::Collection;
 
-/// All implemented operations.
+/// All operations.
 pub(crate) const ROUTES: &[&[Route]] = &[
     info::ROUTES,
     organizations::ROUTES,
@@ -76,12 +78,35 @@ pub(crate) const ROUTES: &[&[Route]] = &[
     UNIMPLEMENTED,
 ];
 
-/// Operations that are not implemented.
+/// Operations that no client needs: writing what the Cloud Controller itself records, the
+/// marketplace without brokers, and relations that were deprecated before 2017.
 const UNIMPLEMENTED: &[Route] = &[
-    Route::unimplemented("DELETE", "/v2/blobstores/buildpack_cache"),
-    Route::unimplemented("PUT", "/v2/buildpacks/:guid/bits"),
-    Route::unimplemented("GET", "/v2/buildpacks/:guid/download"),
-    Route::unimplemented("PUT", "/v2/apps/:guid/droplet/upload"),
+    Route::unimplemented("POST", "/v2/app_events"),
+    Route::unimplemented("GET", "/v2/app_events/:guid"),
+    Route::unimplemented("PUT", "/v2/app_events/:guid"),
+    Route::unimplemented("DELETE", "/v2/app_events/:guid"),
+    Route::unimplemented("POST", "/v2/events"),
+    Route::unimplemented("PUT", "/v2/events/:guid"),
+    Route::unimplemented("DELETE", "/v2/events/:guid"),
+    Route::unimplemented("POST", "/v2/domains"),
+    Route::unimplemented("PUT", "/v2/domains/:guid"),
+    Route::unimplemented("PUT", "/v2/domains/:guid/spaces/:other"),
+    Route::unimplemented("DELETE", "/v2/domains/:guid/spaces/:other"),
+    Route::unimplemented("PUT", "/v2/spaces/:guid/domains/:other"),
+    Route::unimplemented("DELETE", "/v2/spaces/:guid/domains/:other"),
+    Route::unimplemented("PUT", "/v2/organizations/:guid/spaces/:other"),
+    Route::unimplemented("DELETE", "/v2/organizations/:guid/spaces/:other"),
+    Route::unimplemented(
+        "PUT",
+        "/v2/organizations/:guid/space_quota_definitions/:other",
+    ),
+    Route::unimplemented(
+        "DELETE",
+        "/v2/organizations/:guid/space_quota_definitions/:other",
+    ),
+    Route::unimplemented("POST", "/v2/services"),
+    Route::unimplemented("PUT", "/v2/services/:guid"),
+    Route::unimplemented("POST", "/v2/service_plans"),
 ];
 
 /// The collections, which are found by their paths.
@@ -170,14 +195,21 @@ fn name_error(name: &str) -> Option<String> {
     (!errors.is_empty()).then(|| errors.join(", "))
 }
 
+/// A request that adds a resource to a relation or removes it, as events show it.
+fn related_request(singular: &str, verb: &str, relation: &str, guid: &str) -> Value {
+    json!({singular: guid, "verb": verb, "relation": relation, "related_guid": guid})
+}
+
 /// Assigns a role in an organization or a space to exactly the users that a request
-/// lists.
+/// lists. The events show the request.
 fn assign_all(
     context: &mut RequestContext<'_>,
     attributes: Fields<'_>,
     roles: &[(&str, RoleType)],
-    (org, space): (Guid, Option<Guid>),
+    place: (Guid, Option<Guid>),
+    request: &Value,
 ) -> Result<(), CcError> {
+    let (org, space) = place;
     for (name, kind) in roles {
         let Some(ids) = attributes.texts(name) else {
             continue;
@@ -193,10 +225,10 @@ fn assign_all(
         let held = users::users_with(context.world, *kind, space.unwrap_or(org));
         let held: Vec<Guid> = held.into_iter().map(entity::Entity::guid).collect();
         for user in &wanted {
-            roles::assign(context.world, *kind, *user, org, space)?;
+            roles::assign_listed(context.world, *kind, *user, place, request)?;
         }
         for user in held.into_iter().filter(|user| !wanted.contains(user)) {
-            context.world.unassign(*kind, user, org, space);
+            roles::unassign_unlisted(context.world, *kind, user, place, request);
         }
     }
     Ok(())

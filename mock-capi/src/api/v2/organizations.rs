@@ -8,14 +8,14 @@ use super::entity::Entity;
 use super::events::APP_EVENTS;
 use super::list::Filter;
 use super::quota_definitions::QUOTA_DEFINITIONS;
-use super::schema::{self, Attribute};
+use super::schema::{self, Attribute, Preset};
 use super::source::Source;
 use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
 use super::spaces::SPACES;
 use super::users::{USERS, users_with};
 use super::{
     assign_all, association_not_empty, authorize, delete, is_recursive, known, name_error, post,
-    put, related_row,
+    put, related_row, roles,
 };
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
@@ -62,6 +62,7 @@ pub(crate) const ROUTES: &[Route] = &[
         "/v2/organizations/:guid/space_quota_definitions",
         collection::related,
     ),
+    super::remove("/v2/organizations/:guid/domains/:other", moved_domain).open(),
     super::remove(
         "/v2/organizations/:guid/default_isolation_segment",
         unset_default_segment,
@@ -141,8 +142,8 @@ pub(super) static ORGANIZATIONS: Collection = Collection {
 
 const NEW: &[Attribute] = &[
     Attribute::text("name").required(),
-    Attribute::boolean("billing_enabled"),
-    Attribute::text("status"),
+    Attribute::boolean("billing_enabled").preset(Preset::Boolean(false)),
+    Attribute::text("status").preset(Preset::Text("active")),
     Attribute::text("quota_definition_guid"),
     Attribute::texts("user_guids"),
     Attribute::texts("manager_guids"),
@@ -258,16 +259,16 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota,
         default_segment: None,
     });
-    let request = context.request_body();
+    let request = Value::Object(schema::audited_new(&body, NEW));
     context
         .world
-        .record_org(guid, "audit.organization.create", request);
-    assign_all(context, attributes, &ROLES, (guid, None))?;
+        .record_org(guid, "audit.organization.create", request.clone());
+    assign_all(context, attributes, &ROLES, (guid, None), &request)?;
     if !context.access.is_everything() {
         let id = context.caller()?.id().to_owned();
         let user = context.world.find_or_add_user(&id);
         for kind in [RoleType::OrgUser, RoleType::OrgManager] {
-            context.world.assign(kind, user, guid, None);
+            roles::assign_listed(context.world, kind, user, (guid, None), &request)?;
         }
     }
     ORGANIZATIONS.created(context, guid)
@@ -317,7 +318,11 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
             org.billing_enabled = enabled;
         }
     });
-    assign_all(context, attributes, &ROLES, (guid, None))?;
+    let request = Value::Object(schema::audited_change(&body, CHANGE));
+    assign_all(context, attributes, &ROLES, (guid, None), &request)?;
+    context
+        .world
+        .record_org(guid, "audit.organization.update", request);
     ORGANIZATIONS.changed(context, guid)
 }
 
@@ -422,6 +427,16 @@ fn instance_usage(context: &mut RequestContext<'_>) -> Result<Response, CcError>
 fn domains(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let answer = collection::related(context)?;
     Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
+}
+
+/// Domains are deleted elsewhere.
+fn moved_domain(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    const ELSEWHERE: &str = "/v2/private_domains/:domain_guid";
+    let body = format!("Use DELETE {ELSEWHERE}");
+    let mut answer = Response::text("text/html;charset=utf-8", body);
+    answer.status = 301;
+    let answer = answer.with_header("Location", ELSEWHERE);
+    Ok(answer.with_warnings(Some("Endpoint removed".into())))
 }
 
 fn other_domain(context: &RequestContext<'_>) -> Result<Guid, CcError> {

@@ -8,14 +8,17 @@ use super::organizations::ORGANIZATIONS;
 use super::schema::parse_error;
 use super::spaces::SPACES;
 use super::users::{self, USERS, users_with};
-use super::{association_not_empty, authorize, invalid_relation, is_recursive, known, post, put};
+use super::{
+    association_not_empty, authorize, invalid_relation, is_recursive, known, post, put,
+    related_request,
+};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router::Route;
 use crate::world::{
-    ADMINS, AccessScope, Field, Guid, MANAGE_ORG, RoleType, Row, Selection, Space, UPDATE_SPACE,
-    User, World,
+    ADMINS, AccessScope, Field, Guid, MANAGE_ORG, RoleChange, RoleType, Row, Selection, Space,
+    UPDATE_SPACE, User, World,
 };
 
 macro_rules! routes_of {
@@ -145,26 +148,84 @@ fn add(context: &mut RequestContext<'_>, user: &str) -> Result<Response, CcError
     let place = Place::of(context)?;
     let user = context.world.find_or_add_user(user);
     let (org, space) = place.find(context)?;
-    assign(context.world, place.kind, user, org, space)?;
+    assign(context.world, place.kind, user, (org, space))?;
+    let change = RoleChange {
+        kind: place.kind.audited(true),
+        user,
+        is_named: true,
+    };
+    context
+        .world
+        .record_role_change(change, (org, space), Value::Null);
     place.collection.changed(context, space.unwrap_or(org))
 }
 
 /// Assigns a role. Roles in a space need membership in its organization.
-pub(super) fn assign(
+fn assign(
     world: &mut World,
     kind: RoleType,
     user: Guid,
-    org: Guid,
-    space: Option<Guid>,
-) -> Result<(), CcError> {
+    (org, space): (Guid, Option<Guid>),
+) -> Result<bool, CcError> {
     if space.is_some() && !world.has_role(RoleType::OrgUser, user, org, None) {
         let id = world.users.get(user).map(|user| user.id.clone());
         return Err(invalid_relation(id.unwrap_or_default()));
     }
-    if let Some(role) = world.assign(kind, user, org, space) {
-        world.record_role(role, true, json!({}));
+    Ok(world.assign(kind, user, org, space).is_some())
+}
+
+/// Assigns a role that a request lists. The event contains the request, but not the name of
+/// the user.
+pub(super) fn assign_listed(
+    world: &mut World,
+    kind: RoleType,
+    user: Guid,
+    place: (Guid, Option<Guid>),
+    request: &Value,
+) -> Result<(), CcError> {
+    if assign(world, kind, user, place)? {
+        let change = RoleChange {
+            kind: kind.audited(true),
+            user,
+            is_named: false,
+        };
+        world.record_role_change(change, place, request.clone());
     }
     Ok(())
+}
+
+/// Removes a role that a request does not list any more.
+pub(super) fn unassign_unlisted(
+    world: &mut World,
+    kind: RoleType,
+    user: Guid,
+    (org, space): (Guid, Option<Guid>),
+    request: &Value,
+) {
+    let change = RoleChange {
+        kind: kind.audited(false),
+        user,
+        is_named: false,
+    };
+    world.record_role_change(change, (org, space), request.clone());
+    world.unassign(kind, user, org, space);
+}
+
+/// Removes a role from a user. The event is recorded even if they did not have it.
+fn unassign(
+    world: &mut World,
+    kind: RoleType,
+    user: Guid,
+    (org, space): (Guid, Option<Guid>),
+    request: Value,
+) {
+    let change = RoleChange {
+        kind: kind.audited(false),
+        user,
+        is_named: space.is_some(),
+    };
+    world.record_role_change(change, (org, space), request);
+    world.unassign(kind, user, org, space);
 }
 
 fn add_by_guid(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -196,7 +257,8 @@ fn remove_by_guid(context: &mut RequestContext<'_>) -> Result<Response, CcError>
         let user =
             user.ok_or_else(|| invalid_relation(format!("User with guid {id} not found")))?;
         let org = context.row::<Space>(guid)?.org;
-        context.world.unassign(place.kind, user, org, Some(guid));
+        let of_space = (org, Some(guid));
+        unassign(context.world, place.kind, user, of_space, Value::Null);
         return Ok(Response::empty(204));
     }
     keep_the_last(context, place.kind, guid, user)?;
@@ -204,7 +266,13 @@ fn remove_by_guid(context: &mut RequestContext<'_>) -> Result<Response, CcError>
         let model = "VCAP::CloudController::User";
         invalid_relation(format!("Could not find {model} with guid: {id}"))
     })?;
-    unassign_in_org(context, place.kind, user, guid)?;
+    let relation = context.request.path.split('/').nth(4).unwrap_or_default();
+    let singular = relation.trim_end_matches('s');
+    let request = related_request(singular, "remove", relation, &id);
+    unassign_in_org(context, place.kind, user, guid, json!({}))?;
+    context
+        .world
+        .record_org(guid, "audit.organization.update", request);
     Ok(Response::empty(204))
 }
 
@@ -259,6 +327,7 @@ fn unassign_in_org(
     kind: RoleType,
     user: Guid,
     org: Guid,
+    request: Value,
 ) -> Result<(), CcError> {
     if kind == RoleType::OrgUser {
         let roles = context.world.roles_of(user).into_iter();
@@ -271,14 +340,15 @@ fn unassign_in_org(
             for (kind, space) in of_spaces {
                 context.world.unassign(kind, user, org, space);
             }
-            for kind in RoleType::ALL.into_iter().filter(|kind| !kind.is_of_space()) {
-                context.world.unassign(kind, user, org, None);
+            let of_org = |other: &RoleType| !other.is_of_space() && *other != kind;
+            for other in RoleType::ALL.into_iter().filter(of_org) {
+                context.world.unassign(other, user, org, None);
             }
         } else if !of_spaces.is_empty() {
             return Err(association_not_empty("user", "spaces in the org"));
         }
     }
-    context.world.unassign(kind, user, org, None);
+    unassign(context.world, kind, user, (org, None), request);
     Ok(())
 }
 
@@ -295,11 +365,12 @@ fn remove_by_name(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     let place = Place::of(context)?;
     let (org, space) = place.find(context)?;
     if let Some(space) = space {
-        context.world.unassign(place.kind, user, org, Some(space));
+        let of_space = (org, Some(space));
+        unassign(context.world, place.kind, user, of_space, Value::Null);
         let presented = SPACES.present(context, space)?;
         return Ok(Response::ok(&presented));
     }
-    unassign_in_org(context, place.kind, user, org)?;
+    unassign_in_org(context, place.kind, user, org, Value::Null)?;
     Ok(Response::empty(204))
 }
 
@@ -339,10 +410,10 @@ fn remove_place(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         None => authorize(context, MANAGE_ORG, AccessScope::Org(org))?,
     }
     match space {
-        Some(_) => context.world.unassign(kind, user, org, space),
+        Some(_) => unassign(context.world, kind, user, (org, space), json!({})),
         None => {
             keep_the_last(context, kind, org, Some(user))?;
-            unassign_in_org(context, kind, user, org)?;
+            unassign_in_org(context, kind, user, org, json!({}))?;
         }
     }
     Ok(Response::empty(204))

@@ -9,14 +9,14 @@ use super::list::Filter;
 use super::routes::HTTP_ROUTES;
 use super::schema::{self, Attribute};
 use super::source::{Listing, Order, Source};
-use super::{authorize, invalid_relation, known, post, put, remove};
+use super::{authorize, invalid_relation, known, post, put, related_request, remove};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::router;
 use crate::world::{
     AccessScope, App, Destination, Field, Guid, Key, Lifecycle, NewDestination, READ_SPACE, Route,
-    Row, Selection, WRITE_SPACE, World,
+    Row, Selection, UNMAP_ROUTE, WRITE_SPACE, World,
 };
 
 pub(crate) const ROUTES: &[router::Route] = &[
@@ -27,6 +27,7 @@ pub(crate) const ROUTES: &[router::Route] = &[
     router::Route::get("/v2/route_mappings", collection::index),
     post("/v2/route_mappings", create),
     router::Route::get("/v2/route_mappings/:guid", collection::show),
+    put("/v2/route_mappings/:guid", update),
     remove("/v2/route_mappings/:guid", destroy),
 ];
 
@@ -167,6 +168,7 @@ fn map_to_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     map(context, app, route, None)?;
+    record_app(context, app, "add", route);
     APPS.changed(context, app)
 }
 
@@ -175,7 +177,25 @@ fn unmap_from_app(context: &mut RequestContext<'_>) -> Result<Response, CcError>
     authorize_app(context, app)?;
     let route = other(context, &HTTP_ROUTES)?;
     unmap(context, app, route);
+    record_app(context, app, "remove", route);
     Ok(Response::empty(204))
+}
+
+/// Records that the routes of an app changed.
+fn record_app(context: &mut RequestContext<'_>, app: Guid, verb: &str, route: Guid) {
+    let request = related_request("route", verb, "routes", &route.to_string());
+    if let Value::Object(request) = request {
+        context.world.record_app_update(app, request);
+    }
+}
+
+/// Records that the apps of a route changed.
+fn record_route(context: &mut RequestContext<'_>, route: Guid, verb: &str, app: Guid) {
+    let request = related_request("app", verb, "apps", &app.to_string());
+    let data = json!({"request": request});
+    context
+        .world
+        .record_route(route, "audit.route.update", data);
 }
 
 fn map_to_route(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -188,6 +208,7 @@ fn map_to_route(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         ));
     }
     map(context, app, route, None)?;
+    record_route(context, route, "add", app);
     HTTP_ROUTES.changed(context, route)
 }
 
@@ -196,6 +217,7 @@ fn unmap_from_route(context: &mut RequestContext<'_>) -> Result<Response, CcErro
     authorize_route(context, route)?;
     let app = other(context, &APPS)?;
     unmap(context, app, route);
+    record_route(context, route, "remove", app);
     Ok(Response::empty(204))
 }
 
@@ -256,11 +278,15 @@ fn unmap(context: &mut RequestContext<'_>, app: Guid, route: Guid) {
 }
 
 fn remove_mapping(world: &mut World, route: Guid, guid: Guid) {
+    let mut removed = None;
     world.update_row(route, |route: &mut Route| {
-        route
-            .destinations
-            .retain(|destination| destination.guid != guid);
+        let destinations = &mut route.destinations;
+        let index = destinations.iter().position(|it| it.guid == guid);
+        removed = index.map(|index| destinations.remove(index));
     });
+    if let Some(destination) = removed {
+        world.record_mapping(UNMAP_ROUTE, route, &destination);
+    }
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -313,6 +339,11 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         format!("Route has been mapped to app port {port}.")
     });
     Ok(answer.with_warnings(warning))
+}
+
+/// Mappings cannot be changed.
+fn update(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    Err(CcError::unknown_request())
 }
 
 fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {

@@ -8,11 +8,13 @@ use super::domains::DOMAINS;
 use super::entity::Entity;
 use super::list::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_route};
-use super::schema::{self, Attribute};
+use super::schema::{self, Attribute, Preset};
 use super::services::SERVICE_INSTANCES;
 use super::source::Source;
 use super::spaces::SPACES;
-use super::{authorize, delete, invalid_relation, known, post, put, related_row, remove};
+use super::{
+    authorize, delete, invalid_relation, is_recursive, known, post, put, related_row, remove,
+};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -87,7 +89,7 @@ pub(super) static HTTP_ROUTES: Collection = Collection {
 };
 
 const ATTRIBUTES: &[Attribute] = &[
-    Attribute::text("host"),
+    Attribute::text("host").preset(Preset::Text("")),
     Attribute::text("path"),
     Attribute::integer("port"),
     Attribute::text("domain_guid").required(),
@@ -189,12 +191,13 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         metadata: MetadataPatch::default(),
     };
     let guid = context.world.create_route(new);
-    let guid = guid.map_err(|refusal| refused(refusal, host, path))?;
+    let place = (domain, host, path);
+    let guid = guid.map_err(|refusal| refused(context.world, refusal, place))?;
     if let Err(refusal) = authorize_creation(context, space, domain, host) {
         context.world.delete(Kind::Route, guid);
         return Err(refusal);
     }
-    let data = json!({"request": context.request_body()});
+    let data = json!({"request": schema::audited_new(&body, ATTRIBUTES)});
     context.world.record_route(guid, "audit.route.create", data);
     HTTP_ROUTES.created(context, guid)
 }
@@ -313,7 +316,11 @@ fn check_path(path: &str) -> Result<(), CcError> {
 }
 
 /// The v2 error for a refused route.
-fn refused(refusal: RouteRefusal, host: &str, path: &str) -> CcError {
+fn refused(
+    world: &World,
+    refusal: RouteRefusal,
+    (domain, host, path): (Guid, &str, &str),
+) -> CcError {
     match refusal {
         RouteRefusal::SpaceQuotaExceeded => CcError::new(
             400,
@@ -360,12 +367,15 @@ fn refused(refusal: RouteRefusal, host: &str, path: &str) -> CcError {
         RouteRefusal::PortMissing => {
             invalid("For TCP routes you must specify a port or request a random one.")
         }
-        RouteRefusal::PortsExhausted => CcError::new(
-            403,
-            21008,
-            "CF-OutOfRouterGroupPorts",
-            "There are no more ports available for router group: tcp. Please contact your administrator for more information.",
-        ),
+        RouteRefusal::PortsExhausted => {
+            let domain = world.domains.get(domain);
+            let group = domain.and_then(|domain| world.router_group(domain));
+            let detail = format!(
+                "There are no more ports available for router group: {}. Please contact your administrator for more information.",
+                group.map_or("", |group| &group.name)
+            );
+            CcError::new(403, 21008, "CF-OutOfRouterGroupPorts", detail)
+        }
         RouteRefusal::PortUnavailable(_) => invalid(PORT_UNAVAILABLE),
         RouteRefusal::PortTaken(port) => {
             let detail = format!(
@@ -403,7 +413,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let path = attributes.text("path").unwrap_or(&route.path).to_owned();
     let port = read_port(attributes)?;
     if port.is_some() {
-        return Err(refused(RouteRefusal::PortUnsupported, &host, &path));
+        let place = (domain, host.as_str(), path.as_str());
+        return Err(refused(context.world, RouteRefusal::PortUnsupported, place));
     }
     if to != space {
         if !route.destinations.is_empty() {
@@ -423,10 +434,14 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         let elsewhere = domain.org.is_none() && others.iter().any(|other| other.space != to);
         (same, elsewhere)
     });
-    match others {
-        Some((true, _)) => return Err(refused(RouteRefusal::Taken, &host, &path)),
-        Some((_, true)) => return Err(refused(RouteRefusal::TakenElsewhere, &host, &path)),
-        _ => {}
+    let refusal = match others {
+        Some((true, _)) => Some(RouteRefusal::Taken),
+        Some((_, true)) => Some(RouteRefusal::TakenElsewhere),
+        _ => None,
+    };
+    if let Some(refusal) = refusal {
+        let place = (domain, host.as_str(), path.as_str());
+        return Err(refused(context.world, refusal, place));
     }
     authorize_change(context, to, domain, &host)?;
     context.world.move_route(guid, to);
@@ -434,6 +449,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         route.host = host;
         route.path = path;
     });
+    let data = json!({"request": schema::audited_change(&body, ATTRIBUTES)});
+    context.world.record_route(guid, "audit.route.update", data);
     HTTP_ROUTES.changed(context, guid)
 }
 
@@ -441,7 +458,7 @@ fn destroy(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let guid = known(context, &HTTP_ROUTES)?;
     let route: &Route = context.row(guid)?;
     authorize_change(context, route.space, route.domain, &route.host)?;
-    let data = json!({"request": {"recursive": true}});
+    let data = json!({"request": {"recursive": is_recursive(context)}});
     context
         .world
         .record_route(guid, "audit.route.delete-request", data);

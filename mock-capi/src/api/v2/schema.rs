@@ -1,7 +1,7 @@
 //! Checks the attributes of a v2 request against a schema, as v2 does: types are checked
 //! first, and the errors are about the body as a whole.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::api::error::CcError;
 use crate::api::message::Fields;
@@ -14,6 +14,30 @@ pub(super) struct Attribute {
     kind: Kind,
     /// Whether the attribute is required in requests that create the resource.
     required: bool,
+    /// Its value in a creating request that does not have it.
+    preset: Option<Preset>,
+}
+
+/// The value of an attribute that a creating request does not have, for events.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Preset {
+    Text(&'static str),
+    Integer(i64),
+    Boolean(bool),
+    NoItems,
+    NoFields,
+}
+
+impl Preset {
+    fn value(self) -> Value {
+        match self {
+            Self::Text(text) => json!(text),
+            Self::Integer(number) => json!(number),
+            Self::Boolean(flag) => json!(flag),
+            Self::NoItems => json!([]),
+            Self::NoFields => json!({}),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +57,7 @@ impl Attribute {
             name,
             kind,
             required: false,
+            preset: None,
         }
     }
 
@@ -67,6 +92,12 @@ impl Attribute {
     /// Requires the attribute in requests that create the resource.
     pub(super) const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// Sets the value of the attribute in creating requests without it.
+    pub(super) const fn preset(mut self, preset: Preset) -> Self {
+        self.preset = Some(preset);
         self
     }
 
@@ -128,6 +159,35 @@ pub(super) fn of_change<'b>(
     schema: &[Attribute],
 ) -> Result<Fields<'b>, CcError> {
     check(body, schema, false)
+}
+
+/// The attributes of a creating request as events show them.
+pub(super) fn audited_new(body: &Map<String, Value>, schema: &[Attribute]) -> Map<String, Value> {
+    audited(body, schema, |attribute| {
+        attribute.preset.map(Preset::value)
+    })
+}
+
+/// The attributes of a changing request as events show them.
+pub(super) fn audited_change(
+    body: &Map<String, Value>,
+    schema: &[Attribute],
+) -> Map<String, Value> {
+    audited(body, schema, |_| None)
+}
+
+fn audited(
+    body: &Map<String, Value>,
+    schema: &[Attribute],
+    missing: impl Fn(&Attribute) -> Option<Value>,
+) -> Map<String, Value> {
+    let fields = Fields::new(body);
+    let attributes = schema.iter().filter_map(|attribute| {
+        let given = fields.value(attribute.name).cloned();
+        let value = given.or_else(|| missing(attribute))?;
+        Some((attribute.name.to_owned(), value))
+    });
+    attributes.collect()
 }
 
 fn check<'b>(

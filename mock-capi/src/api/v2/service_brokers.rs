@@ -1,6 +1,6 @@
 //! Requests that register, change and remove service brokers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::collection;
 use super::marketplace::SERVICE_BROKERS;
@@ -71,12 +71,11 @@ fn validate(
 }
 
 /// The request without the password, for events.
-fn redacted(context: &RequestContext<'_>) -> Value {
-    let mut request = context.request_body();
+fn redacted(mut request: Map<String, Value>) -> Value {
     if let Some(password) = request.get_mut("auth_password") {
         *password = json!("[REDACTED]");
     }
-    request
+    Value::Object(request)
 }
 
 fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
@@ -111,7 +110,10 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let path = format!("{}/{guid}", SERVICE_BROKERS.path);
     let operation = "service_broker.catalog.synchronize";
     let steps = vec![Step::ReadCatalog(guid)];
-    let (target, request) = ((guid, path.clone()), redacted(context));
+    let (target, request) = (
+        (guid, path.clone()),
+        redacted(schema::audited_new(&body, BROKER)),
+    );
     let awaited = context.await_work(operation, steps, target, Value::Null, CLIENT);
     if awaited.is_err() {
         context.world.service_brokers.remove(guid);
@@ -156,7 +158,7 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     };
     let steps = vec![Step::UpdateBroker(guid, change, state)];
     let target = (guid, format!("{}/{guid}", SERVICE_BROKERS.path));
-    let request = redacted(context);
+    let request = redacted(schema::audited_change(&body, BROKER));
     context.await_work("service_broker.update", steps, target, Value::Null, CLIENT)?;
     let kind = "audit.service_broker.update";
     context.world.record_broker(kind, guid, &request);

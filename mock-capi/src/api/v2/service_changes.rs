@@ -1,7 +1,7 @@
 //! Requests that create, change and delete user-provided services, and bindings of both
 //! kinds of services.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::apps::APPS;
 use super::managed_instances::{
@@ -9,7 +9,9 @@ use super::managed_instances::{
 };
 use super::schema;
 use super::services::{BINDING, INSTANCE, SERVICE_BINDINGS, SERVICE_INSTANCES, USER_PROVIDED};
-use super::{association_not_empty, authorize, delete, is_recursive, known, related_row};
+use super::{
+    association_not_empty, authorize, delete, is_recursive, known, related_request, related_row,
+};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -126,18 +128,17 @@ pub(super) fn create_instance(context: &mut RequestContext<'_>) -> Result<Respon
         managed: None,
         shared_with: Vec::new(),
     });
-    let request = redacted(context);
+    let request = redacted(schema::audited_new(&body, INSTANCE));
     context.world.record_instance(guid, "create", request);
     USER_PROVIDED.created(context, guid)
 }
 
 /// The request without its secrets, for events.
-fn redacted(context: &RequestContext<'_>) -> Value {
-    let mut request = context.request_body();
+fn redacted(mut request: Map<String, Value>) -> Value {
     if let Some(credentials) = request.get_mut("credentials") {
         *credentials = json!("[REDACTED]");
     }
-    request
+    Value::Object(request)
 }
 
 /// The instance that the path names, if the caller may change it.
@@ -185,7 +186,7 @@ pub(super) fn update_instance(context: &mut RequestContext<'_>) -> Result<Respon
     if renamed {
         context.world.record_service_usage(guid, "UPDATED");
     }
-    let request = redacted(context);
+    let request = redacted(schema::audited_change(&body, INSTANCE));
     context.world.record_instance(guid, "update", request);
     USER_PROVIDED.changed(context, guid)
 }
@@ -231,16 +232,30 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
         limit: 1,
         multiple: false,
     });
-    let guid = bound.map_err(|reason| CcError::new(400, 90003, title, reason))?;
+    let guid = bound.map_err(|reason| {
+        // The error has no message, so its class is shown.
+        let detail = match reason.ends_with("are in different spaces") {
+            true => "VCAP::CloudController::ServiceBindingCreate::SpaceMismatch".to_owned(),
+            false => reason,
+        };
+        CcError::new(400, 90003, title, detail)
+    })?;
     let binding = BindingRef::Credential(guid);
+    // Events show the request of v3 that the Cloud Controller makes of it.
+    let to_one = |guid: Guid| json!({"data": {"guid": guid}});
+    let request = json!({
+        "type": "app",
+        "name": attributes.text("name"),
+        "relationships": {"app": to_one(app), "service_instance": to_one(instance)},
+        "data": "[PRIVATE DATA HIDDEN]",
+    });
     if context.row::<ServiceInstance>(instance)?.managed.is_some() {
         let job = ("service_bindings.create", binding);
         let path = binding_path(guid);
-        let answer = await_binding(context, job, path.clone(), &body, client)?;
+        let answer = await_binding(context, job, path.clone(), (&body, request), client)?;
         return Ok(answer.with_header("Location", path));
     }
-    let request = context.request_body();
-    context.world.record_bound(binding, request);
+    context.world.record_v2_binding(binding, "create", request);
     let answer = SERVICE_BINDINGS.created(context, guid)?;
     let parameters = attributes.object("parameters");
     let warning = parameters
@@ -288,8 +303,12 @@ pub(super) fn binding_parameters(context: &mut RequestContext<'_>) -> Result<Res
 pub(super) fn delete_binding_of_app(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let app = known(context, &APPS)?;
     super::apps::writable(context, app)?;
-    let other = context.capture("other");
-    let guid = SERVICE_BINDINGS.look_up(context.world, other)?;
+    let other = context.capture("other").to_owned();
+    let guid = SERVICE_BINDINGS.look_up(context.world, &other)?;
     let answer = unbind(context, guid)?;
+    let request = related_request("service_binding", "remove", "service_bindings", &other);
+    if let Value::Object(request) = request {
+        context.world.record_app_update(app, request);
+    }
     Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
 }

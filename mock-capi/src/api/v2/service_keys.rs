@@ -1,5 +1,7 @@
 //! Service keys.
 
+use serde_json::Value;
+
 use super::managed_instances::{
     await_binding, await_unbinding, check_bindable, read_binding_parameters,
 };
@@ -77,7 +79,7 @@ pub(super) fn create_key(context: &mut RequestContext<'_>) -> Result<Response, C
     });
     let job = ("service_keys.create", BindingRef::Credential(guid));
     let path = format!("{}/{guid}", SERVICE_KEYS.path);
-    let answer = await_binding(context, job, path.clone(), &body, CLIENT)?;
+    let answer = await_binding(context, job, path.clone(), (&body, Value::Null), CLIENT)?;
     Ok(answer.with_header("Location", path))
 }
 
@@ -99,6 +101,10 @@ pub(super) fn show_key(context: &mut RequestContext<'_>) -> Result<Response, CcE
     let guid = readable(context)?;
     let location = format!("{}/{guid}", SERVICE_KEYS.path);
     let key = collection::show(context)?;
+    let binding = BindingRef::Credential(guid);
+    context
+        .world
+        .record_v2_binding(binding, "show", Value::Null);
     Ok(key.with_header("Location", location))
 }
 

@@ -1,5 +1,7 @@
 //! Routes with a route service.
 
+use serde_json::Value;
+
 use super::managed_instances::{
     await_binding, await_unbinding, check_bindable, read_binding_parameters,
 };
@@ -85,10 +87,11 @@ pub(super) fn bind_route(context: &mut RequestContext<'_>) -> Result<Response, C
     let binding = BindingRef::Route(guid);
     if managed {
         let job = ("service_route_bindings.create", binding);
-        return await_binding(context, job, path, &body, CLIENT);
+        return await_binding(context, job, path, (&body, Value::Null), CLIENT);
     }
-    let request = context.request_body();
-    context.world.record_bound(binding, request);
+    context
+        .world
+        .record_v2_binding(binding, "create", Value::Null);
     USER_PROVIDED.changed(context, instance)
 }
 

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 use super::apps::{APPS, web_app};
 use super::collection::{self, Collection, Relation, by_guid, row};
 use super::entity::Entity;
-use super::list::{Filter, in_spaces_of};
+use super::list::{Filter, Query, in_spaces_of};
 use super::managed_instances::{
     create_managed, delete_managed, instance_parameters, update_managed,
 };
 use super::marketplace::SERVICE_PLANS;
 use super::routes::HTTP_ROUTES;
-use super::schema::Attribute;
+use super::schema::{Attribute, Preset};
 use super::service_changes::{
     binding_parameters, create_binding, create_instance, delete_binding, delete_binding_of_app,
     delete_instance, update_instance,
@@ -56,9 +56,11 @@ pub(crate) const ROUTES: &[Route] = &[
         "/v2/user_provided_service_instances/:guid/routes/:other",
         unbind_route,
     ),
+    Route::get("/v2/managed_service_instances", index_managed),
+    Route::get("/v2/managed_service_instances/:guid", show_managed),
     Route::get("/v2/service_instances", collection::index),
     post("/v2/service_instances", create_managed),
-    Route::get("/v2/service_instances/:guid", collection::show),
+    Route::get("/v2/service_instances/:guid", show_instance),
     put("/v2/service_instances/:guid", update_managed),
     remove("/v2/service_instances/:guid", delete_managed),
     Route::get(
@@ -98,6 +100,30 @@ pub(crate) const ROUTES: &[Route] = &[
     remove("/v2/service_keys/:guid", delete_key),
     Route::get("/v2/service_keys/:guid/parameters", key_parameters),
 ];
+
+fn show_instance(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let answer = collection::show_of(context, &SERVICE_INSTANCES)?;
+    let guid = SERVICE_INSTANCES.readable(context)?;
+    context.world.record_instance(guid, "show", Value::Null);
+    Ok(answer)
+}
+
+/// The former list of managed instances.
+fn index_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let query = Query::read(context, &SERVICE_INSTANCES, true)?;
+    let instances = context.world.service_instances.select(&Selection::all());
+    let managed = instances.into_iter().filter(|it| it.managed.is_some());
+    let managed = managed.map(Entity::from).collect();
+    let path = "/v2/managed_service_instances";
+    let answer = query.answer(context, &SERVICE_INSTANCES, managed, path);
+    Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
+}
+
+/// The former path of an instance.
+fn show_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
+    let answer = show_instance(context)?;
+    Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
+}
 
 fn space_of(world: &World, guid: Guid) -> Option<Entity<'_>> {
     let instance = world.service_instances.get(guid)?;
@@ -290,10 +316,10 @@ pub(super) static SERVICE_KEYS: Collection = Collection {
 
 pub(super) const INSTANCE: &[Attribute] = &[
     Attribute::text("name").required(),
-    Attribute::object("credentials"),
-    Attribute::text("syslog_drain_url"),
-    Attribute::text("route_service_url"),
-    Attribute::texts("tags"),
+    Attribute::object("credentials").preset(Preset::NoFields),
+    Attribute::text("syslog_drain_url").preset(Preset::Text("")),
+    Attribute::text("route_service_url").preset(Preset::Text("")),
+    Attribute::texts("tags").preset(Preset::NoItems),
     Attribute::text("space_guid").required(),
     Attribute::texts("service_binding_guids"),
     Attribute::texts("route_guids"),

@@ -10,7 +10,7 @@ use super::events::{APP_EVENTS, EVENTS};
 use super::list::{Filter, Query};
 use super::organizations::{ORGANIZATIONS, ids_of};
 use super::routes::HTTP_ROUTES;
-use super::schema::{self, Attribute};
+use super::schema::{self, Attribute, Preset};
 use super::security_groups::SECURITY_GROUPS;
 use super::services::{self, SERVICE_INSTANCES};
 use super::source::Source;
@@ -18,7 +18,7 @@ use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
 use super::users::{USERS, users_with};
 use super::{
     assign_all, authorize, delete, found_by_guid, is_recursive, known, name_error, post, put,
-    related_row, remove,
+    related_request, related_row, remove,
 };
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
@@ -159,7 +159,7 @@ pub(super) static SPACES: Collection = Collection {
 
 const ATTRIBUTES: &[Attribute] = &[
     Attribute::text("name").required(),
-    Attribute::boolean("allow_ssh"),
+    Attribute::boolean("allow_ssh").preset(Preset::Boolean(true)),
     Attribute::text("isolation_segment_guid"),
     Attribute::text("organization_guid").required(),
     Attribute::text("space_quota_definition_guid"),
@@ -293,11 +293,12 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         quota,
     });
     bind_groups(context.world, guid, running, staging);
-    if let Err(refusal) = assign_all(context, attributes, &ROLES, (org, Some(guid))) {
+    let request = Value::Object(schema::audited_new(&body, ATTRIBUTES));
+    let place = (org, Some(guid));
+    if let Err(refusal) = assign_all(context, attributes, &ROLES, place, &request) {
         context.world.delete(Kind::Space, guid);
         return Err(refusal);
     }
-    let request = context.request_body();
     context
         .world
         .record_space(guid, "audit.space.create", request);
@@ -331,7 +332,8 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if let Some(name) = attributes.text("name") {
         validate_name(context, name, org, Some(guid))?;
     }
-    assign_all(context, attributes, &ROLES, (org, Some(guid)))?;
+    let request = Value::Object(schema::audited_change(&body, ATTRIBUTES));
+    assign_all(context, attributes, &ROLES, (org, Some(guid)), &request)?;
     context.world.update_row(guid, |space: &mut Space| {
         if let Some(name) = attributes.text("name") {
             space.name = name.trim().into();
@@ -342,6 +344,9 @@ fn update(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         space.segment = segment.or(space.segment);
     });
     bind_groups(context.world, guid, running, staging);
+    context
+        .world
+        .record_space(guid, "audit.space.update", request);
     SPACES.changed(context, guid)
 }
 
@@ -456,7 +461,16 @@ fn change_group(
     authorize(context, UPDATE_SPACE, AccessScope::Space(guid))?;
     let other = context.capture("other");
     let group = found_by_guid::<SecurityGroup>(context.world, "SecurityGroup", other)?.guid();
+    let (singular, relation) = match running {
+        true => ("security_group", "security_groups"),
+        false => ("staging_security_group", "staging_security_groups"),
+    };
+    let verb = if bound { "add" } else { "remove" };
+    let request = related_request(singular, verb, relation, other);
     set_bound(context.world, group, guid, running, bound);
+    context
+        .world
+        .record_space(guid, "audit.space.update", request);
     Ok(guid)
 }
 

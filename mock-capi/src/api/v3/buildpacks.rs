@@ -8,9 +8,10 @@ use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::shared::buildpack_bits;
 use crate::api::state::Present;
-use crate::api::yaml::{self, Yaml};
-use crate::world::{Bits, Buildpack, Guid, Job, Kind, Row, Stack, World};
+use crate::world::clock::Timestamp;
+use crate::world::{Bits, Buildpack, Guid, Job, Kind, Row, Stack, Target, World};
 
 pub(crate) const ROUTES: &[Route] = &[
     Route::get("/v3/buildpacks", index),
@@ -126,6 +127,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         enabled: asked.enabled.unwrap_or(true),
         locked: asked.locked.unwrap_or_default(),
         file: None,
+        sha256: None,
     };
     check(context.world, &buildpack)?;
     let guid = context.world.add(buildpack);
@@ -300,10 +302,15 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if buildpack.locked {
         return Err(CcError::unprocessable("Buildpack is locked"));
     }
-    let stack = stack_of(bits);
-    let refused = check_stack_of_bits(context.world, buildpack, stack.as_deref()).err();
-    let failure = context.faults.job(UPLOAD).or(refused.map(Into::into));
-    let is_taken = failure.is_none();
+    let stack = buildpack_bits::stack_with(context.world, buildpack, bits);
+    let (stack, refusal) = match stack {
+        Ok(stack) => (stack, None),
+        Err(refusal) => (None, Some(refusal.into())),
+    };
+    let has_bits = buildpack.sha256.as_ref() == Some(&bits.sha256)
+        && buildpack.file_name(context.world.now()) == Some(name);
+    let failure = context.faults.job(UPLOAD).or(refusal);
+    let is_taken = failure.is_none() && !has_bits;
     let job = context
         .world
         .schedule(UPLOAD.into(), Some(guid), None, failure);
@@ -313,8 +320,10 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     if is_taken {
         context.world.update_row(guid, |buildpack: &mut Buildpack| {
             buildpack.file = Some((name.to_owned(), ready_at));
-            buildpack.stack = stack.or(buildpack.stack.take());
+            buildpack.sha256 = Some(bits.sha256.clone());
+            buildpack.stack = stack;
         });
+        record_upload(context, guid, ready_at, name);
     }
     let location = context.url(&format!("/v3/jobs/{job}"));
     Ok(Response::json(202, &buildpack).with_header("Location", location))
@@ -322,36 +331,17 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
 
 const UPLOAD: &str = "buildpack.upload";
 
-/// The stack in the manifest of a zip file.
-fn stack_of(bits: &Bits) -> Option<String> {
-    let manifest = yaml::parse(bits.manifest.as_deref()?).ok()?;
-    manifest.get("stack").map(Yaml::to_text)
-}
-
-/// Checks that a buildpack has the stack that its bits name.
-fn check_stack_of_bits(
-    world: &World,
-    buildpack: &Buildpack,
-    stack: Option<&str>,
-) -> Result<(), CcError> {
-    let Some(stack) = stack else {
-        return Ok(());
+/// Records, for the end of the job, that a buildpack got bits.
+fn record_upload(context: &mut RequestContext<'_>, guid: Guid, at: Timestamp, file: &str) {
+    let Some(buildpack) = context.world.buildpacks.get(guid) else {
+        return;
     };
-    match &buildpack.stack {
-        Some(own) if own != stack => Err(CcError::new(
-            422,
-            390_011,
-            "CF-BuildpackStacksDontMatch",
-            format!("Uploaded buildpack stack ({stack}) does not match {own}"),
-        )),
-        _ if world.named::<Stack>(stack).is_none() => Err(CcError::new(
-            422,
-            390_012,
-            "CF-BuildpackStackDoesNotExist",
-            format!("Uploaded buildpack stack ({stack}) does not exist"),
-        )),
-        _ => check_unique(world, buildpack, &buildpack.name, Some(stack)),
-    }
+    let target = Target::of("buildpack", guid, &buildpack.name);
+    let request = json!({"bits_path": format!("/tmp/{file}"), "bits_name": file});
+    let data = json!({"request": request});
+    context
+        .world
+        .record_target_at(at, "audit.buildpack.upload", target, data);
 }
 
 /// The buildpack in a multipart body, and its file name.

@@ -8,12 +8,12 @@ use crate::api::http::{Request, Response};
 use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
-use crate::api::shared::droplets::{checksum, copy_droplet, list};
+use crate::api::shared::droplets::{checksum, copy_droplet, list, receive_droplet};
 use crate::api::shared::lifecycle;
 use crate::api::state::Present;
 use crate::world::settings::Dialect;
 use crate::world::{
-    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Job, Kind, Lifecycle, Origin, Registered,
+    App, Bits, DOWNLOAD_DROPLETS, Droplet, Field, Guid, Kind, Lifecycle, Origin, Registered,
     WRITE_SPACE,
 };
 
@@ -229,20 +229,7 @@ fn upload(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let data = json!({"droplet_guid": guid});
     context.world.record(app, "audit.app.droplet.upload", data);
     let job = context.start_job("droplet.upload", Some(guid), None);
-    let Job {
-        ready_at, failure, ..
-    } = context.row(job)?;
-    let ready_at = *ready_at;
-    let error = failure
-        .clone()
-        .and_then(|failure| CcError::from(failure).staging_text());
-    context.world.keep(bits);
-    context.world.update_row(guid, |droplet: &mut Droplet| {
-        droplet.origin = Origin::Uploading;
-        droplet.ready_at = ready_at;
-        droplet.sha256 = bits.sha256.clone();
-        droplet.error = error;
-    });
+    receive_droplet(context, guid, bits, job)?;
     let droplet = context.present_pending(guid, present)?;
     let location = context.url(&format!("/v3/jobs/{job}"));
     Ok(Response::json(202, &droplet).with_header("Location", location))

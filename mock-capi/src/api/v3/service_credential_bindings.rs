@@ -14,7 +14,8 @@ use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
     AccessScope, App, BindingRef, Field, Guid, MANAGE_APPS, NewBinding, OperationState,
-    READ_SECRETS, Registered, Row, ServiceBinding, ServiceInstance, WRITE_SPACE, ruby,
+    READ_SECRETS, Registered, Row, ServiceBinding, ServiceInstance, WRITE_SPACE,
+    binding_name_errors, ruby,
 };
 
 use super::managed_instances::{bind_in_job, redacted};
@@ -351,21 +352,9 @@ fn create_key(
 
 /// The name of a new binding, which only the model checks.
 fn binding_name(body: &Map<String, Value>) -> Result<Option<String>, CcError> {
-    const MAX: usize = 255;
     let name = body.get("name").unwrap_or(&Value::Null);
-    let text = ruby::text(name);
-    let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    let mut problems = Vec::new();
-    if ruby::length(name) > MAX {
-        problems.push(
-            "The binding name is invalid. App binding names must be less than 256 characters.",
-        );
-    }
-    if !ruby::is_blank(name) && !text.chars().all(in_name) {
-        problems.push(
-            "The binding name is invalid. Valid characters are alphanumeric, underscore, and dash.",
-        );
-    }
+    let (length, is_blank) = (ruby::length(name), ruby::is_blank(name));
+    let problems = binding_name_errors(&ruby::text(name), length, is_blank);
     if !problems.is_empty() {
         return Err(CcError::unprocessable(problems.join(", ")));
     }

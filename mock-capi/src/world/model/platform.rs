@@ -211,6 +211,9 @@ pub(crate) struct Buildpack {
     pub(crate) locked: bool,
     /// The name of the uploaded file, and the time at which it was processed.
     pub(crate) file: Option<(String, Timestamp)>,
+    /// The checksum of the uploaded file.
+    #[serde(default)]
+    pub(crate) sha256: Option<String>,
 }
 
 impl Buildpack {

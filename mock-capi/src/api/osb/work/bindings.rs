@@ -88,7 +88,18 @@ impl Run<'_> {
         let operation = self.operation("create", OperationState::Succeeded);
         self.world.set_binding_operation(binding, operation);
         let request = self.world.request_of(self.job);
-        self.world.record_bound(binding, request);
+        match self.is_awaited() {
+            true => self.world.record_v2_binding(binding, "create", request),
+            false => self.world.record_bound(binding, request),
+        }
+    }
+
+    /// Removes a binding that its broker does not have any more.
+    pub(super) fn remove_binding(&mut self, binding: BindingRef) {
+        match self.is_awaited() {
+            true => self.world.unbind_in_v2(binding),
+            false => self.world.unbind_service(binding),
+        }
     }
 
     pub(super) fn unbind(
@@ -101,7 +112,7 @@ impl Run<'_> {
             Err(error) => return Err(self.fail_unbind(binding, &error)),
         };
         if !accepted.pending {
-            self.world.unbind_service(binding);
+            self.remove_binding(binding);
             return Ok(self.done());
         }
         self.begin_binding(binding, "delete", &accepted.body);
@@ -199,7 +210,7 @@ impl Run<'_> {
             reply::read_progress(reply).unwrap_or((Progress::Pending, None));
         match progress {
             Progress::Succeeded | Progress::Gone if deletes => {
-                self.world.unbind_service(binding);
+                self.remove_binding(binding);
                 Ok(self.done())
             }
             Progress::Succeeded => Ok(self.then(Step::ReadBinding(binding), NextRun::Now)),

@@ -108,7 +108,7 @@ impl Run<'_> {
             (Step::Unbind(binding), Some(reply)) => self.unbind(binding, reply),
             (Step::Unbind(binding), None) => {
                 // The binding has no broker.
-                self.world.unbind_service(binding);
+                self.remove_binding(binding);
                 Ok(self.done())
             }
             (Step::PollBinding(binding), Some(reply)) => self.poll_binding(binding, reply),
