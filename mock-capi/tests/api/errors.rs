@@ -27,6 +27,9 @@ async fn requests_without_a_valid_token_are_refused() {
             "{token}"
         );
     }
+    // Credentials of another scheme are ignored.
+    let basic = send(cf.http.get(&url).basic_auth("admin", Some("admin"))).await;
+    assert_eq!(basic.error().0, 10002);
     // These endpoints need no token.
     for path in ["/", "/v3", "/v3/info", "/uaa/login"] {
         assert_eq!(

@@ -389,7 +389,13 @@ fn authenticate(
     tokens: &mut Tokens,
     now: Timestamp,
 ) -> Result<Caller, CcError> {
-    let header = request.header("authorization");
+    const BEARER: &str = "bearer";
+    let is_bearer = |header: &&str| {
+        let scheme = header.get(..BEARER.len());
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(BEARER))
+    };
+    // The Cloud Controller ignores credentials of other schemes.
+    let header = request.header("authorization").filter(is_bearer);
     let header = header.ok_or_else(CcError::not_authenticated)?;
     bearer(header)
         .and_then(|token| tokens.caller(token, TokenKind::Access, now))
