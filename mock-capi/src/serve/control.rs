@@ -332,7 +332,7 @@ fn add_world(core: &Core, base: &str) -> Response {
     let mut worlds = core.worlds();
     let Some(worlds) = worlds.as_mut() else {
         return refuse(
-            "worlds: only the mock-capi command can start additional worlds, and only from its first world",
+            "worlds: only the first world of the mock-capi command can start others, in Rust that of MockCapiBuilder::worlds",
         );
     };
     match worlds.add() {

@@ -97,6 +97,9 @@ pub(crate) struct PlanVisibility {
 }
 
 impl ServicePlan {
+    /// The type of plans that are visible to everyone.
+    pub(crate) const PUBLIC: &str = "public";
+
     /// The organizations to which the plan is visible, unless it is public.
     pub(crate) fn orgs(&self) -> impl Iterator<Item = Guid> {
         self.visibilities.iter().map(|visibility| visibility.org)
@@ -261,8 +264,8 @@ impl World {
 
     /// The plans that are visible to an organization.
     pub(super) fn plans_visible_to(&self, org: Guid) -> Vec<Guid> {
-        let plans = self.service_plans.iter();
-        let visible = plans.filter(|plan| plan.is_visible_to(org));
+        let shared = Selection::by(Field::SharedWith, org);
+        let visible = self.service_plans.select(&shared).into_iter();
         visible.map(Row::guid).collect()
     }
 
@@ -522,14 +525,27 @@ impl Row for ServiceOffering {
         let mut plans = world.plans_of(self.guid()).into_iter();
         access.sees_everything() || plans.any(|plan| world.sees_plan(access, plan))
     }
+
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let plans = Selection::all().any(ServicePlan::listed_by(world, access)?);
+        let plans = world.service_plans.select(&plans).into_iter();
+        let mut offerings: Vec<Guid> = plans.map(|plan| plan.offering).collect();
+        offerings.sort_unstable();
+        offerings.dedup();
+        let offerings = offerings.into_iter();
+        Some(offerings.map(|it| Key::Guid(Field::Guid, it)).collect())
+    }
 }
 
 impl Row for ServicePlan {
     fn keys(&self) -> Vec<Key> {
-        vec![
+        let mut keys = vec![
             Key::text(Field::Name, &self.catalog.name),
             Key::Guid(Field::Offering, self.offering),
-        ]
+        ];
+        keys.extend(self.public.then(|| Key::text(Field::Type, Self::PUBLIC)));
+        keys.extend(self.orgs().map(|org| Key::Guid(Field::SharedWith, org)));
+        keys
     }
 
     fn order_text(&self, _column: &str) -> &str {
@@ -543,5 +559,16 @@ impl Row for ServicePlan {
 
     fn is_visible(&self, world: &World, access: &Access) -> bool {
         access.sees_everything() || world.sees_plan(access, self)
+    }
+
+    /// Members of a broker's space see its plans, too.
+    fn listed_by(world: &World, access: &Access) -> Option<Vec<Key>> {
+        let in_spaces = Selection::all().any(access.keys_in_spaces(world, SPACE_MEMBERS));
+        let brokers = world.service_brokers.select(&in_spaces).into_iter();
+        let offerings = brokers.flat_map(|broker| world.offerings_of(broker.guid()));
+        let mut keys = access.keys_of_orgs(world, Field::SharedWith);
+        keys.extend(offerings.map(|it| Key::Guid(Field::Offering, it.guid())));
+        keys.push(Key::text(Field::Type, Self::PUBLIC));
+        Some(keys)
     }
 }

@@ -69,7 +69,7 @@ impl Field {
     fn is_shared(self) -> bool {
         matches!(
             self,
-            Self::SharedWith | Self::RunningSpace | Self::StagingSpace
+            Self::SharedWith | Self::RunningSpace | Self::StagingSpace | Self::Offering
         )
     }
 }

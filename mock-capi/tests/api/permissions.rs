@@ -537,6 +537,8 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
                 ("shared_domains", "name%3E%3D0"),
                 ("security_groups", "name%3E%3D0"),
                 ("service_brokers", "name%3E%3D0"),
+                ("services", "label%3E%3D0"),
+                ("service_plans", "unique_id%3E%3D0"),
             ] {
                 for order in ["asc", "desc", "asc&order-by=name", "desc&order-by=name"] {
                     if order.ends_with("name") && !["organizations", "spaces"].contains(&kind) {
@@ -570,6 +572,8 @@ async fn unfiltered_lists_contain_the_same_resources_as_filtered_ones() {
                 "service_credential_bindings",
                 "service_route_bindings",
                 "service_brokers",
+                "service_offerings",
+                "service_plans",
                 "domains",
                 "users",
                 "security_groups",
@@ -730,6 +734,12 @@ async fn add_shared_resources(cf: &Session, spaces: &[(String, String)]) {
             created("/v3/space_quotas", quota).await;
         }
     }
+    let plans = cf.get("/v3/service_plans").await.json();
+    let plan = plans["resources"][0]["guid"].as_str().unwrap();
+    let restricted = json!({"type": "organization", "organizations": [{"guid": one}]});
+    let visibility = format!("/v3/service_plans/{plan}/visibility");
+    let changed = cf.patch(&visibility, restricted).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
     for (name, orgs) in [("gold", vec![one, two]), ("silver", vec![two])] {
         let segment = created("/v3/isolation_segments", json!({"name": name})).await;
         let path = format!("/v3/isolation_segments/{segment}/relationships/organizations");
