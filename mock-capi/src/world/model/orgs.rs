@@ -160,7 +160,8 @@ impl Row for SpaceQuota {
 
     /// The quota is also visible to members of its spaces.
     fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.allows(world, self.access_scope(world), MANAGE_ORG)
+        access.sees_everything()
+            || access.allows(world, self.access_scope(world), MANAGE_ORG)
             || world.allows_in_any_space(access, Field::Quota, self.guid(), SPACE_MEMBERS)
     }
 }
