@@ -475,6 +475,23 @@ async fn the_cloud_controller_checks_the_audience_and_the_scopes_of_tokens() {
             code(cf.put(&v2, json!({"name": "org"})).await),
         ];
         assert_eq!(asked_v2, [v2_read, v2_change], "{scopes}");
+        if read != 200 {
+            continue;
+        }
+        // These callers see all resources.
+        for kind in [
+            "apps",
+            "processes",
+            "domains",
+            "users",
+            "roles",
+            "audit_events",
+        ] {
+            let own = cf.get(&format!("/v3/{kind}")).await.json();
+            let all = cf.http.get(format!("{}/v3/{kind}", cf.mock.uri()));
+            let all = send(all.bearer_auth(&operator)).await.json();
+            assert_eq!(own["pagination"], all["pagination"], "{scopes} {kind}");
+        }
     }
     // UAA itself accepts tokens for other servers.
     cf.token.clone_from(&operator);
