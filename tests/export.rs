@@ -917,6 +917,7 @@ async fn urls_with_a_password_are_variables() {
     let seed = "
 orgs:
 - name: o
+  metadata: {annotations: {source: 'https://me:hunter2@git.test/o.git'}}
   spaces:
   - name: s
     service_instances:
@@ -930,12 +931,12 @@ orgs:
     let (mock, place) = (world(seed).await, Place::new());
     let export = ["export", "--org", "o", "-o", "o.yml"];
     let output = run_successfully(&mock, &place, &export);
-    insta::assert_snapshot!(stable(&output.stderr), @"variables to set: logs-route_service_url, logs-syslog_drain_url, web-buildpacks_0, web-processes_0_command");
+    insta::assert_snapshot!(stable(&output.stderr), @"variables to set: logs-route_service_url, logs-syslog_drain_url, o-annotations_source, web-buildpacks_0, web-processes_0_command");
     let text = std::fs::read_to_string(place.dir.path().join("o.yml")).unwrap();
     assert!(!text.contains("hunter2"), "{text}");
     place.file(
         "vars.yml",
-        "logs-syslog_drain_url: https://me:hunter2@logs.test\nlogs-route_service_url: https://me:hunter2@proxy.test\nweb-buildpacks_0: https://me:hunter2@git.test/buildpack.git\nweb-processes_0_command: ./run --database postgres://me:hunter2@db.test\n",
+        "logs-syslog_drain_url: https://me:hunter2@logs.test\nlogs-route_service_url: https://me:hunter2@proxy.test\nweb-buildpacks_0: https://me:hunter2@git.test/buildpack.git\nweb-processes_0_command: ./run --database postgres://me:hunter2@db.test\no-annotations_source: https://me:hunter2@git.test/o.git\n",
     );
     let spec = ["-f", "o.yml", "--vars-file", "vars.yml"];
     run_successfully(

@@ -103,7 +103,9 @@ impl Builder<'_> {
         let observed = self.observed;
         let mut org = Org::new(&observed.org.name);
         org.suspended = Some(observed.org.is_suspended);
-        org.metadata = metadata(&observed.org.labels, &observed.org.annotations);
+        let place = format!("the org {}", observed.org.name);
+        let found = metadata(&observed.org.labels, &observed.org.annotations);
+        org.metadata = self.without_secrets(found, &observed.org.name, &place);
         org.isolation_segment = observed.isolation_segment.clone();
         org.roles = observed.roles.iter().map(role).collect();
         // For a single space, only the quota of that space is exported.
@@ -161,7 +163,9 @@ impl Builder<'_> {
         space.quota = quotas.next().map(|quota| quota.name.clone());
         space.features = BTreeMap::from([("ssh".to_owned(), observed.allows_ssh)]);
         space.isolation_segment = observed.isolation_segment.clone();
-        space.metadata = metadata(&observed.space.labels, &observed.space.annotations);
+        let place = format!("the space {}", observed.name);
+        let found = metadata(&observed.space.labels, &observed.space.annotations);
+        space.metadata = self.without_secrets(found, &observed.name, &place);
         space.roles = observed.roles.iter().map(role).collect();
         let groups = self.observed.security_groups.iter();
         let groups = groups.filter(|group| group.running_spaces.contains(&observed.guid));
@@ -229,6 +233,15 @@ impl Builder<'_> {
         let mut tags = instance.tags.clone();
         tags.sort();
         Some(ServiceInstance::new(name, kind).tags(tags))
+    }
+
+    /// Annotations may have a URL with a user. A label cannot.
+    fn without_secrets(&mut self, mut metadata: Metadata, owner: &str, place: &str) -> Metadata {
+        for (key, value) in &mut metadata.annotations {
+            let key = format!("annotations_{key}");
+            *value = self.secrets.hide_url(value, &key, owner, place);
+        }
+        metadata
     }
 
     /// The prefix for names of variables.
