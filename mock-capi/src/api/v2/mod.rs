@@ -15,6 +15,7 @@ mod events;
 pub(crate) mod info;
 mod jobs;
 mod list;
+mod managed_bindings;
 mod managed_instances;
 mod marketplace;
 mod organizations;

@@ -4,9 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::apps::APPS;
-use super::managed_instances::{
-    await_binding, await_unbinding, check_bindable, read_binding_parameters, waiting_client,
+use super::managed_bindings::{
+    await_binding, await_unbinding, check_bindable, read_binding_parameters,
 };
+use super::managed_instances::waiting_client;
 use super::schema;
 use super::services::{BINDING, INSTANCE, SERVICE_BINDINGS, SERVICE_INSTANCES, USER_PROVIDED};
 use super::{

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::managed_instances::{
+use super::managed_bindings::{
     await_binding, await_unbinding, check_bindable, read_binding_parameters,
 };
 use super::routes::HTTP_ROUTES;
