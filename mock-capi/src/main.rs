@@ -55,6 +55,41 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     // Signals are handled before a client can know that the mock is running.
     let shutdown = Shutdown::listen(arguments.until_eof)?;
+    let verbose = arguments.verbose;
+    let mut builder = builder(&arguments)?
+        .on_request(move |request| log(request, verbose))
+        .front();
+    if arguments.tls {
+        builder = builder.tls();
+    }
+    let mock = with_times(builder, &arguments)?
+        .worlds(arguments.world_ports)
+        .listen(arguments.listen)
+        .dialect(arguments.dialect)
+        .user(&arguments.user, &arguments.password)
+        .apps_domain(&arguments.apps_domain)
+        .token_lifetime(arguments.token_lifetime)
+        .keep_events(arguments.keep_events)
+        .keep_requests(arguments.keep_requests)
+        .bindings_per_app(arguments.bindings_per_app.into())
+        .broker_timeout(arguments.broker_timeout)
+        .broker_poll_interval(arguments.broker_poll_interval)
+        .start()
+        .await?;
+    let certificate = match mock.certificate() {
+        Some(certificate) => Some(CertificateFile::write(certificate, arguments.certificate)?),
+        None => None,
+    };
+    announce(&mock, certificate.as_ref())?;
+    shutdown.wait().await;
+    if let Some(file) = &arguments.state {
+        mock.save_state(file)?;
+    }
+    Ok(())
+}
+
+/// A mock with the arguments that are optional or may be repeated, except for times.
+fn builder(arguments: &Arguments) -> Result<MockCapiBuilder, String> {
     let mut builder = MockCapi::builder();
     if let Some(seed) = arguments.seed {
         builder = builder.seed(seed);
@@ -99,37 +134,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for (name, ports) in &arguments.router_group {
         builder = builder.router_group(name, ports.clone());
     }
-    let verbose = arguments.verbose;
-    let mut builder = builder
-        .on_request(move |request| log(request, verbose))
-        .front();
-    if arguments.tls {
-        builder = builder.tls();
-    }
-    let mock = with_times(builder, &arguments)?
-        .worlds(arguments.world_ports)
-        .listen(arguments.listen)
-        .dialect(arguments.dialect)
-        .user(&arguments.user, &arguments.password)
-        .apps_domain(&arguments.apps_domain)
-        .token_lifetime(arguments.token_lifetime)
-        .keep_events(arguments.keep_events)
-        .keep_requests(arguments.keep_requests)
-        .bindings_per_app(arguments.bindings_per_app.into())
-        .broker_timeout(arguments.broker_timeout)
-        .broker_poll_interval(arguments.broker_poll_interval)
-        .start()
-        .await?;
-    let certificate = match mock.certificate() {
-        Some(certificate) => Some(CertificateFile::write(certificate, arguments.certificate)?),
-        None => None,
-    };
-    announce(&mock, certificate.as_ref())?;
-    shutdown.wait().await;
-    if let Some(file) = &arguments.state {
-        mock.save_state(file)?;
-    }
-    Ok(())
+    Ok(builder)
 }
 
 /// The times in the arguments, which take precedence over those of a profile.
