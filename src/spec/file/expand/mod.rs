@@ -3,23 +3,25 @@
 
 mod app;
 mod metadata;
+mod names;
 mod network;
 mod network_rules;
 mod quota;
+mod repeat;
+mod security;
 mod services;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use super::keys::MAX_COUNT;
 use super::node::{Data, Node};
 use super::problem::{Location, Problems, SpecProblemReason, nearest};
 use super::scope::Scope;
 use crate::desired::{
-    Bits, Desired, DesiredBuilder, DesiredError, GloballyEnabled, Group, Limit, Limits, Metadata,
-    Org, OrgQuota, Role, Rule, SecurityGroup, Space, SpaceQuota,
+    Bits, Desired, DesiredBuilder, DesiredError, Group, Limit, Limits, Metadata, Org, OrgQuota,
+    Role, Space, SpaceQuota,
 };
-use crate::manifest::placeholder;
+use names::Names;
 
 /// The maximum number of spaces, and of apps, in a spec.
 const MAX_RESOURCES: u64 = 1_000_000;
@@ -59,47 +61,6 @@ pub(super) struct Expander<'a, 'n> {
     /// Whether the bits of apps must exist.
     pub(super) needs_bits: bool,
     pub(super) problems: &'a mut Problems,
-}
-
-/// Names that must be unique, with their places.
-struct Names {
-    kind: &'static str,
-    /// The scope of the names, such as ` in the space prod`.
-    place: String,
-    seen: HashMap<String, Location>,
-    /// The pairs that were reported. Two elements with counts may have many names in
-    /// common.
-    reported: HashSet<(Location, Location)>,
-}
-
-impl Names {
-    fn new(kind: &'static str, place: String) -> Self {
-        Self {
-            kind,
-            place,
-            seen: HashMap::new(),
-            reported: HashSet::new(),
-        }
-    }
-
-    /// Reports a repeated name. The Cloud Controller ignores case.
-    fn add(&mut self, name: &str, at: Location, problems: &mut Problems) {
-        match self.seen.get(&name.to_lowercase()) {
-            None => {
-                self.seen.insert(name.to_lowercase(), at);
-            }
-            Some(other) if self.reported.insert((*other, at)) => {
-                let reason = SpecProblemReason::Duplicate {
-                    kind: self.kind,
-                    name: name.to_owned(),
-                    place: self.place.clone(),
-                    other: problems.place(*other),
-                };
-                problems.add(at, reason);
-            }
-            Some(_) => {}
-        }
-    }
 }
 
 impl<'n> Expander<'_, 'n> {
@@ -296,34 +257,6 @@ impl<'n> Expander<'_, 'n> {
         }
     }
 
-    /// The security groups that a space selects, by name or by pattern.
-    fn groups_of(&mut self, node: &Node, scope: Scope, known: &[String]) -> Vec<String> {
-        let mut groups: Vec<String> = Vec::new();
-        for (name, at) in texts(node, "security_groups", scope) {
-            let named: Vec<&String> = match is_pattern(&name) {
-                true => known
-                    .iter()
-                    .filter(|it| crate::desired::matches(&name, it))
-                    .collect(),
-                false => known.iter().filter(|it| **it == name).collect(),
-            };
-            if named.is_empty() {
-                let known = known.iter().map(String::as_str);
-                self.unknown(
-                    at,
-                    "security_groups",
-                    ("the spec", "security group"),
-                    &name,
-                    known,
-                );
-            }
-            groups.extend(named.into_iter().cloned());
-        }
-        let mut seen = HashSet::new();
-        groups.retain(|name| seen.insert(name.clone()));
-        groups
-    }
-
     /// The names of domains.
     fn domains(&mut self, node: &Node, scope: Scope, names: &mut Names) -> Vec<String> {
         let mut domains = Vec::new();
@@ -340,33 +273,6 @@ impl<'n> Expander<'_, 'n> {
             domains.push(domain);
         }
         domains
-    }
-
-    fn security_groups(&mut self) -> Vec<SecurityGroup> {
-        let root = self.root;
-        let mut groups = Vec::new();
-        let mut names = Names::new("security group", String::new());
-        for node in root.list("security_groups") {
-            let enabled = node.get("globally_enabled");
-            let flag = |key: &str| enabled.and_then(|it| it.get(key)).and_then(Node::truth);
-            let globally_enabled = GloballyEnabled {
-                running: flag("running"),
-                staging: flag("staging"),
-            };
-            let numbers = self.numbers(node, "i");
-            self.check_rules(node, &numbers);
-            for number in numbers {
-                let scope = Scope::default().within(number);
-                let name = self.name(node, "name", scope);
-                names.add(&name, node.at, self.problems);
-                let rules = node.list("rules").iter();
-                let mut group =
-                    SecurityGroup::new(name, rules.map(|node| rule(node, scope)).collect());
-                group.globally_enabled = globally_enabled;
-                groups.push(group);
-            }
-        }
-        groups
     }
 
     fn roles(&mut self, node: &Node, scope: Scope, place: &str) -> Vec<Role> {
@@ -388,57 +294,6 @@ impl<'n> Expander<'_, 'n> {
             });
         }
         roles
-    }
-
-    /// The numbers of an element: one for each repetition, or `None` if it has no
-    /// `count`.
-    fn numbers(&mut self, node: &Node, own: &'static str) -> Vec<Option<u32>> {
-        let Some(count) = node.get("count") else {
-            return vec![None];
-        };
-        let number = count.number::<u32>().filter(|it| *it <= MAX_COUNT);
-        let Some(number) = number else {
-            // Already reported as an invalid number.
-            return vec![Some(0)];
-        };
-        if let Some(name) = node.get("name")
-            && let Some(text) = name.text()
-            && number > 1
-            && !placeholder::has(&text, "i")
-            && !placeholder::has(&text, own)
-        {
-            let allowed = format!("a name with {{i}}, because there are {number}");
-            self.problems.value(name.at, "name", name.shown(), allowed);
-            return vec![Some(0)];
-        }
-        (0..number).map(Some).collect()
-    }
-
-    /// A name with its numbers. A placeholder without a number is a problem.
-    fn name(&mut self, node: &Node, key: &str, scope: Scope) -> String {
-        let Some(value) = node.get(key) else {
-            return String::new();
-        };
-        let text = value.text().unwrap_or_default();
-        self.check_placeholders(value, key, &text, scope);
-        scope.text(value).unwrap_or_default()
-    }
-
-    fn check_placeholders(&mut self, value: &Node, key: &str, text: &str, scope: Scope) {
-        if value.is_supplied {
-            return;
-        }
-        if let Some(name) = scope.unfilled(text) {
-            let cause = match name {
-                "org" => "the org has no `count`",
-                "space" => "the space has no `count`",
-                _ => "no enclosing element has a `count`",
-            };
-            let allowed = format!(
-                "a string without {{{name}}}: {cause}; {{{{{name}}}}} is the text {{{name}}}"
-            );
-            self.problems.value(value.at, key, value.shown(), allowed);
-        }
     }
 
     /// The name of another element, with its place.
@@ -533,10 +388,6 @@ fn share_droplets(orgs: &mut [PlacedOrg<'_>]) {
     }
 }
 
-fn is_pattern(name: &str) -> bool {
-    name.contains(['*', '?'])
-}
-
 /// The strings in a list, each with its place.
 fn texts(node: &Node, key: &str, scope: Scope) -> Vec<(String, Location)> {
     let items = node.list(key).iter();
@@ -596,18 +447,4 @@ fn limits(node: &Node) -> Limits {
         }
     }
     limits
-}
-
-fn rule(node: &Node, scope: Scope) -> Rule {
-    let text = |key: &str| scope.text(node.get(key)?);
-    let number = |key: &str| node.get(key).and_then(Node::number::<i64>);
-    let mut rule = Rule::new(
-        text("protocol").unwrap_or_default(),
-        text("destination").unwrap_or_default(),
-        text("ports"),
-    );
-    (rule.icmp_type, rule.icmp_code) = (number("type"), number("code"));
-    rule.description = text("description");
-    rule.log = node.get("log").and_then(Node::truth);
-    rule
 }

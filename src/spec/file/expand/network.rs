@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Expander, PlacedOrg, PlacedSpace, is_pattern};
+use super::security::is_pattern;
+use super::{Expander, PlacedOrg, PlacedSpace};
 use crate::desired::{NetworkPolicy, matches};
 use crate::spec::file::check::{is_apps, ports};
 use crate::spec::file::node::Node;
