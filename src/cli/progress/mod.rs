@@ -2,28 +2,25 @@
 //! terminal, plain lines elsewhere.
 
 mod line;
+mod phase;
+mod step;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use console::style;
-use indicatif::{HumanBytes, ProgressBar};
-
 use cf_pusher::Error;
 use cf_pusher::events::{Event, EventSink, Phase, PushStep, StepContext};
+use console::style;
+use indicatif::ProgressBar;
+use phase::PhaseState;
 
 use super::screen;
-use line::{PhaseLine, StatusLine};
+use line::StatusLine;
+use step::describe;
 
 /// The time between two frames of the live lines.
 const FRAME: Duration = Duration::from_millis(100);
-
-/// The time over which the rate of a phase is measured.
-const RATE_WINDOW: Duration = Duration::from_secs(10);
-
-/// The minimum time over which a rate is computed.
-const RATE_AFTER: Duration = Duration::from_secs(1);
 
 /// The maximum number of failures that are shown during the run. The summary lists all of
 /// them.
@@ -66,22 +63,6 @@ struct State {
     warned: HashSet<String>,
     /// The failures that were shown, without the parts that differ from app to app.
     failures: HashSet<(String, String)>,
-}
-
-/// A phase in progress.
-struct PhaseState {
-    total: usize,
-    done: usize,
-    failed: usize,
-    began: Instant,
-    /// Without a terminal, the last tenth of the progress that was printed.
-    tenth: usize,
-    /// The numbers of ended steps at some points in time.
-    samples: VecDeque<(Instant, usize)>,
-    running: HashMap<Arc<StepContext>, Instant>,
-    /// The app that a phase without steps waits for.
-    awaited: Option<String>,
-    line: Option<ProgressBar>,
 }
 
 impl Progress {
@@ -182,18 +163,7 @@ impl State {
     }
 
     fn start(&mut self, phase: Phase, total: usize, now: Instant) {
-        let shown = PhaseState {
-            total,
-            done: 0,
-            failed: 0,
-            began: now,
-            tenth: 0,
-            samples: VecDeque::new(),
-            running: HashMap::new(),
-            awaited: None,
-            line: None,
-        };
-        self.phases.insert(phase, shown);
+        self.phases.insert(phase, PhaseState::new(total, now));
         // A push prints a line for each step of each app.
         if !screen::is_live() && phase != Phase::Push {
             screen::line(&format!("{}: {total} to do", phase.name()));
@@ -383,58 +353,6 @@ impl State {
     }
 }
 
-impl PhaseState {
-    /// Records the number of ended steps, to measure the rate.
-    fn sample(&mut self, now: Instant) {
-        let is_old = |(at, _): &(Instant, usize)| now.saturating_duration_since(*at) > RATE_WINDOW;
-        while self.samples.front().is_some_and(is_old) {
-            self.samples.pop_front();
-        }
-        self.samples.push_back((now, self.done + self.failed));
-    }
-
-    /// Ended steps per second, over the last seconds.
-    fn rate(&self, now: Instant) -> Option<f64> {
-        let start = (self.began, 0);
-        let is_young = now.saturating_duration_since(self.began) <= RATE_WINDOW;
-        let first = self.samples.front().copied().filter(|_| !is_young);
-        let (since, before) = first.unwrap_or(start);
-        let time = now.saturating_duration_since(since);
-        let ended = (self.done + self.failed).saturating_sub(before);
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let rate = ended as f64 / time.as_secs_f64();
-        (time >= RATE_AFTER && ended > 0).then_some(rate)
-    }
-
-    fn line_at(
-        &self,
-        now: Instant,
-        frame: usize,
-        phase: Phase,
-        pushing: &HashMap<String, (PushStep, Instant)>,
-    ) -> PhaseLine<'static> {
-        let oldest = self.running.iter().min_by_key(|(_, since)| **since);
-        let waiting = oldest.map(|(context, since)| {
-            let name = context.target.strip_prefix("app ").unwrap_or_default();
-            match pushing.get(name).filter(|_| phase == Phase::Push) {
-                Some((step, since)) => (format!("{} {name}", verb(*step)), *since),
-                None => (line::doing(context), *since),
-            }
-        });
-        let awaited = self.awaited.as_ref();
-        let waiting = waiting.or_else(|| Some((format!("waiting for {}", awaited?), self.began)));
-        PhaseLine {
-            frame,
-            name: phase.name(),
-            total: self.total,
-            done: self.done,
-            failed: self.failed,
-            rate: self.rate(now),
-            waiting: waiting.map(|(what, since)| (what, now.saturating_duration_since(since))),
-        }
-    }
-}
-
 /// An error without the parts that differ between similar errors: the app's name, GUIDs
 /// and the request ID.
 fn without_names_and_ids(error: &str, name: &str) -> String {
@@ -446,99 +364,9 @@ fn without_names_and_ids(error: &str, name: &str) -> String {
     parts.join(" ")
 }
 
-/// The line of a step that starts.
-fn describe(step: PushStep) -> String {
-    match step {
-        PushStep::Upload { bytes: None } => {
-            "nothing to upload: the Cloud Controller has all files".to_owned()
-        }
-        PushStep::Upload { bytes: Some(bytes) } => format!("uploading {}", HumanBytes(bytes)),
-        PushStep::ReusePackage => "bits are unchanged, using the existing package".to_owned(),
-        PushStep::UploadDroplet => "uploading the droplet".to_owned(),
-        step => verb(step).to_owned(),
-    }
-}
-
-/// The activity of a step, to be followed by the name of an app.
-fn verb(step: PushStep) -> &'static str {
-    match step {
-        PushStep::Upload { .. } => "uploading",
-        PushStep::ReusePackage => "reusing the package of",
-        PushStep::UploadDroplet => "uploading the droplet of",
-        PushStep::Stage => "staging",
-        PushStep::Stop => "stopping",
-        PushStep::Start => "starting",
-        PushStep::Deploy => "deploying",
-        _ => "pushing",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shown(total: usize, began: Instant) -> PhaseState {
-        PhaseState {
-            total,
-            done: 0,
-            failed: 0,
-            began,
-            tenth: 0,
-            samples: VecDeque::new(),
-            running: HashMap::new(),
-            awaited: None,
-            line: None,
-        }
-    }
-
-    #[test]
-    fn a_rate_follows_the_last_seconds() {
-        let began = Instant::now();
-        let at = |seconds| began + Duration::from_secs(seconds);
-        let mut shown = shown(1000, began);
-        assert_eq!(shown.rate(at(0)), None);
-        // One step per second for half a minute, then ten per second.
-        for second in 1..=30 {
-            shown.done += 1;
-            shown.sample(at(second));
-        }
-        assert_eq!(shown.rate(at(30)), Some(1.0));
-        for second in 31..=60 {
-            shown.done += 10;
-            shown.sample(at(second));
-        }
-        assert_eq!(shown.rate(at(60)), Some(10.0));
-    }
-
-    #[test]
-    fn a_phase_waits_for_its_oldest_step() {
-        let began = Instant::now();
-        let now = began + Duration::from_secs(20);
-        let mut shown = shown(3, began);
-        for (name, since) in [("scale-tick-1", 10), ("scale-tick-0", 8)] {
-            let context = StepContext::new(format!("app {name}"), "staging");
-            shown
-                .running
-                .insert(context, began + Duration::from_secs(since));
-        }
-        let line = shown.line_at(now, 0, Phase::Prototypes, &HashMap::new());
-        let waiting = ("staging scale-tick-0".to_owned(), Duration::from_secs(12));
-        assert_eq!(line.waiting, Some(waiting));
-    }
-
-    #[test]
-    fn a_phase_without_steps_waits_for_an_app() {
-        let began = Instant::now();
-        let now = began + Duration::from_secs(20);
-        let mut shown = shown(3, began);
-        shown.awaited = Some("scale-tick-1".to_owned());
-        let line = shown.line_at(now, 0, Phase::Instances, &HashMap::new());
-        let waiting = (
-            "waiting for scale-tick-1".to_owned(),
-            Duration::from_secs(20),
-        );
-        assert_eq!(line.waiting, Some(waiting));
-    }
 
     #[test]
     fn failures_are_similar_if_only_names_and_ids_differ() {
