@@ -62,7 +62,8 @@ pub use capi::dialect::Dialect;
 pub use capi::error::{CcError, ConnectionProblem, Error};
 pub use capi::transport::Credentials;
 pub use converge::approval::{Approval, Deletions, Question};
-pub use converge::outcome::{AppOutcome, AppResult, Failure, FailureGroup, Outcome};
+pub use converge::failure::{Failure, FailureGroup};
+pub use converge::outcome::{AppOutcome, AppResult, Outcome};
 pub use converge::plan::{
     Action, Change, DropletRef, OrgTotals, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet,
     Step,

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::outcome::{AppOutcome, AppResult, Failure, Outcome};
+use super::failure::Failure;
+use super::outcome::{AppOutcome, AppResult, Outcome};
 use super::target::Target;
 use crate::events::{ResourceFailure, ResourceResult};
 

@@ -4,12 +4,14 @@
 //! The foundation is the only state. The next run observes and finishes the work of an
 //! interrupted run.
 
+mod app_records;
 mod apply;
 pub(crate) mod approval;
 mod bits;
 mod compare;
 mod destroy;
 mod end_event;
+pub(crate) mod failure;
 pub(crate) mod observe;
 pub(crate) mod outcome;
 pub(crate) mod plan;

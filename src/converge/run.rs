@@ -4,11 +4,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::app_records::AppRecords;
 use super::apply::{self, Applied};
 use super::approval::{Approval, Deletions};
 use super::bits::GroupBits;
+use super::failure::Failure;
 use super::observe::Observed;
-use super::outcome::{AppOutcome, AppRecords, Failure, Outcome};
+use super::outcome::{AppOutcome, Outcome};
 use super::plan::{Action, Plan};
 use super::target::Target;
 use super::wait::WaitResult;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 
+use super::failure::Failure;
 use super::observe::App;
 use super::observe::{self, Observed};
-use super::outcome::Failure;
 use super::plan::{Plan, Role};
 use super::run::LAG;
 use super::target::Target;

@@ -19,8 +19,8 @@ use steps::AppProgress;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 
 use super::bits::GroupBits;
+use super::failure::Failure;
 use super::observe::Observed;
-use super::outcome::Failure;
 use super::plan::{Plan, ResourcePlan, Role, Step};
 use super::progress::Progress;
 use super::target::Target;

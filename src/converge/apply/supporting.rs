@@ -14,7 +14,7 @@ use crate::capi::model::{
 };
 use crate::capi::network_policies::NetworkPolicy;
 use crate::capi::poll::Progress;
-use crate::converge::outcome::Failure;
+use crate::converge::failure::Failure;
 use crate::converge::plan::supporting::service_plan;
 use crate::converge::plan::{ResourcePlan, Step};
 use crate::converge::target::Target;
