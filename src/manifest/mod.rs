@@ -6,9 +6,11 @@
 //! properties are converted to the types that the `cf` CLI uses, and known properties
 //! without a value are removed, so that the result is the same as with `cf push`.
 
+mod application;
 pub(crate) mod clones;
 pub(crate) mod diff;
 pub(crate) mod entry;
+mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod lint;
@@ -23,74 +25,23 @@ pub(crate) mod variables;
 pub(crate) mod yaml;
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use application::InvalidAt;
+use yaml::{Map, Value};
+
+pub use application::Application;
 pub(crate) use diff::CurrentApp;
 pub use diff::{DiffLine, DiffMark, ManifestDiff};
+pub use error::ManifestError;
 pub(crate) use overrides::is_image;
 pub use overrides::{HealthCheckType, OverrideField, Overrides, Redacted, Strategy};
-use properties::{Level, PropertyError};
 pub use transform::TransformError;
 pub use variables::{Variables, VariablesError};
 pub use yaml::YamlError;
-use yaml::{Map, Value};
 
 /// The file names that the `cf` CLI looks for, in order.
 const FILE_NAMES: [&str; 2] = ["manifest.yml", "manifest.yaml"];
-
-/// The reason why a manifest cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ManifestError {
-    /// The file cannot be read.
-    #[error("reading the manifest {} failed: {source}", .path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The text is not YAML.
-    #[error("invalid manifest {origin}: invalid YAML: {source}")]
-    Yaml {
-        /// The file, or the origin given to [`Manifest::parse`].
-        origin: String,
-        /// The cause.
-        source: YamlError,
-    },
-    /// The variables cannot be interpolated.
-    #[error("invalid manifest {origin}: {source}")]
-    Variables {
-        /// The file, or the origin given to [`Manifest::parse`].
-        origin: String,
-        /// The cause.
-        source: VariablesError,
-    },
-    /// A property is missing or has a wrong type.
-    #[error("invalid manifest {origin}: {reason}")]
-    Invalid {
-        /// The file, or the origin given to [`Manifest::parse`].
-        origin: String,
-        /// The property and the allowed values, but not the actual value, which may be
-        /// secret.
-        reason: String,
-    },
-}
-
-impl ManifestError {
-    pub(crate) fn invalid(origin: impl fmt::Display, reason: String) -> Self {
-        Self::Invalid {
-            origin: origin.to_string(),
-            reason,
-        }
-    }
-
-    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        |source| Self::Read { path, source }
-    }
-}
 
 /// An app manifest: at least one application, and other properties.
 ///
@@ -128,17 +79,6 @@ impl fmt::Debug for Manifest {
             .field("path", &self.path)
             .field("applications", &self.applications)
             .finish_non_exhaustive()
-    }
-}
-
-/// One application of a [`Manifest`].
-#[derive(Clone, Default, PartialEq)]
-pub struct Application(Map);
-
-impl fmt::Debug for Application {
-    /// Shows only the name, because properties may be secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Application").field(&self.name()).finish()
     }
 }
 
@@ -393,89 +333,6 @@ impl Manifest {
     pub fn render_redacted(&self, redact_env: bool) -> String {
         let value = diff::redacted(&self.to_value(), redact_env);
         format!("---\n{}", value.render())
-    }
-}
-
-/// A property that is invalid, by its path from the root of the document.
-#[derive(Debug, PartialEq)]
-struct InvalidAt {
-    path: Vec<String>,
-    reason: String,
-}
-
-impl Application {
-    fn from_value(value: Value) -> Result<Self, InvalidAt> {
-        let map = match value {
-            Value::Map(map) => map,
-            Value::Null => Map::default(),
-            other => {
-                let kind = other.kind();
-                return Err(InvalidAt {
-                    path: Vec::new(),
-                    reason: format!("an application is {kind}, must be a map"),
-                });
-            }
-        };
-        let name = map.get("name").and_then(Value::scalar_text);
-        let with_name = |error: PropertyError| InvalidAt {
-            reason: match &name {
-                Some(name) => format!("app {name}: {error}"),
-                None => error.to_string(),
-            },
-            path: error.path,
-        };
-        properties::application(map).map(Self).map_err(with_name)
-    }
-
-    /// The app's name. Empty if the manifest has none.
-    pub fn name(&self) -> &str {
-        self.text("name").unwrap_or_default()
-    }
-
-    pub(crate) fn get(&self, property: &str) -> Option<&Value> {
-        self.0.get(property)
-    }
-
-    /// The value of a property that is a string.
-    pub(crate) fn text(&self, property: &str) -> Option<&str> {
-        self.get(property)?.as_text()
-    }
-
-    /// Whether a property is `true`.
-    pub(crate) fn is(&self, property: &str) -> bool {
-        self.get(property) == Some(&Value::Bool(true))
-    }
-
-    pub(crate) fn has(&self, property: &str) -> bool {
-        self.0.contains(property)
-    }
-
-    /// A property of `docker`, such as `image`.
-    pub(crate) fn docker(&self, property: &str) -> Option<&str> {
-        self.get("docker")?.as_map()?.get(property)?.as_text()
-    }
-
-    pub(crate) fn properties(&self) -> &Map {
-        &self.0
-    }
-
-    fn set(&mut self, property: &str, value: Value) {
-        self.0.set(property, value);
-    }
-
-    /// Changes the properties of the web process. If the manifest has no web process,
-    /// these are the app's properties.
-    fn change_web(&mut self, change: impl FnOnce(&mut Map, Level)) {
-        let is_web = |process: &&mut Map| process.get("type") == Some(&"web".into());
-        if let Some(Value::List(processes)) = self.0.get_mut("processes")
-            && let Some(web) = processes
-                .iter_mut()
-                .filter_map(Value::as_map_mut)
-                .find(is_web)
-        {
-            return change(web, Level::Process);
-        }
-        change(&mut self.0, Level::App);
     }
 }
 
