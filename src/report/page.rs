@@ -1,19 +1,23 @@
 //! Writes a report of a run as one self-contained HTML page. The numbers of bins, lines
 //! and rows are limited, regardless of the length of the run and the number of apps.
 
+mod data;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::counts::{Counts, RunCounts};
-use super::heat::{HeatMap, HeatMaps};
+use super::heat::HeatMaps;
 use super::recording::{self, Output, Recording};
-use crate::events::{AppMilestone, CheckResult, Event, EventSink, ResourceResult};
-use crate::latency::{Latencies, Percentiles};
+use crate::events::{AppMilestone, Event, EventSink};
+use crate::latency::Latencies;
+use data::{
+    Data, EndedTest, FailedTargets, MAX_NAMED, MilestoneTimes, RefusedRequests, RunResult,
+    ShownBin, failures_of, timeline,
+};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -22,10 +26,6 @@ const FIRST_WIDTH: Duration = Duration::from_millis(10);
 const MOST_BINS: usize = 120;
 /// The interval at which the page is written during a run.
 const PAGE_INTERVAL: Duration = Duration::from_secs(5);
-/// The maximum number of lines for the apps' times.
-const MAX_LINES: usize = 100;
-/// The maximum number of listed slowest apps, and of listed failures.
-const MAX_NAMED: usize = 20;
 
 /// A sink that writes an HTML report: apps and latencies over time, failures.
 pub struct HtmlReport {
@@ -92,10 +92,6 @@ fn render(data: &Data) -> io::Result<String> {
     Ok(PAGE.replacen("{{data}}", &data, 1))
 }
 
-/// The times at which an app reached each milestone, in milliseconds, in the order of
-/// [`AppMilestone`].
-type MilestoneTimes = [Option<u64>; 4];
-
 struct PageState {
     origin: Instant,
     /// The time at which the last page was written.
@@ -137,80 +133,6 @@ impl Bin {
             *sum += more;
         }
     }
-}
-
-#[derive(Serialize)]
-struct Data {
-    seconds: f64,
-    outcome: Option<RunResult>,
-    run: RunCounts,
-    bin_ms: f64,
-    bins: Vec<ShownBin>,
-    rows: Vec<Row>,
-    slowest: Vec<SlowApp>,
-    refused: Vec<RefusedRequests>,
-    failures: Vec<FailedTargets>,
-    /// The connections of a scaling test, by check.
-    connections: Vec<HeatMap>,
-    /// The result of a scaling test, if one has ended.
-    test: Option<EndedTest>,
-}
-
-#[derive(Clone, Serialize)]
-struct EndedTest {
-    checks: Vec<CheckResult>,
-    error: Option<String>,
-}
-
-#[derive(Clone, Serialize)]
-struct RunResult {
-    changed: usize,
-    unchanged: usize,
-    failed: usize,
-    error: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownBin {
-    latency: Percentiles,
-    mean: f64,
-    peak: usize,
-    failed: u64,
-    retries: u64,
-    rate_limited: u64,
-    apps: [u64; 4],
-}
-
-/// Apps that share a line, with the mean times of their milestones.
-#[derive(Serialize)]
-struct Row {
-    count: usize,
-    moments: MilestoneTimes,
-}
-
-#[derive(Serialize)]
-struct SlowApp {
-    name: String,
-    moments: MilestoneTimes,
-    took_ms: u64,
-}
-
-#[derive(Serialize)]
-struct RefusedRequests {
-    endpoint: String,
-    status: Option<u16>,
-    count: u64,
-}
-
-#[derive(Clone, Serialize)]
-struct FailedTargets {
-    /// The names of all failed targets.
-    targets: String,
-    step: String,
-    error: String,
-    /// The ID of the first request that failed.
-    request_id: Option<String>,
-    count: u64,
 }
 
 impl PageState {
@@ -415,65 +337,6 @@ impl PageState {
     }
 }
 
-/// The failures at the end of a run, by step and cause, with the names of all apps.
-fn failures_of(resources: &[ResourceResult]) -> Vec<FailedTargets> {
-    let mut failures: Vec<FailedTargets> = Vec::new();
-    for resource in resources {
-        let Some(failure) = &resource.failure else {
-            continue;
-        };
-        let is_like =
-            |it: &&mut FailedTargets| it.step == failure.step && it.error == failure.cause;
-        match failures.iter_mut().find(is_like) {
-            Some(alike) => {
-                alike.targets += &format!(", {}", resource.target);
-                alike.count += 1;
-            }
-            None => failures.push(FailedTargets {
-                targets: resource.target.clone(),
-                step: failure.step.clone(),
-                error: failure.cause.clone(),
-                request_id: failure.request_id.clone(),
-                count: 1,
-            }),
-        }
-    }
-    failures
-}
-
-/// The apps in the order of their creation, and the slowest ones.
-fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<SlowApp>) {
-    let apps = apps.iter().map(|(name, moments)| (name.clone(), *moments));
-    let mut apps: Vec<(String, MilestoneTimes)> = apps.collect();
-    let first = |moments: &MilestoneTimes| moments.iter().flatten().min().copied();
-    apps.sort_by(|(name, one), (other_name, other)| {
-        (first(one), name).cmp(&(first(other), other_name))
-    });
-    let size = apps.len().div_ceil(MAX_LINES).max(1);
-    let rows = apps.chunks(size).map(|apps| Row {
-        count: apps.len(),
-        moments: std::array::from_fn(|at| mean(apps.iter().filter_map(|(_, it)| it[at]))),
-    });
-    let rows = rows.collect();
-    let slow = apps.into_iter().filter_map(|(name, moments)| {
-        let took_ms = moments[AppMilestone::Running as usize]? - first(&moments)?;
-        Some(SlowApp {
-            name,
-            moments,
-            took_ms,
-        })
-    });
-    let mut slowest: Vec<SlowApp> = slow.collect();
-    slowest.sort_by_key(|app| std::cmp::Reverse(app.took_ms));
-    slowest.truncate(MAX_NAMED);
-    (rows, slowest)
-}
-
-fn mean(values: impl Iterator<Item = u64>) -> Option<u64> {
-    let (sum, count) = values.fold((0, 0), |(sum, count), value| (sum + value, count + 1));
-    (count > 0).then(|| sum / count)
-}
-
 fn index(since: Duration, width: Duration) -> usize {
     usize::try_from(since.as_nanos() / width.as_nanos()).unwrap_or(usize::MAX)
 }
@@ -484,6 +347,7 @@ fn milliseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::data::MAX_LINES;
     use super::*;
     use crate::events::StepContext;
 
