@@ -3,18 +3,17 @@
 use serde_json::{Value, json};
 
 use super::collection::{self, Collection, Relation, by_guid, rows_by};
-use super::domains;
 use super::entity::Entity;
 use super::events::{EVENTS, of_app};
 use super::list::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_app};
 use super::routes::{self, HTTP_ROUTES};
 use super::schema::{Attribute, Preset};
-use super::services::{self, SERVICE_BINDINGS};
+use super::services::SERVICE_BINDINGS;
 use super::source::{Listing, Order, Source};
 use super::spaces::SPACES;
 use super::stacks::STACKS;
-use super::{association_not_empty, authorize, is_recursive, remove};
+use super::{association_not_empty, authorize, domains, is_recursive, remove, service_attributes};
 use crate::api::context::{RequestContext, View};
 use crate::api::error::CcError;
 use crate::api::http::Response;
@@ -331,7 +330,7 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let bindings = world.bindings_of(guid).into_iter();
     let bound = bindings.filter_map(|binding| world.service_instances.get(binding.instance));
     summary["services"] = bound
-        .map(|instance| services::summarize(world, instance))
+        .map(|instance| service_attributes::summarize(world, instance))
         .collect();
     Ok(Response::ok(&summary))
 }

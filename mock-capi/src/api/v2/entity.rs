@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{
     apps, buildpacks, domains, events, marketplace, organizations, quota_definitions,
-    route_mappings, routes, security_groups, services, space_quota_definitions, spaces, stacks,
-    usage_events, users,
+    route_mappings, routes, security_groups, service_attributes, space_quota_definitions, spaces,
+    stacks, usage_events, users,
 };
 use crate::api::context::View;
 use crate::world::clock::Timestamp;
@@ -165,7 +165,7 @@ impl<'w> Entity<'w> {
     /// collection that presents it.
     pub(super) fn path(self, collection: &str) -> String {
         match self {
-            Self::Instance(instance) => services::instance_path(instance),
+            Self::Instance(instance) => service_attributes::instance_path(instance),
             _ => format!("{collection}/{}", self.id()),
         }
     }
@@ -198,14 +198,14 @@ impl<'w> Entity<'w> {
             Self::App(app, process) => apps::attributes(app, process, view),
             Self::AppUsage(event) => usage_events::app_attributes(event),
             Self::ServiceUsage(event) => usage_events::service_attributes(event),
-            Self::Binding(binding) => services::binding_attributes(binding, view),
+            Self::Binding(binding) => service_attributes::binding_attributes(binding, view),
             Self::Broker(broker) => marketplace::broker_attributes(broker),
             Self::Buildpack(buildpack) => buildpacks::attributes(buildpack, view),
             Self::Domain(domain) => domains::attributes(domain, view),
             Self::Event(event) => events::attributes(event),
             Self::Group(group) => security_groups::attributes(group),
-            Self::Instance(instance) => services::instance_attributes(instance, view),
-            Self::Key(key) => services::key_attributes(key, view),
+            Self::Instance(instance) => service_attributes::instance_attributes(instance, view),
+            Self::Key(key) => service_attributes::key_attributes(key, view),
             Self::Mapping(route, destination) => {
                 route_mappings::attributes(route, destination, view)
             }

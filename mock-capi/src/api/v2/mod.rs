@@ -25,6 +25,7 @@ mod route_mappings;
 mod routes;
 mod schema;
 mod security_groups;
+mod service_attributes;
 mod service_brokers;
 mod service_changes;
 mod service_keys;

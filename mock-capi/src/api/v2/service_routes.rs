@@ -6,7 +6,8 @@ use super::managed_bindings::{
     await_binding, await_unbinding, check_bindable, read_binding_parameters,
 };
 use super::routes::HTTP_ROUTES;
-use super::services::{SERVICE_INSTANCES, USER_PROVIDED, instance_path};
+use super::service_attributes::instance_path;
+use super::services::{SERVICE_INSTANCES, USER_PROVIDED};
 use super::{authorize, invalid_relation, known};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;

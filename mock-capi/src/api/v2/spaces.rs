@@ -12,13 +12,13 @@ use super::organizations::{ORGANIZATIONS, ids_of};
 use super::routes::HTTP_ROUTES;
 use super::schema::{self, Attribute, Preset};
 use super::security_groups::SECURITY_GROUPS;
-use super::services::{self, SERVICE_INSTANCES};
+use super::services::SERVICE_INSTANCES;
 use super::source::Source;
 use super::space_quota_definitions::SPACE_QUOTA_DEFINITIONS;
 use super::users::{USERS, users_with};
 use super::{
     assign_all, authorize, delete, found_by_guid, is_recursive, known, name_error, post, put,
-    related_request, related_row, remove,
+    related_request, related_row, remove, service_attributes,
 };
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
@@ -429,7 +429,7 @@ fn summary(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         "guid": guid,
         "name": name,
         "apps": apps,
-        "services": services::summarize_of_space(world, guid),
+        "services": service_attributes::summarize_of_space(world, guid),
     })))
 }
 
@@ -445,7 +445,7 @@ fn index_instances(context: &mut RequestContext<'_>) -> Result<Response, CcError
     let guid = SPACES.readable(context)?;
     let query = Query::read(context, &SERVICE_INSTANCES, false)?;
     let provided = context.request.query(ALL) == Some("true");
-    let usable = services::usable_in(context.world, guid).into_iter();
+    let usable = service_attributes::usable_in(context.world, guid).into_iter();
     let found = usable.filter(|instance| provided || instance.managed.is_some());
     let found = found.map(Entity::from).collect();
     let path = format!("/v2/spaces/{guid}/service_instances");
