@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::collection::{self, Collection, Relation, by_guid, rows_by};
 use super::entity::Entity;
 use super::events::{EVENTS, of_app};
-use super::list::{Filter, in_spaces_of};
+use super::filter::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_app};
 use super::routes::{self, HTTP_ROUTES};
 use super::schema::{Attribute, Preset};

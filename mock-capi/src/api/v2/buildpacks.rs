@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::collection::{self, Collection, by_guid, row};
 use super::entity::Entity;
-use super::list::Filter;
+use super::filter::Filter;
 use super::schema::{self, Attribute};
 use super::source::Source;
 use super::{authorize, delete, jobs, known, post, put, remove};

@@ -5,7 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::entity::{Entity, V2Resource};
-use super::list::{Filter, Inline, Query};
+use super::filter::Filter;
+use super::list::{Inline, Query};
 use super::source::{Source, rows};
 use super::{COLLECTIONS, users};
 use crate::api::context::{RequestContext, View};

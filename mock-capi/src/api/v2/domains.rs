@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::entity::Entity;
-use super::list::Filter;
+use super::filter::Filter;
 use super::organizations::ORGANIZATIONS;
 use super::schema::{self, Attribute};
 use super::source::{Source, rows};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::collection::{self, Collection, by_guid, row};
 use super::entity::Entity;
-use super::list::Filter;
+use super::filter::Filter;
 use super::source::{Source, rows};
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;

@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::entity::Entity;
-use super::list::{Filter, Query};
+use super::filter::Filter;
+use super::list::Query;
 use super::organizations::ORGANIZATIONS;
 use super::schema::{self, Attribute};
 use super::services::SERVICE_INSTANCES;

@@ -12,6 +12,7 @@ mod config;
 mod domains;
 mod entity;
 mod events;
+mod filter;
 pub(crate) mod info;
 mod jobs;
 mod list;

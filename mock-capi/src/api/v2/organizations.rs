@@ -6,7 +6,7 @@ use super::collection::{self, Collection, Relation, by_guid, row, rows_by};
 use super::domains::{DOMAINS, PRIVATE_DOMAINS};
 use super::entity::Entity;
 use super::events::APP_EVENTS;
-use super::list::Filter;
+use super::filter::Filter;
 use super::quota_definitions::QUOTA_DEFINITIONS;
 use super::schema::{self, Attribute, Preset};
 use super::source::Source;

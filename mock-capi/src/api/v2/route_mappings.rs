@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::apps::{APPS, web_app};
 use super::collection::{self, Collection, Relation, by_guid};
 use super::entity::Entity;
-use super::list::Filter;
+use super::filter::Filter;
 use super::routes::HTTP_ROUTES;
 use super::schema::{self, Attribute};
 use super::source::{Listing, Order, Source};

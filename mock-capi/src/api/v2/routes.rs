@@ -6,7 +6,7 @@ use super::apps::{APPS, web_app};
 use super::collection::{self, Collection, Relation, by_guid, row};
 use super::domains::DOMAINS;
 use super::entity::Entity;
-use super::list::{Filter, in_spaces_of};
+use super::filter::{Filter, in_spaces_of};
 use super::route_mappings::{ROUTE_MAPPINGS, mappings_of_route};
 use super::schema::{self, Attribute, Preset};
 use super::services::SERVICE_INSTANCES;

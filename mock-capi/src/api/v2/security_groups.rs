@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::collection::{self, Collection, Relation, by_guid, row};
 use super::entity::Entity;
-use super::list::Filter;
+use super::filter::Filter;
 use super::schema::{self, Attribute};
 use super::source::{Source, rows};
 use super::spaces::{SPACES, set_bound};

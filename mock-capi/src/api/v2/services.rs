@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::apps::{APPS, web_app};
 use super::collection::{self, Collection, Relation, by_guid, row};
 use super::entity::Entity;
-use super::list::{Filter, Query, in_spaces_of};
+use super::filter::{Filter, in_spaces_of};
+use super::list::Query;
 use super::managed_instances::{
     create_managed, delete_managed, instance_parameters, update_managed,
 };

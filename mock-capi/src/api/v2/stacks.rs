@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::collection::{self, Collection, by_guid, row};
-use super::list::Filter;
+use super::filter::Filter;
 use super::schema::{self, Attribute};
 use super::source::Source;
 use super::{association_not_empty, authorize, known, post, remove};

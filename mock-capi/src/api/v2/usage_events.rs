@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::collection::{self, Collection, by_guid, row};
 use super::entity::Entity;
-use super::list::{Filter, Query};
+use super::filter::Filter;
+use super::list::Query;
 use super::source::Source;
 use super::{authorize, post};
 use crate::api::context::RequestContext;

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::collection::{self, Collection, Relation};
 use super::entity::Entity;
-use super::list::Filter;
+use super::filter::Filter;
 use super::organizations::ORGANIZATIONS;
 use super::quota_definitions;
 use super::schema::{self, Attribute};
