@@ -42,6 +42,7 @@ mod roles;
 mod route_policies;
 mod router_groups;
 mod routes;
+mod row;
 pub(crate) mod ruby;
 mod seed;
 mod sequences;
@@ -109,9 +110,10 @@ pub(crate) use revisions::Revision;
 pub(crate) use route_policies::{RoutePolicy, RoutePolicySource};
 pub(crate) use router_groups::{ROUTER_GROUP_TYPE, RouterGroup};
 pub(crate) use routes::{NewRoute, RouteRefusal, is_in_host};
+pub(crate) use row::{Base, Field, Key, Row};
 pub(crate) use services::{NewBinding, binding_name_errors};
 pub(crate) use sidecars::NewSidecar;
-pub(crate) use table::{Base, CREATED_AT, Field, Key, Row, Rows, Selection, Table};
+pub(crate) use table::{CREATED_AT, Rows, Selection, Table};
 pub(crate) use tasks::NewTask;
 pub(crate) use uaa::{
     ADMIN_GROUP, ADMIN_READ_ONLY_GROUP, Account, CF_CLIENT, Client, ClientDetails, Email,

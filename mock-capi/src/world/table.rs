@@ -2,66 +2,19 @@
 //! list depends on the matches of its most selective filter, not on the size of the
 //! table.
 
+mod order;
+
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::iter;
-use std::ops::Bound;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::World;
-use super::access::{Access, AccessScope};
 use super::guid::Guid;
-use super::registry::Registered;
+use super::row::{Field, Key, Row, all_keys};
 use super::sequences::{ByName, Sequence, Sequences};
 use crate::world::clock::Timestamp;
-use crate::world::metadata::Metadata;
-
-/// The fields by which rows are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Field {
-    Guid,
-    /// A name that is compared without regard to case.
-    Name,
-    /// A case-sensitive name.
-    ExactName,
-    Org,
-    Space,
-    App,
-    Package,
-    Domain,
-    Route,
-    Quota,
-    IsolationSegment,
-    User,
-    Group,
-    Origin,
-    ServiceInstance,
-    Broker,
-    Offering,
-    Plan,
-    Host,
-    Type,
-    Destination,
-    /// The target of an event.
-    Target,
-    /// Organizations or spaces with which a row is shared.
-    SharedWith,
-    RunningSpace,
-    StagingSpace,
-    /// The space of a managed service instance.
-    ManagedIn,
-    /// The space of a user-provided service instance.
-    ProvidedIn,
-    /// The space of the app of a service binding.
-    BoundIn,
-    /// The space of a service key.
-    KeyIn,
-    /// The space of a route, once for each destination that v2 shows as a mapping.
-    MappedIn,
-    Label,
-    LabelValue,
-}
+use order::NAME;
+pub(crate) use order::{CREATED_AT, Rows};
 
 impl Field {
     /// Whether a row that has a key of the field may also have other keys of
@@ -72,110 +25,6 @@ impl Field {
             Self::SharedWith | Self::RunningSpace | Self::StagingSpace | Self::Offering
         )
     }
-}
-
-/// A value of a field.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    Guid(Field, Guid),
-    Text(Field, Box<str>),
-}
-
-impl Key {
-    fn field(&self) -> Field {
-        match self {
-            Self::Guid(field, _) | Self::Text(field, _) => *field,
-        }
-    }
-
-    /// A key for a string that the Cloud Controller compares without regard to case.
-    pub(crate) fn text(field: Field, value: &str) -> Self {
-        match field {
-            Field::ExactName | Field::Type => Self::exact(field, value),
-            _ => Self::Text(field, value.to_lowercase().into()),
-        }
-    }
-
-    /// A key for a case-sensitive string.
-    pub(crate) fn exact(field: Field, value: impl Into<Box<str>>) -> Self {
-        Self::Text(field, value.into())
-    }
-}
-
-/// The columns that all rows have.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Base {
-    pub(crate) guid: Guid,
-    pub(crate) created: Timestamp,
-    pub(crate) updated: Timestamp,
-    pub(crate) metadata: Metadata,
-}
-
-/// A row of a [`Table`].
-pub(crate) trait Row: Registered {
-    /// The field of the name, which determines whether its case matters.
-    const NAME: Field = Field::Name;
-
-    /// Whether the table also keeps the rows in the order of their names.
-    const IS_ORDERED_BY_NAME: bool = false;
-
-    /// Whether rows may be inserted before their creation time. Rows are then ordered by
-    /// these times, and lists contain them only from then on.
-    const IS_IN_ADVANCE: bool = false;
-
-    /// Whether lists contain all rows for every caller.
-    const IS_PUBLIC: bool = false;
-
-    /// The keys of the row, in addition to its GUID and labels.
-    fn keys(&self) -> Vec<Key>;
-
-    /// The organization or space whose roles determine who may access the row.
-    fn access_scope(&self, _world: &World) -> AccessScope {
-        AccessScope::Global
-    }
-
-    /// Whether a caller can see the row.
-    fn is_visible(&self, world: &World, access: &Access) -> bool {
-        access.sees(world, self.access_scope(world))
-    }
-
-    /// Whether lists contain the row for a caller.
-    fn is_listed(&self, world: &World, access: &Access) -> bool {
-        self.is_visible(world, access)
-    }
-
-    /// Keys that select the rows that lists contain for a caller. Every such row has one
-    /// of the keys, and no other row has any. `None` if the rows themselves must be
-    /// checked. No row has two of the keys, unless one is of a field that [is
-    /// shared](Field::is_shared).
-    fn listed_by(_world: &World, _access: &Access) -> Option<Vec<Key>> {
-        None
-    }
-
-    /// The time before which lists do not contain the row, although it was inserted.
-    fn hidden_until(&self) -> Option<Timestamp> {
-        None
-    }
-
-    /// The string by which `order_by` sorts a column.
-    fn order_text(&self, _column: &str) -> &str {
-        ""
-    }
-
-    /// The number by which rows with equal strings are sorted.
-    fn order_number(&self) -> u32 {
-        0
-    }
-
-    fn guid(&self) -> Guid {
-        self.base().guid
-    }
-}
-
-fn all_keys<R: Row>(row: &R) -> Vec<Key> {
-    let mut keys = row.keys();
-    keys.extend(row.base().metadata.keys());
-    keys
 }
 
 /// A conjunction of filters. A filter matches a row that has any of its keys.
@@ -385,101 +234,8 @@ impl<R: Row> Table<R> {
         self.rows.len()
     }
 
-    /// The number of rows that lists contain at `now` and that have any of the keys, or
-    /// of all such rows without keys. Also returns these rows in the order of a column,
-    /// or of their insertion. The cost depends on the keys and on the rows that are taken
-    /// and skipped, not on the size of the table. `None` if no index has that order.
-    pub(crate) fn in_order<'t>(
-        &'t self,
-        keys: Option<&[Key]>,
-        column: Option<&str>,
-        descending: bool,
-        now: Timestamp,
-    ) -> Option<(usize, Rows<'t, R>)> {
-        let (total, rows) = match keys {
-            None => (
-                self.len() - self.later_than(now).count(),
-                self.ordered(column, descending)?,
-            ),
-            Some(keys) => {
-                let is_inserted_so = match column {
-                    None => !R::IS_IN_ADVANCE || self.is_chronological,
-                    Some(CREATED_AT) => self.is_chronological,
-                    Some(_) => false,
-                };
-                let total = self.count_any(keys, now);
-                let rows = is_inserted_so.then(|| self.of_any(keys, descending))?;
-                (total, Box::new(rows) as Rows<'t, R>)
-            }
-        };
-        let is_shown = move |row: &&R| {
-            let is_past = !R::IS_IN_ADVANCE || row.base().created <= now;
-            is_past && row.hidden_until().is_none_or(|until| until <= now)
-        };
-        Some((total, Box::new(rows.filter(is_shown))))
-    }
-
-    /// The number of rows that lists contain at `now`, by the keys of [`Row::listed_by`].
-    /// The cost depends on the keys, and on the rows that have a shared key.
-    pub(crate) fn count_any(&self, keys: &[Key], now: Timestamp) -> usize {
-        let (shared, single): (Vec<&Key>, Vec<&Key>) =
-            keys.iter().partition(|key| key.field().is_shared());
-        let single: HashSet<&Key> = single.into_iter().collect();
-        let of_single: usize = single.iter().map(|key| self.count(key)).sum();
-        let later = self.later_than(now).filter(|row| matches(*row, &single));
-        let shared = shared.into_iter().flat_map(|key| self.sequences(key));
-        let shared: HashSet<Sequence> = shared.collect();
-        let shared = shared.iter().filter_map(|sequence| self.row(*sequence));
-        let only_shared = shared.filter(|row| !matches(*row, &single));
-        of_single - later.count() + only_shared.count()
-    }
-
-    /// The rows that lists do not contain yet.
-    fn later_than(&self, now: Timestamp) -> impl Iterator<Item = &R> {
-        let after = (Bound::Excluded((now, Sequence::MAX)), Bound::Unbounded);
-        let later = self.by_time.range(after).chain(self.hidden.range(after));
-        later.filter_map(move |(_, sequence)| self.row(*sequence))
-    }
-
     fn row(&self, sequence: Sequence) -> Option<&R> {
         self.rows.get(&sequence).map(Box::as_ref)
-    }
-
-    /// Rows in the order of a column or of their insertion, if the table keeps this
-    /// order.
-    fn ordered(&self, column: Option<&str>, descending: bool) -> Option<Rows<'_, R>> {
-        let rows = self.rows.values().map(Box::as_ref);
-        let named = self.by_name.iter();
-        let named = named.filter_map(move |name| self.row(name.sequence));
-        let timed = self.by_time.iter();
-        let timed = timed.filter_map(move |(_, sequence)| self.row(*sequence));
-        match column {
-            None | Some(CREATED_AT) if R::IS_IN_ADVANCE => Some(either_way(timed, descending)),
-            None => Some(either_way(rows, descending)),
-            Some(CREATED_AT) if self.is_chronological => Some(either_way(rows, descending)),
-            Some(NAME) if R::IS_ORDERED_BY_NAME => Some(either_way(named, descending)),
-            _ => None,
-        }
-    }
-
-    /// The rows with any of the keys, without duplicates, oldest or newest first.
-    fn of_any<'t>(
-        &'t self,
-        keys: &[Key],
-        descending: bool,
-    ) -> impl Iterator<Item = &'t R> + use<'t, R> {
-        let sources = keys.iter().map(|key| self.sequences(key));
-        let sources = sources.map(|sequences| either_way(sequences, descending));
-        let merged = merge(sources.collect(), descending);
-        let mut last = None;
-        let once = merged.filter(move |sequence| last.replace(*sequence) != Some(*sequence));
-        once.filter_map(move |sequence| self.row(sequence))
-    }
-
-    /// The position of a row in the table's order.
-    fn position(&self, sequence: Sequence) -> (Option<Timestamp>, Sequence) {
-        let row = R::IS_IN_ADVANCE.then(|| self.row(sequence)).flatten();
-        (row.map(|row| row.base().created), sequence)
     }
 
     /// The matching rows, in insertion order.
@@ -564,51 +320,6 @@ impl<R: Row> Table<R> {
     }
 }
 
-/// The column of names.
-const NAME: &str = "name";
-
-/// The column of creation times.
-pub(crate) const CREATED_AT: &str = "created_at";
-
-/// The rows of a table, in some order.
-pub(crate) type Rows<'t, R> = Box<dyn Iterator<Item = &'t R> + 't>;
-
-fn either_way<'t, T>(
-    items: impl DoubleEndedIterator<Item = T> + 't,
-    descending: bool,
-) -> Box<dyn Iterator<Item = T> + 't> {
-    match descending {
-        true => Box::new(items.rev()),
-        false => Box::new(items),
-    }
-}
-
-type SequencesInOrder<'t> = Box<dyn Iterator<Item = Sequence> + 't>;
-
-/// Merges sequences that are all ascending or all descending.
-fn merge(
-    mut sources: Vec<SequencesInOrder<'_>>,
-    descending: bool,
-) -> impl Iterator<Item = Sequence> {
-    // The source whose next row comes first is on top of the heap.
-    let rank = move |sequence: Sequence| match descending {
-        true => sequence,
-        false => Sequence::MAX - sequence,
-    };
-    let firsts = sources.iter_mut().enumerate();
-    let firsts = firsts.filter_map(|(index, source)| Some((source.next()?, index)));
-    let mut heap: BinaryHeap<_> = firsts
-        .map(|(sequence, index)| (rank(sequence), index, sequence))
-        .collect();
-    iter::from_fn(move || {
-        let (_, index, sequence) = heap.pop()?;
-        if let Some(next) = sources.get_mut(index).and_then(Iterator::next) {
-            heap.push((rank(next), index, next));
-        }
-        Some(sequence)
-    })
-}
-
 fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
     clause.contains(&Key::Guid(Field::Guid, row.guid()))
         || all_keys(row).iter().any(|key| clause.contains(key))
@@ -618,7 +329,9 @@ fn matches<R: Row>(row: &R, clause: &HashSet<&Key>) -> bool {
 mod tests {
     use super::super::{Domain, GuidSource, Space};
     use super::*;
+    use crate::world::Base;
     use crate::world::clock::Clock;
+    use crate::world::metadata::Metadata;
     use crate::world::random::Random;
 
     fn base(source: &mut GuidSource) -> Base {

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::table::{Base, Field, Key, Row, Selection, Table};
+use super::row::{Base, Field, Key, Row};
+use super::table::{Selection, Table};
 use super::{Guid, World};
 use crate::world::metadata::MetadataPatch;
 use crate::world::settings::{self, Settings};
