@@ -11,6 +11,7 @@ mod bits;
 mod blobs;
 mod broker_work;
 mod buildpacks;
+mod catalogs;
 pub(crate) mod clock;
 mod delete;
 mod deployments;
