@@ -13,8 +13,8 @@ use url::form_urlencoded;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::world::{
-    BindingRef, BrokerTask, CatalogEntry, Guid, Row, ServiceBroker, ServiceInstance, ServicePlan,
-    Step, World,
+    BindingRef, BrokerChange, BrokerTask, CatalogEntry, Guid, InstanceChange, Row, ServiceBroker,
+    ServiceInstance, ServicePlan, Step, World,
 };
 
 pub(crate) use reply::BrokerReply;
@@ -139,107 +139,46 @@ impl<'w> BrokerEndpoint<'w> {
     }
 }
 
+/// The request for the next step of a job, if a broker has to do it.
 fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
+    let of = |instance: Guid| InstanceTarget::of(world, job, instance);
     match world.step_of(job)? {
-        Step::ReadCatalog(broker) => {
-            let endpoint = BrokerEndpoint {
-                broker: world.service_brokers.get(*broker)?,
-                url: None,
-                login: None,
-                user: None,
-            };
-            Some(
-                endpoint
-                    .for_job(world, job)
-                    .request("GET", "/v2/catalog".into(), None),
-            )
-        }
-        Step::UpdateBroker(broker, change, _) => {
-            // A broker that is only renamed keeps its catalog.
-            if change.url.is_none() && change.login.is_none() {
-                return None;
-            }
-            let endpoint = BrokerEndpoint {
-                broker: world.service_brokers.get(*broker)?,
-                url: change.url.as_deref(),
-                login: change.login.as_ref(),
-                user: None,
-            };
-            Some(
-                endpoint
-                    .for_job(world, job)
-                    .request("GET", "/v2/catalog".into(), None),
-            )
-        }
+        Step::ReadCatalog(broker) => catalog_request(world, job, *broker, None),
+        // A broker that is only renamed keeps its catalog.
+        Step::UpdateBroker(_, change, _) if change.url.is_none() && change.login.is_none() => None,
+        Step::UpdateBroker(broker, change, _) => catalog_request(world, job, *broker, Some(change)),
         Step::Delete(..) => None,
         Step::Provision(instance, parameters) => {
-            let target = InstanceTarget::of(world, job, *instance)?;
-            let mut body = target.ids();
-            body["organization_guid"] = target.context["organization_guid"].clone();
-            body["space_guid"] = target.context["space_guid"].clone();
-            body["context"] = target.context_with_name();
-            body["context"]["instance_annotations"] =
-                public_annotations(target.instance.base.metadata.present());
-            add_parameters(&mut body, parameters.as_ref());
-            if let Some(info) = &target.plan.catalog.maintenance_info {
-                body["maintenance_info"] = json!(info);
-            }
-            target.request("PUT", incomplete(world, job), Some(body))
+            of(*instance)?.provision(incomplete(world, job), parameters.as_ref())
         }
         Step::Update(instance, change) => {
-            let target = InstanceTarget::of(world, job, *instance)?;
-            let plan = change.plan.unwrap_or(target.plan.guid());
-            let next = world.service_plans.get(plan)?;
-            let managed = target.instance.managed.as_ref()?;
-            let mut context = target.context.clone();
-            context["instance_name"] = json!(change.name.as_ref().unwrap_or(&target.instance.name));
-            let mut body = json!({
-                "service_id": target.offering_id,
-                "plan_id": next.catalog.id,
-                "previous_values": {
-                    "plan_id": target.plan.catalog.id,
-                    "service_id": target.offering_id,
-                    "organization_id": target.context["organization_guid"],
-                    "space_id": target.context["space_guid"],
-                    "maintenance_info": managed.maintenance_info,
-                },
-                "context": context,
-                "parameters": change.parameters.clone().unwrap_or_else(|| json!({})),
-            });
-            let info = match plan == target.plan.guid() {
-                true => change.maintenance_info.clone(),
-                false => next.catalog.maintenance_info.as_ref().map(|it| json!(it)),
+            let next = match change.plan {
+                Some(plan) => Some(world.service_plans.get(plan)?),
+                None => None,
             };
-            if let Some(version) = info.as_ref().and_then(|info| info.get("version")) {
-                body["maintenance_info"] = json!({"version": version});
-            }
-            target.request("PATCH", incomplete(world, job), Some(body))
+            of(*instance)?.update(incomplete(world, job), change, next)
         }
         Step::Deprovision(instance) => {
-            let target = InstanceTarget::of(world, job, *instance)?;
+            let target = of(*instance)?;
             let query = target.query_of_deletion(incomplete(world, job));
             target.request("DELETE", &query, None)
         }
         Step::PollInstance(instance, _) => {
-            let target = InstanceTarget::of(world, job, *instance)?;
+            let target = of(*instance)?;
             let operation = &target.instance.managed.as_ref()?.operation;
             let query = target.query_of(operation.broker_operation.as_deref());
             target.request("GET", &format!("/last_operation?{query}"), None)
         }
-        Step::ReadInstance(instance, _) => {
-            InstanceTarget::of(world, job, *instance)?.request("GET", "", None)
-        }
+        Step::ReadInstance(instance, _) => of(*instance)?.request("GET", "", None),
         Step::Bind(binding, parameters) => of_binding(world, job, *binding, parameters.as_ref()),
         Step::Unbind(binding) => {
-            let instance = world.instance_of(*binding)?;
-            let target = InstanceTarget::of(world, job, instance.guid())?;
+            let target = of(world.instance_of(*binding)?.guid())?;
             let query = target.query_of_deletion(incomplete(world, job));
             let path = format!("/service_bindings/{}{query}", binding.guid());
             target.request("DELETE", &path, None)
         }
         Step::PollBinding(binding) => {
-            let instance = world.instance_of(*binding)?;
-            let target = InstanceTarget::of(world, job, instance.guid())?;
+            let target = of(world.instance_of(*binding)?.guid())?;
             let operation = world.operation_of_binding(*binding);
             let query = target.query_of(operation.and_then(|it| it.broker_operation.as_deref()));
             let binding = binding.guid();
@@ -247,15 +186,29 @@ fn of_job(world: &World, job: Guid) -> Option<BrokerRequest> {
             target.request("GET", &path, None)
         }
         Step::ReadBinding(binding) => {
-            let instance = world.instance_of(*binding)?;
-            let target = InstanceTarget::of(world, job, instance.guid())?;
-            target.request(
-                "GET",
-                &format!("/service_bindings/{}", binding.guid()),
-                None,
-            )
+            let target = of(world.instance_of(*binding)?.guid())?;
+            let path = format!("/service_bindings/{}", binding.guid());
+            target.request("GET", &path, None)
         }
     }
+}
+
+/// The request for the catalog of a broker, at the URL and with the login that a change
+/// gives it.
+fn catalog_request(
+    world: &World,
+    job: Guid,
+    broker: Guid,
+    change: Option<&BrokerChange>,
+) -> Option<BrokerRequest> {
+    let endpoint = BrokerEndpoint {
+        broker: world.service_brokers.get(broker)?,
+        url: change.and_then(|change| change.url.as_deref()),
+        login: change.and_then(|change| change.login.as_ref()),
+        user: None,
+    };
+    let endpoint = endpoint.for_job(world, job);
+    Some(endpoint.request("GET", "/v2/catalog".into(), None))
 }
 
 fn of_binding(
@@ -349,9 +302,56 @@ impl<'w> InstanceTarget<'w> {
         })
     }
 
-    fn context_with_name(&self) -> Value {
+    /// Creates the instance.
+    fn provision(&self, incomplete: &str, parameters: Option<&Value>) -> Option<BrokerRequest> {
+        let mut body = self.ids();
+        body["organization_guid"] = self.context["organization_guid"].clone();
+        body["space_guid"] = self.context["space_guid"].clone();
+        body["context"] = self.context_named(&self.instance.name);
+        body["context"]["instance_annotations"] =
+            public_annotations(self.instance.base.metadata.present());
+        add_parameters(&mut body, parameters);
+        if let Some(info) = &self.plan.catalog.maintenance_info {
+            body["maintenance_info"] = json!(info);
+        }
+        self.request("PUT", incomplete, Some(body))
+    }
+
+    /// Changes the instance, and its plan to `next` if that is given.
+    fn update(
+        &self,
+        incomplete: &str,
+        change: &InstanceChange,
+        next: Option<&ServicePlan>,
+    ) -> Option<BrokerRequest> {
+        let next = next.unwrap_or(self.plan);
+        let managed = self.instance.managed.as_ref()?;
+        let mut body = json!({
+            "service_id": self.offering_id,
+            "plan_id": next.catalog.id,
+            "previous_values": {
+                "plan_id": self.plan.catalog.id,
+                "service_id": self.offering_id,
+                "organization_id": self.context["organization_guid"],
+                "space_id": self.context["space_guid"],
+                "maintenance_info": managed.maintenance_info,
+            },
+            "context": self.context_named(change.name.as_ref().unwrap_or(&self.instance.name)),
+            "parameters": change.parameters.clone().unwrap_or_else(|| json!({})),
+        });
+        let info = match next.guid() == self.plan.guid() {
+            true => change.maintenance_info.clone(),
+            false => next.catalog.maintenance_info.as_ref().map(|it| json!(it)),
+        };
+        if let Some(version) = info.as_ref().and_then(|info| info.get("version")) {
+            body["maintenance_info"] = json!({"version": version});
+        }
+        self.request("PATCH", incomplete, Some(body))
+    }
+
+    fn context_named(&self, name: &str) -> Value {
         let mut context = self.context.clone();
-        context["instance_name"] = json!(self.instance.name);
+        context["instance_name"] = json!(name);
         context
     }
 
