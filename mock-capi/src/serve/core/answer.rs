@@ -17,7 +17,6 @@ use crate::api::uaa::authorization::bearer;
 use crate::api::uaa::token::{Caller, TokenKind, Tokens};
 use crate::serve::control;
 use crate::serve::faults::Effect;
-use crate::serve::pace::Service;
 use crate::serve::rate_limit::{self, Allowance, RateLimitedCaller};
 use crate::serve::request_log::Outcome;
 use crate::world::clock::Timestamp;
@@ -127,18 +126,15 @@ impl Core {
         state.stats.count(found.as_ref());
         state.world.settle(now);
         let request_id = state.world.next_guid();
-        let strike = state.faults.begin(request.method, request.path, now);
-        let effect = strike.as_ref().map(|strike| strike.effect);
+        let fault = state.faults.begin(request.method, request.path, now);
+        let effect = fault.as_ref().map(|fault| fault.effect);
+        let held_back = fault.as_ref().map(|fault| fault.delay).unwrap_or_default();
         let timings = state.world.timings;
         let paced = state.pace.cost(request.path, found.as_ref());
-        let held_back = strike
-            .as_ref()
-            .map(|strike| strike.delay)
-            .unwrap_or_default();
         if effect == Some(Effect::ExpiredToken) {
             state.tokens.expire();
         }
-        let response = match strike.and_then(|strike| strike.answer) {
+        let response = match fault.and_then(|fault| fault.answer) {
             Some(response) => response,
             None if effect == Some(Effect::DropBefore) => Response::empty(503),
             None => match stubbed {
@@ -147,31 +143,10 @@ impl Core {
                 None => self.process(found, request, state, base),
             },
         };
-        let Service { total, runtime } =
-            state
-                .pace
-                .serve(paced, response.listed, &timings, &mut state.random);
-        let (ending, held_back) = match effect {
-            Some(Effect::DropBefore | Effect::DropAfter) => (Ending::Dropped, held_back),
-            Some(Effect::Truncate) => (Ending::Truncated, held_back),
-            Some(Effect::Drip) => (Ending::Dripped(held_back), Duration::ZERO),
-            _ => (Ending::Whole, held_back),
-        };
-        let delay = total.saturating_add(held_back);
-        let response = match runtime {
-            Some(runtime) => {
-                response.with_header("X-Runtime", format!("{:.6}", runtime.as_secs_f64()))
-            }
-            None => response,
-        };
-        let awaited = match state.world.take_awaited() {
-            Some(BrokerTask::AwaitJob { job, shows }) => Some(Awaited::Job { job, shows }),
-            Some(task) => {
-                let request = osb::request(&state.world, &task);
-                request.map(|request| Awaited::Parameters(self.signed(request)))
-            }
-            None => None,
-        };
+        let (pace, random) = (&mut state.pace, &mut state.random);
+        let service = pace.serve(paced, response.listed, &timings, random);
+        let (ending, held_back) = ending_of(effect, held_back);
+        let awaited = self.take_awaited(state);
         let outcome = Outcome {
             at: now,
             status: (ending != Ending::Dropped).then_some(response.status),
@@ -179,6 +154,37 @@ impl Core {
             fault: effect,
             user: state.user.take(),
         };
+        self.record_outcome(request, outcome, &response, ending, state);
+        let response = with_runtime(response, service.runtime);
+        let request_id = request_id_header(request, request_id);
+        Answer {
+            response: response.with_header("X-Vcap-Request-Id", request_id),
+            delay: service.total.saturating_add(held_back),
+            ending,
+            awaited,
+        }
+    }
+
+    /// What a service broker has to do before the response is complete.
+    fn take_awaited(&self, state: &mut State) -> Option<Awaited> {
+        match state.world.take_awaited()? {
+            BrokerTask::AwaitJob { job, shows } => Some(Awaited::Job { job, shows }),
+            task => {
+                let request = osb::request(&state.world, &task)?;
+                Some(Awaited::Parameters(self.signed(request)))
+            }
+        }
+    }
+
+    /// Reports an answered request to the observer and to the log.
+    fn record_outcome(
+        &self,
+        request: &Request<'_>,
+        outcome: Outcome,
+        response: &Response,
+        ending: Ending,
+        state: &mut State,
+    ) {
         if let Some(Observer(observe)) = &self.observer {
             observe(AnsweredRequest {
                 method: request.method,
@@ -192,13 +198,6 @@ impl Core {
             Ending::Whole | Ending::Truncated | Ending::Dripped(_) => response.body.as_slice(),
         };
         state.log.add(request, outcome, sent);
-        let request_id = request_id_header(request, request_id);
-        Answer {
-            response: response.with_header("X-Vcap-Request-Id", request_id),
-            delay,
-            ending,
-            awaited,
-        }
     }
 
     /// Whether a path belongs to the v2 API while that API is disabled.
@@ -381,6 +380,24 @@ impl Core {
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
         (!host.is_empty() && host.bytes().all(plain)).then(|| format!("{scheme}://{host}"))
+    }
+}
+
+/// How much of a response is sent, and the time by which a fault delays it.
+fn ending_of(effect: Option<Effect>, held_back: Duration) -> (Ending, Duration) {
+    match effect {
+        Some(Effect::DropBefore | Effect::DropAfter) => (Ending::Dropped, held_back),
+        Some(Effect::Truncate) => (Ending::Truncated, held_back),
+        Some(Effect::Drip) => (Ending::Dripped(held_back), Duration::ZERO),
+        _ => (Ending::Whole, held_back),
+    }
+}
+
+/// Adds the time that the Cloud Controller needed.
+fn with_runtime(response: Response, runtime: Option<Duration>) -> Response {
+    match runtime {
+        Some(runtime) => response.with_header("X-Runtime", format!("{:.6}", runtime.as_secs_f64())),
+        None => response,
     }
 }
 
