@@ -733,7 +733,7 @@ async fn inject(fault: &Fault, nth: u64, expected: &ResourceCounts) -> bool {
         }
         Err(error) => Err(error.to_string()),
     };
-    if mock.faults()[0].struck != 1 {
+    if mock.faults()[0].applied != 1 {
         assert_eq!(first, Ok(()));
         return false;
     }

@@ -166,7 +166,7 @@ async fn inject(world: &World, fault: &Fault, nth: usize, expected: &ResourceCou
     let builder = world.foundation().front().record_requests();
     let mock = builder.faults(vec![nth_fault]).start().await.unwrap();
     let first = Box::pin(world.run(&mock)).await;
-    if mock.faults()[0].struck != 1 {
+    if mock.faults()[0].applied != 1 {
         assert_eq!(first, Ok(()));
         return false;
     }

@@ -156,7 +156,7 @@ async fn converge_each(
     Ok(())
 }
 
-/// Each fault strikes once, so a run succeeds after all of them at the latest.
+/// Each fault applies once, so a run succeeds after all of them at the latest.
 async fn run_until_converged(
     world: &World,
     mock: &CloudController,

@@ -238,7 +238,7 @@ impl<'s> DataPlaneContext<'s> {
         let request = internal_request(target, proxy, &headers);
         let app = &destination.app.name;
         let unreachable = (!is_same)
-            .then(|| self.faults.strike(AppFault::Unreachable, app, &request))
+            .then(|| self.faults.apply(AppFault::Unreachable, app, &request))
             .flatten();
         if let Some(delay) = unreachable {
             return Err(Failure {

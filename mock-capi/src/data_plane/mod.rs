@@ -125,7 +125,7 @@ pub(crate) enum AppFault {
 /// The current faults of apps.
 pub(crate) trait AppFaults: fmt::Debug {
     /// The delay of the fault, if it applies to this request.
-    fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration>;
+    fn apply(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration>;
 }
 
 /// The state of the data plane that is not part of the world.
@@ -257,7 +257,7 @@ impl<'s> DataPlaneContext<'s> {
             return Action::ReadBody.into();
         }
         let app = &instance.app.name;
-        let slow = self.faults.strike(AppFault::Slow, app, request);
+        let slow = self.faults.apply(AppFault::Slow, app, request);
         let mut outcome = match behaviour {
             Behaviour::Tick => tick::answer(instance).into(),
             Behaviour::Proxy => self.serve_proxy(instance, request, caller),

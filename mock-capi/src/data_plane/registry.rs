@@ -273,7 +273,7 @@ impl<'s> DataPlaneContext<'s> {
         let renewed = presence.last_registration(since, ttl, now)?;
         let unregistered = self
             .faults
-            .strike(AppFault::Unregistered, &app.name, request);
+            .apply(AppFault::Unregistered, &app.name, request);
         if unregistered.is_some() {
             return None;
         }

@@ -67,7 +67,7 @@ impl<'s> DataPlaneContext<'s> {
             return endpoint_failure("").into();
         }
         let app = &instance.app.name;
-        if let Some(delay) = self.faults.strike(AppFault::Unreachable, app, request) {
+        if let Some(delay) = self.faults.apply(AppFault::Unreachable, app, request) {
             let mut outcome = Outcome::from(endpoint_failure(""));
             outcome.delay = delay;
             return outcome;

@@ -212,7 +212,7 @@ impl CloudController {
     ///
     /// # Errors
     ///
-    /// [`InvalidFaults`] if a fault could never strike, such as one for a path of no
+    /// [`InvalidFaults`] if a fault could never apply, such as one for a path of no
     /// operation, or if the adapter does not support it. The old faults are kept then.
     pub fn set_faults(&self, faults: Vec<Fault>) -> Result<(), InvalidFaults> {
         self.core.set_faults(faults)
@@ -258,8 +258,8 @@ impl CloudController {
         self.core.app_requests()
     }
 
-    /// The current faults, each with the number of events that it applied to and that it
-    /// struck.
+    /// The current faults, each with the number of events that matched it and that it was
+    /// applied to.
     pub fn faults(&self) -> Vec<FaultCount> {
         self.core.fault_counts()
     }

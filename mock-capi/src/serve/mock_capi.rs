@@ -48,7 +48,7 @@ pub enum StartError {
     /// The state file cannot be loaded or saved.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A fault could never strike.
+    /// A fault could never apply.
     #[error("invalid faults: {0}")]
     Faults(#[from] InvalidFaults),
     /// The seed file cannot be read, or is invalid.

@@ -306,8 +306,13 @@ async fn an_unmet_expectation_of_a_fault_fails_the_test() {
         for _ in 0..asked {
             assert_eq!(cf.get("/v3/apps").await.status, 503);
         }
+<<<<<<< HEAD
         assert_eq!(cf.mock.faults()[0].struck, asked);
         // The expectation is kept after the fault was replaced.
+=======
+        assert_eq!(cf.mock.faults()[0].applied, asked);
+        // Its expectation is kept after the fault was replaced.
+>>>>>>> 680cb00 (Count how often a fault matched and applied)
         cf.mock.set_faults(vec![]).unwrap();
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(cf.mock)));
         dropped
@@ -317,7 +322,9 @@ async fn an_unmet_expectation_of_a_fault_fails_the_test() {
     assert_eq!(failure(2).await, None);
     let words = failure(1).await.unwrap();
     assert!(
-        words.ends_with("was expected to strike 2 times, and struck 1 times (met 1 times)"),
+        words.ends_with(
+            "was expected to be applied 2 times, and was applied 1 times (matched 1 times)"
+        ),
         "{words}"
     );
 }

@@ -245,7 +245,7 @@ async fn faults_make_apps_unreachable_unregistered_or_slow() {
     assert_eq!(scale.get("tick-0", "/").await.status, 502);
     assert_eq!(scale.get("tick-1", "/").await.status, 200);
     assert_eq!(scale.names().await, ["tick-0", "tick-0"]);
-    let counts: Vec<u64> = scale.cf.mock.faults().iter().map(|it| it.struck).collect();
+    let counts: Vec<u64> = scale.cf.mock.faults().iter().map(|it| it.applied).collect();
     assert_eq!(counts, [2, 1]);
     // A fraction of the connections fails, selected by the seed.
     scale.faults(vec![Fault::unreachable().of("tick-0").probability(0.5)]);
@@ -263,7 +263,7 @@ async fn faults_make_apps_unreachable_unregistered_or_slow() {
     };
     assert!(took("/slow").await >= delay);
     took("/").await;
-    assert_eq!(scale.cf.mock.faults()[0].struck, 1);
+    assert_eq!(scale.cf.mock.faults()[0].applied, 1);
 }
 
 #[tokio::test]

@@ -151,9 +151,9 @@ async fn faults_are_set_over_http_and_count_their_events() {
         shown.json(),
         json!([
             {"fault": "answer", "method": "POST", "path": "/v3/apps", "nth": 2, "status": 503,
-             "met": 3, "struck": 1},
+             "matched": 3, "applied": 1},
             {"fault": "failed_job", "operation": "app.delete", "times": 1,
-             "met": 0, "struck": 0},
+             "matched": 0, "applied": 0},
         ])
     );
 
@@ -217,7 +217,7 @@ async fn times_are_changed_while_the_mock_runs() {
 }
 
 /// The observable results of a run: GUIDs, states, names of random routes, and the
-/// requests that a fault struck.
+/// requests that a fault was applied to.
 async fn seeded_run(seed: u64) -> Value {
     let builder = MockCapi::builder()
         .seed(seed)

@@ -294,7 +294,7 @@ async fn a_slow_app_delays_no_other_requests() {
             tokio::spawn(request.header("host", format!("tick-0.{DOMAIN}")).send())
         })
         .collect();
-    while scale.cf.mock.faults()[0].struck < 20 {
+    while scale.cf.mock.faults()[0].applied < 20 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(scale.cf.get("/v3/apps").await.status, 200);

@@ -369,7 +369,7 @@ fn the_documented_examples_are_faults() {
 }
 
 #[tokio::test]
-async fn faults_that_could_never_strike_are_refused() {
+async fn faults_that_could_never_apply_are_refused() {
     let cf = Session::v3().await;
     cf.mock
         .set_faults(vec![Fault::answer("*", "/v3/apps", 503)])

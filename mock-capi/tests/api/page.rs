@@ -260,10 +260,11 @@ async fn faults_are_set_applied_and_removed() {
             .await?;
         assert_eq!(cf.get("/v3/spaces").await.status, 503);
         assert_eq!(cf.get("/v3/spaces").await.status, 200);
-        page.wait_for_text("faults", "li", "struck 1 of 2").await?;
+        page.wait_for_text("faults", "li", "applied to 1 of 2")
+            .await?;
         page.click("#tab-requests").await?;
-        let struck = page.wait_for_text("log", "tr", "503").await?.text().await?;
-        assert!(struck.contains("answer"), "{struck}");
+        let answered = page.wait_for_text("log", "tr", "503").await?.text().await?;
+        assert!(answered.contains("answer"), "{answered}");
         page.click("#tab-faults").await?;
 
         // The form has the fields of a fault, and shows why they are invalid.

@@ -65,7 +65,7 @@ func TestEachMockHasItsOwnState(t *testing.T) {
 	}
 }
 
-func TestAFaultStrikesTheGivenNumberOfTimes(t *testing.T) {
+func TestAFaultIsAppliedTheGivenNumberOfTimes(t *testing.T) {
 	t.Parallel()
 	mock := mockcapi.Start(t)
 	token := mock.Token("admin", "admin")
@@ -75,8 +75,8 @@ func TestAFaultStrikesTheGivenNumberOfTimes(t *testing.T) {
 			t.Errorf("%d instead of %d", status, expected)
 		}
 	}
-	if met := mock.Faults()[0]["met"]; met != 2.0 {
-		t.Error(met)
+	if matched := mock.Faults()[0]["matched"]; matched != 2.0 {
+		t.Error(matched)
 	}
 	mock.SetFaults()
 	if faults := mock.Faults(); len(faults) != 0 {

@@ -432,7 +432,7 @@ impl<A: Adapter> MockCapiBuilder<A> {
     /// if there is a state file that cannot be loaded or saved, or that another mock
     /// uses; [`StartError::SeedFile`] or [`StartError::Seed`] if a seed cannot be read or
     /// its resources cannot be created; [`StartError::Faults`] if a fault could never
-    /// strike, or the adapter does not support it; [`StartError::Times`] if the jitter is
+    /// apply, or the adapter does not support it; [`StartError::Times`] if the jitter is
     /// not from 0 to 1; [`StartError::Tls`] if no certificate can be created;
     /// [`StartError::Broker`] if a service broker inside the mock cannot listen.
     pub async fn start(self) -> Result<MockCapi<A>, StartError> {

@@ -1,4 +1,4 @@
-//! Refuses faults that are contradictory or could never strike.
+//! Refuses faults that are contradictory or could never apply.
 
 use super::pattern::{method_problem, path_problem};
 use super::{Effect, Fault};
@@ -20,7 +20,7 @@ impl Fault {
         Ok(faults)
     }
 
-    /// Refuses faults that could never strike, and faults that this API or adapter does
+    /// Refuses faults that could never apply, and faults that this API or adapter does
     /// not support.
     pub(crate) fn check_all(
         faults: &[Self],

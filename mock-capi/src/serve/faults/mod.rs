@@ -1,6 +1,6 @@
 //! Failures that a test injects.
 //!
-//! A [`Fault`] selects events, skips a number of them, strikes a number of them, and
+//! A [`Fault`] matches events, skips a number of them, applies to a number of them, and
 //! determines their outcome. Counts and periods are reproducible, and so are
 //! probabilities if the mock has a seed.
 
@@ -61,7 +61,7 @@ pub struct Fault {
     /// The operation of the jobs that fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
-    /// The number of the only event that the fault strikes, counted from 1.
+    /// The number of the only matching event that the fault applies to, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     nth: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -87,7 +87,7 @@ pub struct Fault {
     retry_after: Option<Duration>,
     #[serde(default, with = "durations", skip_serializing_if = "Option::is_none")]
     delay: Option<Duration>,
-    /// The number of strikes that a test expects.
+    /// The number of events that a test expects the fault to apply to.
     #[serde(skip)]
     expected: Option<u64>,
 }
@@ -221,7 +221,7 @@ impl Fault {
     }
 }
 
-/// The number, the time and the probability of strikes.
+/// How often, when, and with which probability the fault applies.
 impl Fault {
     /// Skips the first `count` events.
     #[must_use]
@@ -230,21 +230,21 @@ impl Fault {
         self
     }
 
-    /// Strikes only the event with this number, counted from 1.
+    /// Applies only to the matching event with this number, counted from 1.
     #[must_use]
     pub fn nth(mut self, count: u64) -> Self {
         self.nth = Some(count);
         self
     }
 
-    /// Stops after `count` strikes. By default, a fault lasts until it is removed.
+    /// Stops after `count` events. By default, a fault lasts until it is removed.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.times = Some(count);
         self
     }
 
-    /// Strikes only this fraction of the events, from 0 to 1, selected by the mock's
+    /// Applies only to this fraction of the events, from 0 to 1, selected by the mock's
     /// seed.
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
@@ -275,7 +275,7 @@ impl Fault {
         self
     }
 
-    /// Expects that the fault strikes exactly this often. Otherwise, the
+    /// Expects that the fault is applied exactly this often. Otherwise, the
     /// [`MockCapi`](crate::MockCapi) panics when it is dropped, as a wiremock server does
     /// for its mounted mocks. A [`CloudController`](crate::CloudController) that a test mounts
     /// itself does not panic: check its [`faults`](crate::CloudController::faults).

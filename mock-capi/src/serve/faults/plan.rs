@@ -1,4 +1,4 @@
-//! The current faults: decides which of them strike, and counts the strikes.
+//! The current faults: decides which of them apply, and counts how often.
 
 use std::time::Duration;
 
@@ -20,21 +20,25 @@ pub struct FaultCount {
     /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
-    /// The number of events that the fault applied to.
-    pub met: u64,
-    /// The number of events that it struck.
-    pub struck: u64,
+    /// The number of events that matched the fault.
+    pub matched: u64,
+    /// The number of events that the fault was applied to.
+    pub applied: u64,
 }
 
 impl FaultCount {
     /// The expectation, if it is not met.
     fn unmet(&self) -> Option<String> {
-        let Self { fault, met, struck } = self;
-        let expected = fault.expected.filter(|expected| expected != struck)?;
+        let Self {
+            fault,
+            matched,
+            applied,
+        } = self;
+        let expected = fault.expected.filter(|expected| expected != applied)?;
         let name = serde_json::to_string(fault).unwrap_or_default();
         Some(format!(
-            "{name} was expected to strike {expected} times, and struck {struck} times \
-             (met {met} times)"
+            "{name} was expected to be applied {expected} times, and was applied {applied} times \
+             (matched {matched} times)"
         ))
     }
 }
@@ -80,8 +84,8 @@ impl FaultPlan {
     pub(crate) fn set(&mut self, faults: Vec<Fault>, now: Timestamp) {
         let rule = |fault| FaultCount {
             fault,
-            met: 0,
-            struck: 0,
+            matched: 0,
+            applied: 0,
         };
         self.unmet = self.unmet();
         self.rules = faults.into_iter().map(rule).collect();
@@ -111,7 +115,7 @@ impl FaultPlan {
         self.now = now;
         method.clone_into(&mut self.method);
         path.clone_into(&mut self.path);
-        let fault = self.strike(|fault| fault.fault.is_of_request())?;
+        let fault = self.apply(|fault| fault.fault.is_of_request())?;
         Some(AppliedFault {
             effect: fault.fault,
             delay: fault.delay.unwrap_or_default(),
@@ -120,33 +124,38 @@ impl FaultPlan {
     }
 
     fn of_app(&mut self, effect: Effect, app: &str) -> Option<CcError> {
-        let fault = self.strike(|fault| {
+        let fault = self.apply(|fault| {
             fault.fault == effect && fault.app.as_ref().is_none_or(|only| only == app)
         })?;
         Some(fault.reported_error())
     }
 
-    /// Counts an event for every fault that applies to it in this request. The first one
-    /// that is due strikes.
-    fn strike(&mut self, meets: impl Fn(&Fault) -> bool) -> Option<Fault> {
+    /// Counts an event for every fault that it matches in this request. Returns the first
+    /// one that is due.
+    fn apply(&mut self, matches: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let passed = self.now.since(self.since);
         let mut due: Option<Fault> = None;
-        for FaultCount { fault, met, struck } in &mut self.rules {
-            let meets = meets(fault)
+        for FaultCount {
+            fault,
+            matched,
+            applied,
+        } in &mut self.rules
+        {
+            let matches = matches(fault)
                 && fault.admits_request(&self.method, &self.path)
                 && fault.is_in_window(passed);
-            if !meets {
+            if !matches {
                 continue;
             }
-            *met += 1;
-            let spent = fault.times.is_some_and(|times| *struck >= times);
-            let other = fault.nth.is_some_and(|nth| *met != nth);
-            if due.is_some() || *met <= fault.skip || spent || other {
+            *matched += 1;
+            let spent = fault.times.is_some_and(|times| *applied >= times);
+            let other = fault.nth.is_some_and(|nth| *matched != nth);
+            if due.is_some() || *matched <= fault.skip || spent || other {
                 continue;
             }
             let probability = fault.probability.unwrap_or(1.0);
             if probability >= 1.0 || self.random.happens(probability) {
-                *struck += 1;
+                *applied += 1;
                 due = Some(fault.clone());
             }
         }
@@ -168,7 +177,7 @@ impl FaultPlan {
 }
 
 impl AppFaults for TrafficFaults<'_> {
-    fn strike(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration> {
+    fn apply(&mut self, fault: AppFault, app: &str, request: &AppRequest<'_>) -> Option<Duration> {
         let plan = &mut *self.plan;
         if plan.rules.is_empty() {
             return None;
@@ -181,10 +190,10 @@ impl AppFaults for TrafficFaults<'_> {
             AppFault::Unregistered => Effect::Unregistered,
             AppFault::Slow => Effect::Slow,
         };
-        let struck = plan.strike(|fault| {
+        let applied = plan.apply(|fault| {
             fault.fault == effect && fault.app.as_ref().is_none_or(|only| only == app)
         })?;
-        Some(struck.delay.unwrap_or_default())
+        Some(applied.delay.unwrap_or_default())
     }
 }
 
@@ -207,7 +216,7 @@ impl Failures for FaultPlan {
     }
 
     fn job(&mut self, operation: &str) -> Option<Failure> {
-        let fault = self.strike(|fault| {
+        let fault = self.apply(|fault| {
             fault.fault == Effect::FailedJob
                 && fault
                     .operation
@@ -232,9 +241,9 @@ mod tests {
     fn a_fault_applies_the_requested_number_of_times() {
         let fault = Fault::answer("post", "/v3/apps", 503).skip(1).times(2);
         let (mut plan, now) = plan(vec![fault]);
-        let mut struck = || plan.begin("POST", "/v3/apps", now).is_some();
+        let mut is_applied = || plan.begin("POST", "/v3/apps", now).is_some();
         assert_eq!(
-            [struck(), struck(), struck(), struck()],
+            [is_applied(), is_applied(), is_applied(), is_applied()],
             [false, true, true, false]
         );
         assert!(plan.begin("GET", "/v3/apps", now).is_none());
@@ -245,27 +254,27 @@ mod tests {
         let second = Duration::from_secs(1);
         let fault = Fault::drop_before("*", "*").between(second, 2 * second);
         let (mut plan, now) = plan(vec![fault]);
-        let struck: Vec<bool> = [0, 1, 2]
+        let applied: Vec<bool> = [0, 1, 2]
             .iter()
             .map(|count| plan.begin("GET", "/", now.plus(second * *count)).is_some())
             .collect();
-        assert_eq!(struck, [false, true, false]);
+        assert_eq!(applied, [false, true, false]);
     }
 
     #[test]
     fn probabilities_repeat_with_the_seed() {
-        let strikes = || {
+        let applied = || {
             let (mut plan, now) = plan(vec![Fault::drop_after("*", "*").probability(0.5)]);
             (0..64)
                 .map(|_| plan.begin("GET", "/", now).is_some())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(strikes(), strikes());
-        assert!(strikes().contains(&true) && strikes().contains(&false));
+        assert_eq!(applied(), applied());
+        assert!(applied().contains(&true) && applied().contains(&false));
     }
 
     #[test]
-    fn named_faults_strike_their_app() {
+    fn named_faults_apply_to_their_app() {
         let (mut plan, _) = plan(vec![Fault::failed_staging().of("a")]);
         assert_eq!(plan.staging("b"), None);
         assert_eq!(

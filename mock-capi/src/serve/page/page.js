@@ -284,7 +284,7 @@ function describe({ method, path, status, fault }) {
 }
 
 function renderRequest({ number, at, method, path, status, micros, fault }) {
-  const struck = fault ? [chip("bad", fault)] : [];
+  const applied = fault ? [chip("bad", fault)] : [];
   const open = element("button", { type: "button" }, path);
   open.addEventListener("click", () => openRequest(number));
   return element(
@@ -292,7 +292,7 @@ function renderRequest({ number, at, method, path, status, micros, fault }) {
     {},
     element("td", { class: "mono time" }, at.slice(11, 19)),
     element("td", { class: "mono" }, method),
-    element("td", { class: "mono wrap path" }, open, ...struck),
+    element("td", { class: "mono wrap path" }, open, ...applied),
     element("td", {}, chip(toneOf(status), status ?? "dropped")),
     element("td", { class: "number" }, `${(micros / 1000).toFixed(1)} ms`),
   );
@@ -446,7 +446,7 @@ let faults = [];
 
 async function readFaults() {
   const rules = await ask("GET", "faults");
-  faults = rules.map(({ met, struck, ...fault }) => fault);
+  faults = rules.map(({ matched, applied, ...fault }) => fault);
   const rows = rules.map((rule, index) => ({ ...rule, index }));
   showList(find("faults"), rows, ({ index }) => index, renderFault);
   find("faults-empty").hidden = rows.length > 0;
@@ -454,7 +454,7 @@ async function readFaults() {
   fill(find("faults-json"), JSON.stringify(faults, null, 1));
 }
 
-function renderFault({ index, met, struck, fault, method, path, ...rest }) {
+function renderFault({ index, matched, applied, fault, method, path, ...rest }) {
   const where = [method, path].filter((part) => part !== undefined);
   const how = Object.entries(rest).map(([name, value]) => `${name}=${value}`);
   const remove = element("button", { type: "button", "aria-label": `Remove ${fault}` }, "Remove");
@@ -463,7 +463,7 @@ function renderFault({ index, met, struck, fault, method, path, ...rest }) {
     "li",
     {},
     element("span", { class: "mono wrap" }, [fault, ...where, ...how].join(" ")),
-    element("span", { class: "note" }, `struck ${struck} of ${met}`),
+    element("span", { class: "note" }, `applied to ${applied} of ${matched}`),
     remove,
   );
 }

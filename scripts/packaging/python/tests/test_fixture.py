@@ -31,13 +31,13 @@ def test_requests_need_a_token(mock_capi: MockCapi) -> None:
         mock_capi.token("admin", "wrong")
 
 
-def test_a_fault_strikes_the_given_number_of_times(mock_capi: MockCapi) -> None:
+def test_a_fault_is_applied_the_given_number_of_times(mock_capi: MockCapi) -> None:
     fault = {"fault": "answer", "method": "POST", "path": "/v3/organizations", "status": 503}
     mock_capi.set_faults({**fault, "times": 1})
     with pytest.raises(MockCapiError, match="503"):
         create_org(mock_capi, "mine")
     create_org(mock_capi, "mine")
-    assert mock_capi.faults()[0]["met"] == 2
+    assert mock_capi.faults()[0]["matched"] == 2
 
 
 def test_a_stub_replaces_the_response_of_the_fake(mock_capi: MockCapi) -> None:
