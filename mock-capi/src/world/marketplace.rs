@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::access::{Access, AccessScope, SPACE_MEMBERS};
-use super::{Base, Field, Guid, Key, Row, Selection, World};
+use super::{Base, Field, Guid, Key, Row, Selection, ServiceInstance, World};
 use crate::world::clock::Timestamp;
 
 /// A registered service broker.
@@ -153,6 +153,13 @@ impl Visibility {
 impl World {
     pub(crate) fn offering_of(&self, plan: &ServicePlan) -> Option<&ServiceOffering> {
         self.service_offerings.get(plan.offering)
+    }
+
+    pub(crate) fn offering_of_instance(
+        &self,
+        instance: &ServiceInstance,
+    ) -> Option<&ServiceOffering> {
+        self.offering_of(self.service_plans.get(instance.plan()?)?)
     }
 
     pub(crate) fn broker_of(&self, plan: &ServicePlan) -> Option<&ServiceBroker> {

@@ -306,13 +306,8 @@ async fn an_unmet_expectation_of_a_fault_fails_the_test() {
         for _ in 0..asked {
             assert_eq!(cf.get("/v3/apps").await.status, 503);
         }
-<<<<<<< HEAD
-        assert_eq!(cf.mock.faults()[0].struck, asked);
-        // The expectation is kept after the fault was replaced.
-=======
         assert_eq!(cf.mock.faults()[0].applied, asked);
-        // Its expectation is kept after the fault was replaced.
->>>>>>> 680cb00 (Count how often a fault matched and applied)
+        // The expectation is kept after the fault was replaced.
         cf.mock.set_faults(vec![]).unwrap();
         let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(cf.mock)));
         dropped

@@ -242,12 +242,7 @@ func (m *Mock) SetFaults(faults ...Fault) {
 	m.control("PUT", "/_mock/faults", append([]Fault{}, faults...), nil)
 }
 
-<<<<<<< HEAD
-// Faults returns the faults, with the number of events that each applied to ("met") and
-// struck ("struck").
-=======
 // Faults returns the faults. "matched" and "applied" count the events of each.
->>>>>>> 680cb00 (Count how often a fault matched and applied)
 func (m *Mock) Faults() []Fault {
 	m.t.Helper()
 	var faults []Fault

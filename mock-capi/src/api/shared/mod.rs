@@ -8,6 +8,7 @@ pub(crate) mod byte_sizes;
 pub(crate) mod current_droplet;
 pub(crate) mod droplets;
 pub(crate) mod lifecycle;
+pub(crate) mod managed_services;
 pub(crate) mod new_app;
 pub(crate) mod packages;
 pub(crate) mod processes;

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::managed_instances::in_progress;
 use super::services::SERVICE_INSTANCES;
 use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
+use crate::api::shared::managed_services::in_progress;
 use crate::world::{
     BindingRef, Guid, Operation, OperationState, Row, ServiceInstance, Step, WaitingClient,
 };

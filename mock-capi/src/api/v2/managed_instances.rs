@@ -1,6 +1,6 @@
 //! Requests for managed service instances, whose responses wait for brokers.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::schema::{self, Attribute, Preset};
 use super::services::SERVICE_INSTANCES;
@@ -11,10 +11,13 @@ use crate::api::context::RequestContext;
 use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::Fields;
+use crate::api::shared::managed_services::{
+    check_retrievable, in_progress, is_renamed_by_broker, redacted,
+};
 use crate::api::shared::service_quotas::check_quota;
 use crate::world::{
-    ADMINS, AccessScope, Field, Guid, InstanceChange, Key, Kind, Managed, Operation,
-    OperationState, Row, ServiceInstance, ServicePlan, Space, Step, WRITE_SPACE, WaitingClient,
+    ADMINS, AccessScope, Field, Guid, InstanceChange, Key, Kind, Operation, OperationState, Row,
+    ServiceInstance, ServicePlan, Space, Step, WRITE_SPACE, WaitingClient,
 };
 
 const NEW: &[Attribute] = &[
@@ -39,12 +42,6 @@ fn invalid(reason: &str) -> CcError {
     CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
 }
 
-pub(super) fn in_progress(name: &str) -> CcError {
-    let detail = format!("An operation for service instance {name} is in progress.");
-    let title = "CF-AsyncServiceInstanceOperationInProgress";
-    CcError::new(409, 60_016, title, detail)
-}
-
 /// How the client waits: until the operation ends, or until a broker continues
 /// asynchronously.
 pub(super) fn waiting_client(context: &RequestContext<'_>) -> Result<WaitingClient, CcError> {
@@ -54,14 +51,6 @@ pub(super) fn waiting_client(context: &RequestContext<'_>) -> Result<WaitingClie
         Some(_) => return Err(CcError::invalid_request()),
     };
     Ok(WaitingClient { accepts_incomplete })
-}
-
-/// The request without its secrets, for events.
-fn redacted(mut request: Map<String, Value>) -> Value {
-    if let Some(parameters) = request.get_mut("parameters") {
-        *parameters = json!("[PRIVATE DATA HIDDEN]");
-    }
-    Value::Object(request)
 }
 
 /// Checks the name and the tags as the Cloud Controller's model does.
@@ -172,28 +161,14 @@ pub(super) fn create_managed(context: &mut RequestContext<'_>) -> Result<Respons
     validate(context, attributes, space, None)?;
     check_quotas(context, space, plan, true)?;
     check_plan(context, plan, space)?;
-    let (plan, maintenance_info) = (plan.guid(), plan.catalog.maintenance_info.clone());
-    let now = context.world.now();
+    let plan = plan.guid();
     let base = context.world.base();
+    let name = text("name").trim().to_owned();
     let tags = attributes.texts("tags").unwrap_or_default();
-    let guid = context.world.add(ServiceInstance {
-        base,
-        name: text("name").trim().to_owned(),
-        space,
-        tags: tags.into_iter().map(str::to_owned).collect(),
-        credentials: None,
-        syslog_drain_url: None,
-        route_service_url: None,
-        changed: None,
-        shared_with: Vec::new(),
-        managed: Some(Box::new(Managed {
-            plan,
-            dashboard_url: None,
-            maintenance_info,
-            broker_metadata: None,
-            operation: Operation::new("create", OperationState::Initial, now),
-        })),
-    });
+    let tags = tags.into_iter().map(str::to_owned).collect();
+    let plan = context.row::<ServicePlan>(plan)?;
+    let instance = ServiceInstance::managed(base, name, space, tags, plan);
+    let guid = context.world.add(instance);
     let parameters = attributes.object("parameters").cloned();
     let steps = vec![Step::Provision(guid, parameters.map(Value::Object))];
     let path = format!("{}/{guid}", SERVICE_INSTANCES.path);
@@ -263,6 +238,25 @@ fn next_plan(
     Ok(Some(next.guid()))
 }
 
+/// Refuses a new name of a shared instance, and another space.
+fn check_change(
+    instance: &ServiceInstance,
+    renames: bool,
+    space: Option<&str>,
+) -> Result<(), CcError> {
+    if renames && !instance.shared_with.is_empty() {
+        let detail = "Service instances that have been shared cannot be renamed";
+        let title = "CF-SharedServiceInstanceCannotBeRenamed";
+        return Err(CcError::new(422, 390_003, title, detail));
+    }
+    if space.is_some_and(|space| space != instance.space.to_string()) {
+        let detail = "Cannot update space for service instance.";
+        let title = "CF-ServiceInstanceSpaceChangeNotAllowed";
+        return Err(CcError::new(400, 60014, title, detail));
+    }
+    Ok(())
+}
+
 pub(super) fn update_managed(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     let body = context.request.object()?;
     let attributes = schema::of_change(&body, CHANGE)?;
@@ -277,43 +271,27 @@ pub(super) fn update_managed(context: &mut RequestContext<'_>) -> Result<Respons
             "Please use the User Provided Services API to manage this resource.",
         ));
     };
-    let (space, name) = (instance.space, instance.name.clone());
-    let is_pending = managed.operation.is_pending();
     writable(context, "update")?;
-    let renamed = attributes.text("name").filter(|other| *other != name);
-    if renamed.is_some() && !instance.shared_with.is_empty() {
-        let detail = "Service instances that have been shared cannot be renamed";
-        let title = "CF-SharedServiceInstanceCannotBeRenamed";
-        return Err(CcError::new(422, 390_003, title, detail));
-    }
-    let other = attributes.text("space_guid");
-    if other.is_some_and(|other| other != space.to_string()) {
-        let detail = "Cannot update space for service instance.";
-        let title = "CF-ServiceInstanceSpaceChangeNotAllowed";
-        return Err(CcError::new(400, 60014, title, detail));
-    }
+    let name = attributes.text("name");
+    let renames = name.is_some_and(|name| name != instance.name);
+    check_change(instance, renames, attributes.text("space_guid"))?;
     let plan = next_plan(context, instance, attributes.text("service_plan_guid"))?;
-    validate(context, attributes, space, Some(guid))?;
-    if is_pending {
-        return Err(in_progress(&name));
+    validate(context, attributes, instance.space, Some(guid))?;
+    if managed.operation.is_pending() {
+        return Err(in_progress(&instance.name));
     }
     let tags = attributes.texts("tags");
     let parameters = attributes.object("parameters").cloned();
     let info = attributes.object("maintenance_info").cloned();
     let change = InstanceChange {
-        name: attributes.text("name").map(|name| name.trim().to_owned()),
+        name: name.map(|name| name.trim().to_owned()),
         tags: tags.map(|tags| tags.into_iter().map(str::to_owned).collect()),
         plan,
         parameters: parameters.map(Value::Object),
         maintenance_info: info.map(Value::Object),
         metadata: None,
     };
-    let renames = instance
-        .plan()
-        .and_then(|plan| context.world.service_plans.get(plan));
-    let renames = renames.and_then(|plan| context.world.offering_of(plan));
-    let renames = renames.is_some_and(|it| it.catalog.allow_context_updates) && renamed.is_some();
-    let is_for_broker = renames
+    let is_for_broker = renames && is_renamed_by_broker(context.world, instance)
         || plan.is_some()
         || change.parameters.is_some()
         || change.maintenance_info.is_some();
@@ -330,18 +308,13 @@ pub(super) fn update_managed(context: &mut RequestContext<'_>) -> Result<Respons
     context
         .world
         .update_row(guid, |instance: &mut ServiceInstance| {
-            if let Some(name) = change.name {
-                instance.name = name;
-            }
-            if let Some(tags) = change.tags {
-                instance.tags = tags;
-            }
+            instance.rename(change.name, change.tags);
             if let Some(managed) = &mut instance.managed {
                 managed.operation = Operation::new("update", OperationState::Succeeded, now);
             }
         });
     context.world.record_instance(guid, "update", request);
-    if renamed.is_some() {
+    if renames {
         context.world.record_service_usage(guid, "UPDATED");
     }
     SERVICE_INSTANCES.changed(context, guid)
@@ -410,21 +383,6 @@ pub(super) fn instance_parameters(context: &mut RequestContext<'_>) -> Result<Re
     if !context.access.sees(context.world, access_scope) {
         return Err(CcError::not_authorized());
     }
-    let plan = instance
-        .plan()
-        .and_then(|plan| context.world.service_plans.get(plan));
-    let service = plan.and_then(|plan| context.world.offering_of(plan));
-    if !service.is_some_and(|service| service.catalog.instances_retrievable) {
-        return Err(CcError::new(
-            400,
-            120_004,
-            "CF-ServiceFetchInstanceParametersNotSupported",
-            "This service does not support fetching service instance parameters.",
-        ));
-    }
-    let operation = instance.managed.as_ref().map(|managed| &managed.operation);
-    if operation.is_some_and(Operation::is_pending) {
-        return Err(in_progress(&instance.name));
-    }
+    check_retrievable(context.world, instance)?;
     Ok(context.read_parameters(guid, None))
 }

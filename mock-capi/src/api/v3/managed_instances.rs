@@ -1,6 +1,6 @@
 //! `/v3/service_instances`: managed instances
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::service_instance_requests::{check_name, model_problems, read_tags};
 use super::service_instances;
@@ -9,6 +9,9 @@ use crate::api::error::CcError;
 use crate::api::http::Response;
 use crate::api::message::Message;
 use crate::api::router::Route;
+use crate::api::shared::managed_services::{
+    check_retrievable, in_progress, is_renamed_by_broker, redacted,
+};
 use crate::api::shared::service_quotas::check_quota;
 use crate::world::metadata::MetadataPatch;
 use crate::world::{
@@ -63,7 +66,6 @@ pub(super) fn create(
 ) -> Result<Response, CcError> {
     let plan = find_plan(context, new.plan, new.space)?;
     let found = context.row::<ServicePlan>(plan)?;
-    let maintenance_info = found.catalog.maintenance_info.clone();
     let free = found.catalog.free;
     let broker = context.world.broker_of(found).map(|broker| broker.state);
     if broker != Some(BrokerState::Available) {
@@ -83,38 +85,13 @@ pub(super) fn create(
     if let Some(failed) = failed {
         context.world.service_instances.remove(failed);
     }
-    let now = context.world.now();
     let base = context.world.base_with(new.metadata);
-    let guid = context.world.add_service_instance(ServiceInstance {
-        base,
-        name: new.name,
-        space: new.space,
-        tags: new.tags,
-        credentials: None,
-        syslog_drain_url: None,
-        route_service_url: None,
-        changed: None,
-        shared_with: Vec::new(),
-        managed: Some(Box::new(Managed {
-            plan,
-            dashboard_url: None,
-            maintenance_info,
-            broker_metadata: None,
-            operation: Operation::new("create", OperationState::Initial, now),
-        })),
-    });
+    let found = context.row::<ServicePlan>(plan)?;
+    let instance = ServiceInstance::managed(base, new.name, new.space, new.tags, found);
+    let guid = context.world.add_service_instance(instance);
     let steps = vec![Step::Provision(guid, new.parameters)];
-    let request = redacted(body);
+    let request = redacted(body.clone());
     Ok(context.work_in_job("service_instance.create", guid, steps, request))
-}
-
-/// A request without its secrets, for events.
-pub(super) fn redacted(body: &Map<String, Value>) -> Value {
-    let mut request = body.clone();
-    if request.contains_key("parameters") {
-        request.insert("parameters".into(), json!("[PRIVATE DATA HIDDEN]"));
-    }
-    Value::Object(request)
 }
 
 /// Reads an update of a managed instance.
@@ -189,7 +166,7 @@ pub(super) fn update(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
     let body = context.request.object()?;
     let (change, metadata) = read_update(context, guid, &body)?;
     check_update(context, guid, &change, &body)?;
-    let request = redacted(&body);
+    let request = redacted(body.clone());
     if is_for_broker(context, guid, &change, &body) {
         lock(context, guid)?;
         let steps = vec![Step::Update(guid, change)];
@@ -203,12 +180,7 @@ pub(super) fn update(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
     context
         .world
         .update_row(guid, |instance: &mut ServiceInstance| {
-            if let Some(name) = change.name {
-                instance.name = name;
-            }
-            if let Some(tags) = change.tags {
-                instance.tags = tags;
-            }
+            instance.rename(change.name, change.tags);
             instance.base.metadata.apply(metadata);
             if let Some(managed) = instance.managed.as_mut().filter(|_| !only_metadata) {
                 managed.operation = Operation::new("update", OperationState::Succeeded, now);
@@ -222,22 +194,12 @@ pub(super) fn update(context: &mut RequestContext<'_>, guid: Guid) -> Result<Res
 fn lock(context: &mut RequestContext<'_>, guid: Guid) -> Result<(), CcError> {
     let operation = context.world.operation_of_instance(guid);
     if operation.is_some_and(Operation::is_pending) {
-        return Err(in_progress(context, guid)?);
+        return Err(in_progress(&context.row::<ServiceInstance>(guid)?.name));
     }
     let now = context.world.now();
     let operation = Operation::new("update", OperationState::InProgress, now);
     context.world.set_instance_operation(guid, operation);
     Ok(())
-}
-
-fn in_progress(context: &RequestContext<'_>, guid: Guid) -> Result<CcError, CcError> {
-    let name = &context.row::<ServiceInstance>(guid)?.name;
-    Ok(CcError::new(
-        409,
-        60_016,
-        "CF-AsyncServiceInstanceOperationInProgress",
-        format!("An operation for service instance {name} is in progress."),
-    ))
 }
 
 fn version(info: Option<&Map<String, Value>>) -> Option<&Value> {
@@ -292,31 +254,13 @@ fn check_update(
             );
         }
     }
-    if let Some(wanted) = change.maintenance_info.as_ref().and_then(Value::as_object) {
-        let of_plan = plan.catalog.maintenance_info.as_ref();
-        if change.plan.is_some_and(|plan| plan != managed.plan) {
-            return refuse(
-                "maintenance_info should not be changed when switching to different plan.",
-            );
-        }
-        if of_plan.is_none() {
-            return refuse(
-                "The service broker does not support upgrades for service instances created from this plan.",
-            );
-        }
-        let wanted = version(Some(wanted));
-        if wanted != version(of_plan) && wanted != version(managed.maintenance_info.as_ref()) {
-            return refuse(
-                "maintenance_info.version requested is invalid. Please ensure the catalog is up to date and you are providing a version supported by this service plan.",
-            );
-        }
+    if let Some(text) = unsupported_upgrade(change, managed, plan) {
+        return refuse(text);
     }
-    let renames = world
-        .offering_of(plan)
-        .is_some_and(|it| it.catalog.allow_context_updates);
+    let renames = is_renamed_by_broker(world, instance) && change.name.is_some();
     let inaccessible = [
         ("parameters", change.parameters.is_some()),
-        ("name", renames && change.name.is_some()),
+        ("name", renames),
     ];
     let inaccessible = inaccessible.iter().find(|(_, changed)| *changed);
     match inaccessible.filter(|_| !plan.available) {
@@ -327,6 +271,30 @@ fn check_update(
     }
 }
 
+/// The reason why an instance of a plan cannot get the requested `maintenance_info`.
+fn unsupported_upgrade(
+    change: &InstanceChange,
+    managed: &Managed,
+    plan: &ServicePlan,
+) -> Option<&'static str> {
+    let wanted = change.maintenance_info.as_ref()?.as_object()?;
+    let of_plan = plan.catalog.maintenance_info.as_ref();
+    if change.plan.is_some_and(|plan| plan != managed.plan) {
+        return Some("maintenance_info should not be changed when switching to different plan.");
+    }
+    if of_plan.is_none() {
+        return Some(
+            "The service broker does not support upgrades for service instances created from this plan.",
+        );
+    }
+    let wanted = version(Some(wanted));
+    let is_known =
+        wanted == version(of_plan) || wanted == version(managed.maintenance_info.as_ref());
+    (!is_known).then_some(
+        "maintenance_info.version requested is invalid. Please ensure the catalog is up to date and you are providing a version supported by this service plan.",
+    )
+}
+
 /// Whether a change needs a request to the broker.
 fn is_for_broker(
     context: &RequestContext<'_>,
@@ -335,12 +303,10 @@ fn is_for_broker(
     body: &Map<String, Value>,
 ) -> bool {
     let instance = context.world.service_instances.get(guid);
-    let Some(managed) = instance.and_then(|it| it.managed.as_ref()) else {
+    let Some((instance, managed)) = instance.and_then(|it| Some((it, it.managed.as_ref()?))) else {
         return false;
     };
-    let plan = context.world.service_plans.get(managed.plan);
-    let offering = plan.and_then(|plan| context.world.offering_of(plan));
-    let renames = offering.is_some_and(|it| it.catalog.allow_context_updates);
+    let renames = is_renamed_by_broker(context.world, instance);
     let info = change.maintenance_info.as_ref().and_then(Value::as_object);
     body.contains_key("name") && renames
         || body.contains_key("parameters")
@@ -391,24 +357,10 @@ fn show_parameters(context: &mut RequestContext<'_>) -> Result<Response, CcError
     if !context.access.sees(context.world, access_scope) {
         return Err(CcError::not_authorized());
     }
-    let plan = instance
-        .plan()
-        .and_then(|plan| context.world.service_plans.get(plan));
-    let offering = plan.and_then(|plan| context.world.offering_of(plan));
     let operation = instance.managed.as_ref().map(|managed| &managed.operation);
     if operation.is_some_and(|it| it.is("create", OperationState::Failed)) {
         return Err(CcError::not_found(ServiceInstance::KIND));
     }
-    if !offering.is_some_and(|it| it.catalog.instances_retrievable) {
-        return Err(CcError::new(
-            400,
-            120_004,
-            "CF-ServiceFetchInstanceParametersNotSupported",
-            "This service does not support fetching service instance parameters.",
-        ));
-    }
-    if operation.is_some_and(Operation::is_pending) {
-        return Err(in_progress(context, guid)?);
-    }
+    check_retrievable(context.world, instance)?;
     Ok(context.read_parameters(guid, None))
 }

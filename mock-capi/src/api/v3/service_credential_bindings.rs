@@ -9,6 +9,7 @@ use crate::api::list::{ListQuery, ListSpec};
 use crate::api::message::Message;
 use crate::api::router::Route;
 use crate::api::shared::bound_services::{credentials_of, drain_of};
+use crate::api::shared::managed_services::redacted;
 use crate::api::shared::service_quotas::check_key_quota;
 use crate::api::state::Present;
 use crate::world::metadata::MetadataPatch;
@@ -18,7 +19,7 @@ use crate::world::{
     binding_name_errors, ruby,
 };
 
-use super::managed_instances::{bind_in_job, redacted};
+use super::managed_instances::bind_in_job;
 use super::service_instances::present_operation;
 use super::service_route_bindings::{are_retrievable, check_made, unbind};
 use super::{apps, service_instances};
@@ -284,7 +285,7 @@ fn create(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
         multiple: body.get("strategy").is_some_and(|it| it == "multiple"),
     });
     let guid = bound.map_err(CcError::unprocessable)?;
-    let (binding, request) = (BindingRef::Credential(guid), redacted(&body));
+    let (binding, request) = (BindingRef::Credential(guid), redacted(body.clone()));
     if managed {
         let job = "service_bindings.create";
         return Ok(bind_in_job(context, binding, job, parameters, request));
@@ -345,7 +346,7 @@ fn create_key(
         syslog_drain_url: None,
         volume_mounts: None,
     });
-    let (binding, request) = (BindingRef::Credential(guid), redacted(body));
+    let (binding, request) = (BindingRef::Credential(guid), redacted(body.clone()));
     let job = "service_keys.create";
     Ok(bind_in_job(context, binding, job, parameters, request))
 }

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::world::access::READ_SPACE;
-use crate::world::broker_work::Operation;
+use crate::world::broker_work::{Operation, OperationState};
 use crate::world::clock::Timestamp;
-use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, World};
+use crate::world::{Access, AccessScope, Base, Field, Guid, Key, Row, ServicePlan, World};
 
 /// A service instance: user-provided, with credentials, or managed by a broker.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +34,45 @@ impl ServiceInstance {
 
     /// The type of instances that a broker provides.
     pub(crate) const MANAGED: &str = "managed";
+
+    /// An instance that a broker still has to create.
+    pub(crate) fn managed(
+        base: Base,
+        name: String,
+        space: Guid,
+        tags: Vec<String>,
+        plan: &ServicePlan,
+    ) -> Self {
+        let managed = Managed {
+            plan: plan.guid(),
+            dashboard_url: None,
+            maintenance_info: plan.catalog.maintenance_info.clone(),
+            broker_metadata: None,
+            operation: Operation::new("create", OperationState::Initial, base.created),
+        };
+        Self {
+            base,
+            name,
+            space,
+            tags,
+            credentials: None,
+            syslog_drain_url: None,
+            route_service_url: None,
+            changed: None,
+            shared_with: Vec::new(),
+            managed: Some(Box::new(managed)),
+        }
+    }
+
+    /// Changes the name and the tags, if they are given.
+    pub(crate) fn rename(&mut self, name: Option<String>, tags: Option<Vec<String>>) {
+        if let Some(name) = name {
+            self.name = name;
+        }
+        if let Some(tags) = tags {
+            self.tags = tags;
+        }
+    }
 
     /// The plan of a managed instance.
     pub(crate) fn plan(&self) -> Option<Guid> {

@@ -121,12 +121,7 @@ impl Run<'_> {
             .map(|plan| plan.catalog.maintenance_info.clone());
         self.world
             .update_row(instance, |instance: &mut ServiceInstance| {
-                if let Some(name) = change.name {
-                    instance.name = name;
-                }
-                if let Some(tags) = change.tags {
-                    instance.tags = tags;
-                }
+                instance.rename(change.name, change.tags);
                 if let Some(patch) = patch {
                     instance.base.metadata.apply(patch);
                 }

@@ -223,11 +223,7 @@ class MockCapi:
         self.request("PUT", "/_mock/faults", list(faults))
 
     def faults(self) -> list[dict[str, Any]]:
-<<<<<<< HEAD
-        """The faults, with the numbers of events that each applied to (``met``) and ``struck``."""
-=======
         """The faults. ``matched`` and ``applied`` count the events of each."""
->>>>>>> 680cb00 (Count how often a fault matched and applied)
         return list(self.request("GET", "/_mock/faults"))
 
     def set_stubs(self, *stubs: Mapping[str, Any]) -> None:
