@@ -132,38 +132,24 @@ fn compare_lists(
 ) {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let (was, value) = (list(was), list(value));
-    for (at, item) in was
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| !value.contains(item))
-    {
-        let path: Vec<String> = path
-            .iter()
-            .map(|it| (*it).to_owned())
-            .chain([at.to_string()])
-            .collect();
-        differences.push(EntryDifference {
-            path,
-            was: item.clone(),
-            value: Value::Null,
-        });
-    }
-    for (at, item) in value
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| !was.contains(item))
-    {
-        let path: Vec<String> = path
-            .iter()
-            .map(|it| (*it).to_owned())
-            .chain([at.to_string()])
-            .collect();
-        differences.push(EntryDifference {
-            path,
-            was: Value::Null,
-            value: item.clone(),
-        });
-    }
+    let place = |at: usize| -> Vec<String> {
+        let path = path.iter().map(|it| (*it).to_owned());
+        path.chain([at.to_string()]).collect()
+    };
+    let gone = was.iter().enumerate();
+    let gone = gone.filter(|(_, item)| !value.contains(item));
+    differences.extend(gone.map(|(at, item)| EntryDifference {
+        path: place(at),
+        was: item.clone(),
+        value: Value::Null,
+    }));
+    let new = value.iter().enumerate();
+    let new = new.filter(|(_, item)| !was.contains(item));
+    differences.extend(new.map(|(at, item)| EntryDifference {
+        path: place(at),
+        was: Value::Null,
+        value: item.clone(),
+    }));
 }
 
 /// Compares the items of a list in the entry. The app may have more items.

@@ -324,28 +324,15 @@ impl Foundation<'_> {
         if policies.is_empty() {
             return Vec::new();
         }
-        let context = StepContext::in_phase(
-            Some(Phase::Foundation),
-            "network policies".to_owned(),
-            "creating the network policies".to_owned(),
-        );
         let created = self.client.create_network_policies(&policies);
-        let created = self.client.events().step(Arc::clone(&context), created);
-        let Err(error) = created.await else {
-            return Vec::new();
-        };
-        let plans = plans.iter();
-        plans
-            .map(|(plan, _)| Failure::new(&plan.target, &context, error.clone()))
-            .collect()
+        let step = "creating the network policies";
+        self.change_policies(step, created, plans).await
     }
-}
 
-impl Foundation<'_> {
     /// Deletes policies together.
     pub(super) async fn end_traffic(&self, plans: &[ResourceSteps<'_>]) -> Vec<Failure> {
         let is_deleted = |(_, steps): &&ResourceSteps<'_>| steps.contains(&&Step::DeletePolicy);
-        let plans: Vec<&ResourceSteps<'_>> = plans.iter().filter(is_deleted).collect();
+        let plans: Vec<ResourceSteps<'_>> = plans.iter().filter(is_deleted).cloned().collect();
         let found = self.observed.surplus.policies.iter();
         let policies: Vec<NetworkPolicy> = found
             .filter(|(target, _)| plans.iter().any(|(plan, _)| plan.target == *target))
@@ -354,14 +341,26 @@ impl Foundation<'_> {
         if policies.is_empty() {
             return Vec::new();
         }
+        let deleted = self.client.delete_network_policies(&policies);
+        let step = Step::DeletePolicy.to_string();
+        self.change_policies(&step, deleted, &plans).await
+    }
+
+    /// Sends the change of all policies as one step. If it fails, the policies of all plans
+    /// have failed.
+    async fn change_policies(
+        &self,
+        step: &str,
+        change: impl Future<Output = Result<(), Error>>,
+        plans: &[ResourceSteps<'_>],
+    ) -> Vec<Failure> {
         let context = StepContext::in_phase(
             Some(Phase::Foundation),
             "network policies".to_owned(),
-            Step::DeletePolicy.to_string(),
+            step.to_owned(),
         );
-        let deleted = self.client.delete_network_policies(&policies);
-        let deleted = self.client.events().step(Arc::clone(&context), deleted);
-        let Err(error) = deleted.await else {
+        let changed = self.client.events().step(Arc::clone(&context), change);
+        let Err(error) = changed.await else {
             return Vec::new();
         };
         let plans = plans.iter();
