@@ -177,20 +177,7 @@ impl<'a> Run<'a> {
         let converger = self.converger;
         let mut round = 1;
         loop {
-            // Failed steps may have left packages without a droplet.
-            let mut seen = converger
-                .observe_and_plan(self.bits, !self.failures.is_empty())
-                .await?;
-            let conflict = self
-                .failures
-                .iter()
-                .any(|failure| failure.error.is_conflict());
-            if conflict {
-                self.warn_of_conflict(&seen.plan);
-                seen = self.wait_until_stable(seen, STABLE_FOR).await?;
-            } else if self.is_behind(&seen.plan) {
-                seen = self.wait_until_stable(seen, LAG).await?;
-            }
+            let seen = self.observe_stable().await?;
             let seen = match self.check_unmanaged(seen).await {
                 // Changes made by the run so far are part of the outcome.
                 Err(ConvergeError::Unmanaged { targets }) if round > 1 => {
@@ -221,18 +208,7 @@ impl<'a> Run<'a> {
             let hopeless = !self.failures.is_empty() && !may_settle;
             round += 1;
             if !plan.is_empty() && !hopeless && !last {
-                let applied = apply::apply(
-                    &converger.client,
-                    &converger.desired,
-                    &observed,
-                    self.bits,
-                    &plan,
-                    converger.batch,
-                );
-                let applied = Box::pin(applied).await;
-                self.done = done(&plan, &applied);
-                self.records.finish(&applied.done, applied.blocked);
-                self.failures = applied.failures;
+                self.apply(&observed, &plan).await;
                 continue;
             }
             if plan.is_empty() {
@@ -248,6 +224,40 @@ impl<'a> Run<'a> {
                 return Ok(waited);
             }
         }
+    }
+
+    /// Observes and plans. If someone else is changing the foundation, or an observation
+    /// does not show the last changes yet, it observes until nothing changes.
+    async fn observe_stable(&mut self) -> Result<ObservedPlan, ConvergeError> {
+        // Failed steps may have left packages without a droplet.
+        let packages = !self.failures.is_empty();
+        let seen = self.converger.observe_and_plan(self.bits, packages).await?;
+        let mut failures = self.failures.iter();
+        if failures.any(|failure| failure.error.is_conflict()) {
+            self.warn_of_conflict(&seen.plan);
+            return Ok(self.wait_until_stable(seen, STABLE_FOR).await?);
+        }
+        match self.is_behind(&seen.plan) {
+            true => Ok(self.wait_until_stable(seen, LAG).await?),
+            false => Ok(seen),
+        }
+    }
+
+    /// Carries out a plan, and records what was done and what failed.
+    async fn apply(&mut self, observed: &Observed, plan: &Plan) {
+        let converger = self.converger;
+        let applied = apply::apply(
+            &converger.client,
+            &converger.desired,
+            observed,
+            self.bits,
+            plan,
+            converger.batch,
+        );
+        let applied = Box::pin(applied).await;
+        self.done = done(plan, &applied);
+        self.records.finish(&applied.done, applied.blocked);
+        self.failures = applied.failures;
     }
 
     /// Ends the run if someone else created a resource with a desired name.

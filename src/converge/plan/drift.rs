@@ -105,22 +105,7 @@ impl EntryDrift {
                 self.property("routes", property, was, value);
             }
             [key @ ("processes" | "sidecars"), rest @ ..] => {
-                let kind = if *key == "processes" {
-                    "process"
-                } else {
-                    "sidecar"
-                };
-                let name = ["type", "name"]
-                    .iter()
-                    .find_map(|id| value.get(id).and_then(scalar));
-                let name = name.or_else(|| self.item_name(entry, key, rest.get(1), value));
-                let field = rest.get(1).copied();
-                let property = match (name, field) {
-                    (Some(name), Some(field)) => format!("{field} of {kind} {name}"),
-                    (Some(name), None) => format!("{kind} {name}"),
-                    (None, Some(field)) => format!("{field} of a {kind}"),
-                    (None, None) => (*key).to_owned(),
-                };
+                let property = self.item_property(entry, key, rest.get(1).copied(), value);
                 self.property(key, property, was, value);
             }
             [key, rest @ ..] => {
@@ -134,17 +119,40 @@ impl EntryDrift {
         }
     }
 
+    /// A process, a sidecar or a field of one, as plans show it.
+    fn item_property(
+        &self,
+        entry: &ManifestEntry,
+        key: &str,
+        field: Option<&str>,
+        value: &Value,
+    ) -> String {
+        let kind = match key {
+            "processes" => "process",
+            _ => "sidecar",
+        };
+        let mut ids = ["type", "name"].iter();
+        let name = ids.find_map(|id| value.get(id).and_then(scalar));
+        let name = name.or_else(|| self.item_name(entry, key, field, value));
+        match (name, field) {
+            (Some(name), Some(field)) => format!("{field} of {kind} {name}"),
+            (Some(name), None) => format!("{kind} {name}"),
+            (None, Some(field)) => format!("{field} of a {kind}"),
+            (None, None) => key.to_owned(),
+        }
+    }
+
     /// The only process or sidecar of an entry with this value in a field. The positions
     /// in a diff are those of the app's list, not of the entry's.
     fn item_name(
         &self,
         entry: &ManifestEntry,
         key: &str,
-        field: Option<&&str>,
+        field: Option<&str>,
         value: &Value,
     ) -> Option<String> {
         let list = entry.get(key)?.as_array()?;
-        let field = *field?;
+        let field = field?;
         let mut having = list.iter().filter(|item| item.get(field) == Some(value));
         let item = having.next().filter(|_| having.next().is_none())?;
         ["type", "name"]

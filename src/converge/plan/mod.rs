@@ -189,41 +189,10 @@ pub(crate) fn plan(
         let named = desired.source_of(&placed);
         let shared = shared.get(&named.unwrap_or(placed.id)).copied();
         let source = shared.or(named).filter(|source| *source != placed.id);
-        let droplet_of = source.unwrap_or(placed.id);
-        let need = needs
-            .get(droplet_of)
-            .copied()
-            .unwrap_or(app::DropletNeed::Keep);
+        let need = needs.get(source.unwrap_or(placed.id)).copied();
+        let need = need.unwrap_or(app::DropletNeed::Keep);
         let bits = bits.get(placed.id).map(String::as_str).unwrap_or_default();
-        let usual = app::usual_sizes(placed.group, &space.apps);
-        let entry = placed.group.entry.with_apps_domain(space.domain);
-        let entry = entry.without_password();
-        for (index, name) in (0..).zip(placed.group.app_names()) {
-            let app = space.apps.get(name.as_str()).copied();
-            let (role, need) = match (index, source) {
-                (0, None) => (Role::Prototype, need),
-                _ if !placed.group.is_copied() => {
-                    let need = app::prototype_need(placed.group, bits, app, space);
-                    (Role::Prototype, need)
-                }
-                _ => (Role::Clone, app::clone_need(need, app)),
-            };
-            let context = AppContext {
-                space,
-                group: placed,
-                droplet_of,
-                bits,
-                entry: {
-                    let entry = entry.of_app(&name, index, space.domain);
-                    placed.space.space.bound(entry, placed.group, &name)
-                },
-                usual: &usual,
-                app,
-                role,
-                workflow,
-            };
-            resources.push(context.plan(&name, need));
-        }
+        resources.extend(plan_group(placed, space, source, need, bits, workflow));
     }
     resources.extend(supporting::policies(desired, observed));
     resources.extend(supporting::surplus(observed));
@@ -231,6 +200,46 @@ pub(crate) fn plan(
         orgs: OrgTotals::of(desired, observed),
         resources,
     }
+}
+
+/// Plans the apps of a group. `source` is another group whose droplet they get, and `need`
+/// is that of the prototype whose droplet it is.
+fn plan_group<'a>(
+    placed: PlacedGroup<'a>,
+    space: &Space<'a>,
+    source: Option<usize>,
+    need: app::DropletNeed<'a>,
+    bits: &str,
+    workflow: Workflow,
+) -> Vec<ResourcePlan> {
+    let usual = app::usual_sizes(placed.group, &space.apps);
+    let entry = placed.group.entry.with_apps_domain(space.domain);
+    let entry = entry.without_password();
+    let plan_app = |(index, name): (u32, String)| {
+        let app = space.apps.get(name.as_str()).copied();
+        let (role, need) = match (index, source) {
+            (0, None) => (Role::Prototype, need),
+            _ if !placed.group.is_copied() => {
+                let need = app::prototype_need(placed.group, bits, app, space);
+                (Role::Prototype, need)
+            }
+            _ => (Role::Clone, app::clone_need(need, app)),
+        };
+        let entry = entry.of_app(&name, index, space.domain);
+        let context = AppContext {
+            space,
+            group: placed,
+            droplet_of: source.unwrap_or(placed.id),
+            bits,
+            entry: placed.space.space.bound(entry, placed.group, &name),
+            usual: &usual,
+            app,
+            role,
+            workflow,
+        };
+        context.plan(&name, need)
+    };
+    (0..).zip(placed.group.app_names()).map(plan_app).collect()
 }
 
 /// The droplet that the prototype of a group needs.

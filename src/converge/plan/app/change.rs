@@ -15,6 +15,18 @@ use crate::converge::plan::drift::EntryDrift;
 use crate::converge::plan::{Action, Change, ResourcePlan, Role, Step, Workflow};
 use crate::manifest::entry::BY_REQUESTS;
 
+/// When a change stops and starts the app.
+struct Restart {
+    /// Before the app is changed.
+    stops_first: bool,
+    /// After the app is changed, and before its droplet is set.
+    stops_then: bool,
+    /// At the end.
+    starts: bool,
+    /// At the end, in one step.
+    is_at_once: bool,
+}
+
 impl AppContext<'_> {
     /// Plans the changes of an app. Changes that need a restart are made while the app is
     /// stopped. If the run is killed in between, the next run observes a stopped app and
@@ -41,56 +53,32 @@ impl AppContext<'_> {
         let buildpacks = self.clone_buildpacks(changes, app);
         let destinations = self.destinations(changes, app);
         let is_ours = app.ownership.is_of(self.space.owner);
-        if !is_ours {
-            let old = app
-                .ownership
-                .owner
-                .as_deref()
-                .filter(|_| app.ownership.managed);
-            changes.push(Change::new("label", old.unwrap_or("missing"), "managed"));
-        }
+        changes.extend(self.label_change(app));
         let scale = self.scale(changes, app.web.as_ref());
         let size_differs = scale.is_some_and(|it| it.memory_mb.is_some() || it.disk_mb.is_some());
         let size_differs = size_differs && app.web.is_some();
-        let keeps_state = self.group.group.ignores_state;
-        let runs = match keeps_state {
-            true => app.started,
-            false => self.is_started(),
-        };
+        let runs = self.runs_after(app);
         let shown = |started: bool| if started { "STARTED" } else { "STOPPED" };
         if app.started != runs {
             changes.push(Change::new("state", shown(app.started), shown(runs)));
         }
 
+        let restart = self.restart(app, &drift, size_differs, droplet_differs);
         let restage = matches!(need, DropletNeed::Push | DropletNeed::Stage(_));
         let staged_with =
             (restage && buildpacks_differ(self.group.group, app)).then(|| self.entry.buildpacks());
         let is_manifest = self.workflow == Workflow::Manifest;
-        let by_request = |key: &String| BY_REQUESTS.contains(&key.as_str()) || key == "routes";
-        let late = drift.properties.iter().all(by_request) && drift.unbind.is_empty();
-        let stop_first = app.started
-            && !keeps_state
-            && match is_manifest {
-                _ if !runs => true,
-                true => drift.needs_restart() || size_differs,
-                false => drift.needs_restart() && !(late && drift.env.is_empty()),
-            };
-        let restarts = droplet_differs || size_differs || drift.needs_restart();
-        // If it were stopped and the run killed, the next run would keep it stopped.
-        let restarts_at_once = app.started && keeps_state && restarts;
-        let stop_then = app.started && !stop_first && restarts && !keeps_state;
-        let starts = runs && (!app.started || stop_first || stop_then);
 
         let steps = &mut plan.steps;
         steps.extend(packages);
         steps.extend(annotate);
-        steps.extend(stop_first.then_some(Step::Stop));
+        steps.extend(restart.stops_first.then_some(Step::Stop));
         steps.extend(self.env_step(&drift));
         steps.extend(removals(&drift));
         steps.extend(self.manifest_step(&drift, buildpacks, scale, is_ours));
         steps.extend(droplet_steps(need, staged_with.clone()));
-        steps.extend(stop_then.then_some(Step::Stop));
-        let set = self.set_steps(need, is_manifest && starts);
+        steps.extend(restart.stops_then.then_some(Step::Stop));
+        let set = self.set_steps(need, is_manifest && restart.starts);
         let deploys = set.iter().any(Step::starts);
         steps.extend(set);
         steps.extend(staged_with.map(|buildpacks| Step::SetBuildpacks { buildpacks }));
@@ -99,14 +87,60 @@ impl AppContext<'_> {
             self.change_by_requests(steps, &drift, is_ours, scale);
         }
         steps.extend(destinations);
-        steps.extend((starts && !deploys).then_some(Step::Start));
-        steps.extend(restarts_at_once.then_some(Step::Restart));
+        steps.extend((restart.starts && !deploys).then_some(Step::Start));
+        steps.extend(restart.is_at_once.then_some(Step::Restart));
         steps.extend(droplets);
         plan.action = if plan.steps.is_empty() {
             Action::Unchanged
         } else {
             Action::Change
         };
+    }
+
+    fn label_change(&self, app: &App) -> Option<Change> {
+        if app.ownership.is_of(self.space.owner) {
+            return None;
+        }
+        let owner = app.ownership.owner.as_deref();
+        let owner = owner.filter(|_| app.ownership.managed);
+        Some(Change::new("label", owner.unwrap_or("missing"), "managed"))
+    }
+
+    /// Whether the app runs after the change.
+    fn runs_after(&self, app: &App) -> bool {
+        match self.group.group.ignores_state {
+            true => app.started,
+            false => self.is_started(),
+        }
+    }
+
+    fn restart(
+        &self,
+        app: &App,
+        drift: &EntryDrift,
+        size_differs: bool,
+        droplet_differs: bool,
+    ) -> Restart {
+        let keeps_state = self.group.group.ignores_state;
+        let runs = self.runs_after(app);
+        let by_request = |key: &String| BY_REQUESTS.contains(&key.as_str()) || key == "routes";
+        let late = drift.properties.iter().all(by_request) && drift.unbind.is_empty();
+        let stops_first = app.started
+            && !keeps_state
+            && match self.workflow {
+                _ if !runs => true,
+                Workflow::Manifest => drift.needs_restart() || size_differs,
+                Workflow::PerApp => drift.needs_restart() && !(late && drift.env.is_empty()),
+            };
+        let restarts = droplet_differs || size_differs || drift.needs_restart();
+        let stops_then = app.started && !stops_first && restarts && !keeps_state;
+        Restart {
+            stops_first,
+            stops_then,
+            starts: runs && (!app.started || stops_first || stops_then),
+            // If it were stopped and the run killed, the next run would keep it stopped.
+            is_at_once: app.started && keeps_state && restarts,
+        }
     }
 
     /// Sets the environment variables that a manifest does not change: variables to
