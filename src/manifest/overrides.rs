@@ -233,7 +233,9 @@ impl Overrides {
     /// [`TransformError::Conflict`], [`TransformError::Requires`] or
     /// [`TransformError::InvalidValue`], for the first field that is wrong.
     pub fn validate(&self) -> Result<(), TransformError> {
-        let conflict = self.conflicts().into_iter().find(|(found, ..)| *found);
+        let conflicts = self.lifecycle_conflicts().into_iter();
+        let mut conflicts = conflicts.chain(self.start_conflicts());
+        let conflict = conflicts.find(|(found, ..)| *found);
         if let Some((_, field, other)) = conflict {
             return Err(TransformError::Conflict { field, other });
         }
@@ -244,15 +246,14 @@ impl Overrides {
         self.validate_values()
     }
 
-    fn conflicts(&self) -> [(bool, OverrideField, OverrideField); 20] {
+    /// Fields that say how the app is made, and exclude each other.
+    fn lifecycle_conflicts(&self) -> [(bool, OverrideField, OverrideField); 13] {
         const IMAGE: OverrideField = OverrideField::any("docker_image");
         const USERNAME: OverrideField = OverrideField::any("docker_username");
         const BUILDPACKS: OverrideField = OverrideField::any("buildpacks");
         const STACK: OverrideField = OverrideField::any("stack");
         const DROPLET: OverrideField = OverrideField::any("droplet");
         const PATH: OverrideField = OverrideField::any("path");
-        const NO_START: OverrideField = OverrideField::any("no_start");
-        const TASK: OverrideField = OverrideField::any("task");
         const BUILDPACK_LIFECYCLE: OverrideField = OverrideField::of("lifecycle", "buildpack");
         const DOCKER_LIFECYCLE: OverrideField = OverrideField::of("lifecycle", "docker");
         const CNB_LIFECYCLE: OverrideField = OverrideField::of("lifecycle", "cnb");
@@ -268,12 +269,6 @@ impl Overrides {
         let stack = self.stack.is_some();
         let droplet = self.droplet.is_some();
         let path = self.path.is_some();
-        let strategy = self.strategy.as_ref().map(Strategy::name);
-        let deployed = strategy.is_some();
-        let strategy = match strategy {
-            Some(name) => OverrideField::of("strategy", name),
-            None => OverrideField::any("strategy"),
-        };
         [
             (buildpack && image, BUILDPACK_LIFECYCLE, IMAGE),
             (buildpack && username, BUILDPACK_LIFECYCLE, USERNAME),
@@ -288,6 +283,22 @@ impl Overrides {
             (droplet && image, DROPLET, IMAGE),
             (droplet && username, DROPLET, USERNAME),
             (droplet && path, DROPLET, PATH),
+        ]
+    }
+
+    /// Fields that say how the app is started and reached, and values of one field, that
+    /// exclude each other.
+    fn start_conflicts(&self) -> [(bool, OverrideField, OverrideField); 7] {
+        const BUILDPACKS: OverrideField = OverrideField::any("buildpacks");
+        const NO_START: OverrideField = OverrideField::any("no_start");
+        const TASK: OverrideField = OverrideField::any("task");
+        let strategy = self.strategy.as_ref().map(Strategy::name);
+        let deployed = strategy.is_some();
+        let strategy = match strategy {
+            Some(name) => OverrideField::of("strategy", name),
+            None => OverrideField::any("strategy"),
+        };
+        [
             (self.no_start && deployed, NO_START, strategy),
             (self.task && deployed, TASK, strategy),
             (

@@ -73,6 +73,13 @@ impl World {
             route_policies_scope: None,
             shared_with: Vec::new(),
         });
+        self.populate_settings();
+        self.populate_uaa(settings);
+        self.populate_stacks();
+    }
+
+    /// Adds the feature flags and the environment groups.
+    fn populate_settings(&mut self) {
         for (name, enabled) in FeatureFlag::DEFAULTS {
             let base = self.base();
             self.feature_flags.insert(FeatureFlag {
@@ -91,7 +98,10 @@ impl World {
                 variables: serde_json::Map::new(),
             });
         }
-        self.populate_uaa(settings);
+    }
+
+    /// Adds the stacks, and the buildpacks of the default stack.
+    fn populate_stacks(&mut self) {
         for (name, description) in STACKS {
             let base = self.base();
             self.stacks.insert(Stack {

@@ -111,46 +111,54 @@ fn of_kind(kind: Kind) -> Value {
                 "additionalProperties": false,
             })
         }
-        Kind::Services => json!({
-            "type": ["array", "null"],
-            "items": {"anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "properties": {
-                        "name": {"type": "string"},
-                        "parameters": {"type": "object"},
-                        "binding_name": {"type": "string"},
-                    },
-                    "required": ["name"],
-                    "additionalProperties": false,
-                },
-            ]},
-        }),
-        Kind::Sidecars => json!({
-            "type": ["array", "null"],
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string", "minLength": 1},
-                    "command": {"type": "string", "minLength": 1},
-                    "process_types": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {"type": "string"},
-                    },
-                    "memory": {"anyOf": [
-                        {"type": "integer", "minimum": 1, "maximum": u64::MAX},
-                        {"type": "string", "pattern": format!(r"^\+?0*[1-9][0-9]*$|{SIZE}")},
-                        {"type": "null"},
-                    ]},
-                },
-                "required": ["name", "command", "process_types"],
-                "additionalProperties": false,
-            },
-        }),
+        Kind::Services => services(),
+        Kind::Sidecars => sidecars(),
         Kind::Processes => processes(),
     }
+}
+
+fn services() -> Value {
+    json!({
+        "type": ["array", "null"],
+        "items": {"anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string"},
+                    "parameters": {"type": "object"},
+                    "binding_name": {"type": "string"},
+                },
+                "required": ["name"],
+                "additionalProperties": false,
+            },
+        ]},
+    })
+}
+
+fn sidecars() -> Value {
+    json!({
+        "type": ["array", "null"],
+        "items": {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1},
+                "command": {"type": "string", "minLength": 1},
+                "process_types": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string"},
+                },
+                "memory": {"anyOf": [
+                    {"type": "integer", "minimum": 1, "maximum": u64::MAX},
+                    {"type": "string", "pattern": format!(r"^\+?0*[1-9][0-9]*$|{SIZE}")},
+                    {"type": "null"},
+                ]},
+            },
+            "required": ["name", "command", "process_types"],
+            "additionalProperties": false,
+        },
+    })
 }
 
 fn processes() -> Value {

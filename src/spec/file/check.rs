@@ -90,73 +90,52 @@ fn check(kind: Kind, node: &Node, key: &str, problems: &mut Problems) {
     if node.is_unresolved() {
         return;
     }
+    let is_list = matches!(node.data, Data::List(_));
     match kind {
         Kind::Map(table) => return map(table, node, key, problems),
-        Kind::List(item) => {
-            if matches!(node.data, Data::List(_)) {
-                for node in node.items() {
-                    check(*item, node, key, problems);
-                }
-                return;
-            }
+        Kind::List(item) if is_list => {
+            let items = node.items().iter();
+            return items.for_each(|node| check(*item, node, key, problems));
         }
-        Kind::Entries { table, .. } => {
-            if matches!(node.data, Data::List(_)) {
-                for item in node.items() {
-                    map(table, item, key, problems);
-                }
-                return;
-            }
+        Kind::Entries { table, .. } if is_list => {
+            let items = node.items().iter();
+            return items.for_each(|item| map(table, item, key, problems));
         }
-        Kind::Typed(types) => {
-            if matches!(node.data, Data::List(_)) {
-                for item in node.items() {
-                    typed(types, item, key, problems);
-                }
-                return;
-            }
+        Kind::Typed(types) if is_list => {
+            let items = node.items().iter();
+            return items.for_each(|item| typed(types, item, key, problems));
         }
-        Kind::AppEntries(table) => {
-            if matches!(node.data, Data::List(_)) {
-                for item in node.items() {
-                    app(table, item, key, problems);
-                }
-                return;
-            }
+        Kind::AppEntries(table) if is_list => {
+            let items = node.items().iter();
+            return items.for_each(|item| app(table, item, key, problems));
         }
-        Kind::Flags | Kind::Texts => {
-            if matches!(node.data, Data::Map(_)) {
-                for (name, value) in node.entries() {
-                    let is_right = match kind {
-                        Kind::Flags => value.truth().is_some(),
-                        _ => matches!(
-                            value.data,
-                            Data::Text(_) | Data::Int(_) | Data::Float(_) | Data::Bool(_)
-                        ),
-                    };
-                    if !is_right && !value.is_unresolved() {
-                        let allowed = match kind {
-                            Kind::Flags => "true or false",
-                            _ => "a string",
-                        };
-                        problems.value(value.at, name, value.shown(), allowed);
-                    }
-                }
-                return;
-            }
+        Kind::Flags | Kind::Texts if matches!(node.data, Data::Map(_)) => {
+            return scalars(kind, node, problems);
         }
         Kind::Name if has_control_character(node) => {
-            return problems.value(
-                node.at,
-                key,
-                node.shown(),
-                "a string without control characters",
-            );
+            let allowed = "a string without control characters";
+            return problems.value(node.at, key, node.shown(), allowed);
         }
         _ if is_fitting(kind, node) => return,
         _ => {}
     }
     problems.value(node.at, key, node.shown(), allowed(kind));
+}
+
+/// Checks the values of a map of flags or texts.
+fn scalars(kind: Kind, node: &Node, problems: &mut Problems) {
+    for (name, value) in node.entries() {
+        let (is_right, allowed) = match (kind, &value.data) {
+            (Kind::Flags, _) => (value.truth().is_some(), "true or false"),
+            (_, Data::Text(_) | Data::Int(_) | Data::Float(_) | Data::Bool(_)) => {
+                (true, "a string")
+            }
+            _ => (false, "a string"),
+        };
+        if !is_right && !value.is_unresolved() {
+            problems.value(value.at, name, value.shown(), allowed);
+        }
+    }
 }
 
 /// Whether a name would change what a terminal shows. The Cloud Controller refuses such

@@ -28,6 +28,21 @@ fn instance_invalid(reason: &str) -> CcError {
     CcError::new(400, 60003, "CF-ServiceInstanceInvalid", detail)
 }
 
+fn check_route_service(url: &str) -> Result<(), CcError> {
+    let reason = match url::Url::parse(url) {
+        _ if url.is_empty() => return Ok(()),
+        Ok(url) if url.host_str().is_none_or(|host| host.starts_with('.')) => {
+            "route_service_url is invalid."
+        }
+        Ok(url) if url.scheme() == "https" => return Ok(()),
+        Ok(_) => "Scheme for route_service_url must be https.",
+        Err(_) => "route_service_url is invalid.",
+    };
+    let detail = format!("The route service URL is invalid: {reason}");
+    let title = "CF-ServiceInstanceRouteServiceURLInvalid";
+    Err(CcError::new(400, 60019, title, detail))
+}
+
 /// Checks attributes in the space of the instance as the Cloud Controller's model does.
 pub(super) fn validate(
     context: &RequestContext<'_>,
@@ -52,20 +67,7 @@ pub(super) fn validate(
         }
     }
     let url = attributes.text("route_service_url").unwrap_or_default();
-    let reason = match url::Url::parse(url) {
-        _ if url.is_empty() => None,
-        Ok(url) if url.host_str().is_none_or(|host| host.starts_with('.')) => {
-            Some("route_service_url is invalid.")
-        }
-        Ok(url) if url.scheme() == "https" => None,
-        Ok(_) => Some("Scheme for route_service_url must be https."),
-        Err(_) => Some("route_service_url is invalid."),
-    };
-    if let Some(reason) = reason {
-        let detail = format!("The route service URL is invalid: {reason}");
-        let title = "CF-ServiceInstanceRouteServiceURLInvalid";
-        return Err(CcError::new(400, 60019, title, detail));
-    }
+    check_route_service(url)?;
     let tags = attributes.texts("tags").unwrap_or_default();
     let length: usize = tags.iter().map(|tag| tag.chars().count()).sum();
     if length > MAX_TAGS {

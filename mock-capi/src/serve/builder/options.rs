@@ -1,6 +1,7 @@
 //! The options of a mock, and the fake that is built from them.
 
 use std::io;
+use std::iter;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -164,31 +165,22 @@ impl Options {
         ))
     }
 
-    pub(super) fn build(self, wire: Wire) -> Result<CloudController, StartError> {
-        check_jitter(self.timings.jitter).map_err(StartError::Times)?;
-        let seed = self.seed_source.as_ref().map(SeedSource::read);
-        let seed = seed.transpose()?;
-        let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
-        let mut guids = GuidSource::new(random.split());
-        let administrator = [(self.user, true)];
-        let further = self.further_users.into_iter().map(|user| (user, false));
-        let users = administrator.into_iter().chain(further);
+    /// The settings, with a GUID for each user.
+    fn settings(&self, guids: &mut GuidSource) -> Settings {
+        let further = self.further_users.iter().map(|user| (user, false));
+        let users = iter::once((&self.user, true)).chain(further);
         let users = users.map(|((name, secret), admin)| Account {
-            name,
-            secret,
+            name: name.clone(),
+            secret: secret.clone(),
             guid: guids.next(),
             admin,
         });
-        let opened = self.state_file.as_ref();
-        let opened = opened.map(|path| StateFile::open(path, self.dialect));
-        let (state_file, loaded) = opened.transpose()?.unzip();
-        let loaded: Option<LoadedState> = loaded.flatten();
-        let is_new = loaded.is_none();
-        let settings = Settings {
+        let client = self.client.clone();
+        Settings {
             dialect: self.dialect,
             users: users.collect(),
-            client: self.client.map(|(id, secret)| Client { id, secret }),
-            apps_domain: self.apps_domain,
+            client: client.map(|(id, secret)| Client { id, secret }),
+            apps_domain: self.apps_domain.clone(),
             token_lifetime: self.token_lifetime,
             record_requests: self.record_requests,
             deployments_disabled: self.deployments_disabled,
@@ -202,9 +194,23 @@ impl Options {
             broker_poll_interval: self.broker_poll_interval,
             ipv6: self.ipv6,
             recursive_delete: self.recursive_delete,
-            router_groups: self.router_groups,
-            allowed_hosts: self.allowed_hosts,
-        };
+            router_groups: self.router_groups.clone(),
+            allowed_hosts: self.allowed_hosts.clone(),
+        }
+    }
+
+    pub(super) fn build(self, wire: Wire) -> Result<CloudController, StartError> {
+        check_jitter(self.timings.jitter).map_err(StartError::Times)?;
+        let seed = self.seed_source.as_ref().map(SeedSource::read);
+        let seed = seed.transpose()?;
+        let mut random = Random::from_seed(self.seed.unwrap_or_else(Random::any_seed));
+        let mut guids = GuidSource::new(random.split());
+        let settings = self.settings(&mut guids);
+        let opened = self.state_file.as_ref();
+        let opened = opened.map(|path| StateFile::open(path, self.dialect));
+        let (state_file, loaded) = opened.transpose()?.unzip();
+        let loaded: Option<LoadedState> = loaded.flatten();
+        let is_new = loaded.is_none();
         let clock = Clock::new();
         let (world, tokens) = match loaded {
             Some(LoadedState {
