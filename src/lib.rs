@@ -64,10 +64,7 @@ pub use capi::transport::Credentials;
 pub use converge::approval::{Approval, Deletions, Question};
 pub use converge::failure::{Failure, FailureGroup};
 pub use converge::outcome::{AppOutcome, AppResult, Outcome};
-pub use converge::plan::{
-    Action, Change, DropletRef, OrgTotals, PackageRef, Plan, ResourcePlan, RouteRef, SourceDroplet,
-    Step,
-};
+pub use converge::plan::{Action, Change, OrgTotals, Plan, ResourcePlan, ResourceRef, Step};
 pub use converge::saved_plan::{SavedPlan, SavedPlanError};
 pub use converge::target::Target;
 pub use converge::verify::{Difference, Drift};

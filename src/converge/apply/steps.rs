@@ -8,9 +8,7 @@ use crate::capi::model::{
     Destination, DockerImage, HealthCheck, Metadata, NewApp, NewRoute, Scale,
 };
 use crate::converge::bits::GroupBits;
-use crate::converge::plan::{
-    DropletRef, PackageRef, ResourcePlan, Role, RouteRef, SourceDroplet, Step,
-};
+use crate::converge::plan::{ResourcePlan, ResourceRef, Role, Step};
 use crate::push::{stage, upload};
 
 /// The results of an app's steps that later steps need.
@@ -30,10 +28,10 @@ impl AppProgress {
         }
     }
 
-    fn droplet(&self, droplet: &DropletRef) -> Result<String, Error> {
+    fn droplet(&self, droplet: &ResourceRef) -> Result<String, Error> {
         match droplet {
-            DropletRef::Existing(guid) => Ok(guid.clone()),
-            DropletRef::New => self.droplet.clone().ok_or_else(|| unknown("droplet")),
+            ResourceRef::Existing(guid) => Ok(guid.clone()),
+            ResourceRef::New => self.droplet.clone().ok_or_else(|| unknown("droplet")),
         }
     }
 }
@@ -84,8 +82,8 @@ impl Apply<'_> {
                 buildpacks,
             } => {
                 let package = match package {
-                    PackageRef::Existing(package) => Some(package),
-                    PackageRef::Pushed => progress.package.as_ref(),
+                    ResourceRef::Existing(package) => Some(package),
+                    ResourceRef::New => progress.package.as_ref(),
                 };
                 let package = package.ok_or_else(|| unknown("package"))?;
                 let droplet = self.stage(plan, &app, package, buildpacks.as_deref());
@@ -93,14 +91,14 @@ impl Apply<'_> {
             }
             Step::CopyDroplet { from } => {
                 let source = match from {
-                    SourceDroplet::Existing(droplet) => Some(droplet),
-                    SourceDroplet::Staged => self.staged(plan).get().and_then(Option::as_ref),
+                    ResourceRef::Existing(droplet) => Some(droplet),
+                    ResourceRef::New => self.staged(plan).get().and_then(Option::as_ref),
                 };
                 let source = source.ok_or_else(|| unknown("droplet of the prototype"))?;
                 progress.droplet = Some(client.copy_droplet(source, &app).await?);
             }
             Step::AwaitDroplet => {
-                let copy = progress.droplet(&DropletRef::New)?;
+                let copy = progress.droplet(&ResourceRef::New)?;
                 let what = format!("copying to droplet {copy}");
                 self.copies.wait_for(&copy, what).await?;
             }
@@ -156,8 +154,8 @@ impl Apply<'_> {
             }
             Step::MapRoute { route } => {
                 let route = match route {
-                    RouteRef::Existing(route) => Some(route),
-                    RouteRef::Created => progress.route.as_ref(),
+                    ResourceRef::Existing(route) => Some(route),
+                    ResourceRef::New => progress.route.as_ref(),
                 };
                 let route = route.ok_or_else(|| unknown("route"))?;
                 client.map_route(route, &app).await?;

@@ -18,7 +18,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use app::AppContext;
-pub use step::{DropletRef, PackageRef, RouteRef, SourceDroplet, Step};
+pub use step::{ResourceRef, Step};
 pub use totals::OrgTotals;
 
 use super::observe::{Observed, ObservedSpace};

@@ -167,15 +167,15 @@ pub enum Step {
     UploadDroplet,
     /// Stages a package.
     Stage {
-        /// The package.
-        package: PackageRef,
+        /// The package. A new one is that of [`Step::PushBits`] of the same app.
+        package: ResourceRef,
         /// The buildpacks to stage with, if they differ from the app's.
         buildpacks: Option<Vec<String>>,
     },
     /// Copies the droplet of the prototype.
     CopyDroplet {
-        /// The droplet.
-        from: SourceDroplet,
+        /// The droplet. A new one is that of [`Step::Stage`] of the prototype.
+        from: ResourceRef,
     },
     /// Waits until the copy of the droplet is ready.
     AwaitDroplet,
@@ -183,19 +183,19 @@ pub enum Step {
     Stop,
     /// Sets the current droplet of the app.
     SetDroplet {
-        /// The droplet.
-        droplet: DropletRef,
+        /// The droplet. A new one is that of an earlier step of the same app.
+        droplet: ResourceRef,
     },
     /// Sets the droplet and starts the app, with a deployment if the foundation allows
     /// deployments.
     Deploy {
         /// The droplet.
-        droplet: DropletRef,
+        droplet: ResourceRef,
     },
     /// Annotates a droplet with the hash of its bits.
     AnnotateBitsHash {
         /// The droplet.
-        droplet: DropletRef,
+        droplet: ResourceRef,
         /// The SHA-256 of the bits, in hex.
         hash: String,
     },
@@ -245,8 +245,8 @@ pub enum Step {
     },
     /// Maps a route to the app.
     MapRoute {
-        /// The route.
-        route: RouteRef,
+        /// The route. A new one is that of the preceding [`Step::CreateRoute`].
+        route: ResourceRef,
     },
     /// Makes some apps the only destinations of a route.
     SetDestinations {
@@ -304,50 +304,20 @@ fn redacted_variables<S: Serializer>(
     serializer.collect_map(shown.map(|(name, value)| (name, value.as_ref().map(|_| REDACTED))))
 }
 
-/// The package of a step.
+/// A resource that a step uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PackageRef {
-    /// An existing package, by its GUID.
+pub enum ResourceRef {
+    /// An existing resource, by its GUID.
     Existing(String),
-    /// The package that [`Step::PushBits`] of the same app creates.
-    Pushed,
-}
-
-/// The droplet of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DropletRef {
-    /// An existing droplet of the app, by its GUID.
-    Existing(String),
-    /// The droplet that [`Step::Stage`] or [`Step::CopyDroplet`] of the same app creates.
+    /// The resource that an earlier step creates.
     New,
-}
-
-/// The droplet to copy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SourceDroplet {
-    /// An existing droplet of the prototype, by its GUID.
-    Existing(String),
-    /// The droplet that [`Step::Stage`] of the group's prototype creates.
-    Staged,
-}
-
-/// The route of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RouteRef {
-    /// An existing route, by its GUID.
-    Existing(String),
-    /// The route that the preceding [`Step::CreateRoute`] creates.
-    Created,
 }
 
 impl Step {
     /// Whether it needs the droplet that the prototype gets in this run.
     pub(crate) fn awaits_prototype(&self) -> bool {
-        let from = SourceDroplet::Staged;
+        let from = ResourceRef::New;
         matches!(self, Self::CopyDroplet { from: it } if *it == from)
     }
 

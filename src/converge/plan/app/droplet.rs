@@ -5,7 +5,7 @@ use super::AppContext;
 use crate::capi::model::{Droplet, Package, ResourceState};
 use crate::converge::bits::image_sha256;
 use crate::converge::observe::App;
-use crate::converge::plan::step::{DropletRef, PackageRef, SourceDroplet};
+use crate::converge::plan::step::ResourceRef;
 use crate::converge::plan::{Change, Role, Space, Step};
 use crate::desired::{Bits, Group};
 
@@ -159,18 +159,18 @@ impl AppContext<'_> {
     /// Steps that make the droplet the current droplet. With `deploys`, they also start
     /// the app.
     pub(super) fn set_steps(&self, need: DropletNeed<'_>, deploys: bool) -> Vec<Step> {
-        let set = |droplet: DropletRef| match deploys {
+        let set = |droplet: ResourceRef| match deploys {
             true => Step::Deploy { droplet },
             false => Step::SetDroplet { droplet },
         };
         match need {
             DropletNeed::Nothing(_) | DropletNeed::Keep => Vec::new(),
-            DropletNeed::Set(droplet) => vec![set(DropletRef::Existing(droplet.guid.clone()))],
-            DropletNeed::Copy(_) | DropletNeed::Upload => vec![set(DropletRef::New)],
+            DropletNeed::Set(droplet) => vec![set(ResourceRef::Existing(droplet.guid.clone()))],
+            DropletNeed::Copy(_) | DropletNeed::Upload => vec![set(ResourceRef::New)],
             DropletNeed::Stage(_) | DropletNeed::Push => vec![
-                set(DropletRef::New),
+                set(ResourceRef::New),
                 Step::AnnotateBitsHash {
-                    droplet: DropletRef::New,
+                    droplet: ResourceRef::New,
                     hash: self.bits.to_owned(),
                 },
             ],
@@ -186,7 +186,7 @@ impl AppContext<'_> {
                     && !droplet.annotated =>
             {
                 Some(Step::AnnotateBitsHash {
-                    droplet: DropletRef::Existing(droplet.guid.clone()),
+                    droplet: ResourceRef::Existing(droplet.guid.clone()),
                     hash: self.bits.to_owned(),
                 })
             }
@@ -216,19 +216,19 @@ pub(super) fn droplet_steps(need: DropletNeed<'_>, buildpacks: Option<Vec<String
         DropletNeed::Nothing(_) | DropletNeed::Set(_) | DropletNeed::Keep => Vec::new(),
         DropletNeed::Upload => vec![Step::UploadDroplet],
         DropletNeed::Stage(package) => vec![Step::Stage {
-            package: PackageRef::Existing(package.to_owned()),
+            package: ResourceRef::Existing(package.to_owned()),
             buildpacks,
         }],
         DropletNeed::Push => vec![
             Step::PushBits,
             Step::Stage {
-                package: PackageRef::Pushed,
+                package: ResourceRef::New,
                 buildpacks,
             },
         ],
         DropletNeed::Copy(from) => {
             let from = from.map(str::to_owned);
-            let from = from.map_or(SourceDroplet::Staged, SourceDroplet::Existing);
+            let from = from.map_or(ResourceRef::New, ResourceRef::Existing);
             vec![Step::CopyDroplet { from }, Step::AwaitDroplet]
         }
     }

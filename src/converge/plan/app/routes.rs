@@ -3,7 +3,7 @@
 use super::AppContext;
 use crate::capi::model::Destination;
 use crate::converge::observe::App;
-use crate::converge::plan::step::RouteRef;
+use crate::converge::plan::step::ResourceRef;
 use crate::converge::plan::{Change, Step};
 use crate::manifest::entry::EntryRoute;
 
@@ -87,11 +87,11 @@ impl AppContext<'_> {
                     route: route.route.clone(),
                 },
                 Step::MapRoute {
-                    route: RouteRef::Created,
+                    route: ResourceRef::New,
                 },
             ],
             Some(route) => vec![Step::MapRoute {
-                route: RouteRef::Existing(route.guid.clone()),
+                route: ResourceRef::Existing(route.guid.clone()),
             }],
         }
     }
