@@ -1,11 +1,11 @@
-//! The keys of a scaling test's configuration. The reader, the JSON Schema and the
-//! starter configuration are generated from this list.
+//! The description of the keys of a JSON configuration. Its reader, its JSON Schema and
+//! its starter configuration are generated from one list of keys.
 
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use super::scaling::{Connection, MAX_PREFIX, ScalingTest};
+use super::scaling::{Connection, MAX_PREFIX};
 
 /// A key of a configuration.
 pub(super) struct Key<C: 'static> {
@@ -107,96 +107,6 @@ pub(super) const fn skip_ssl_validation<C: HasConnection>() -> Key<C> {
     )
 }
 
-impl HasConnection for ScalingTest {
-    fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
-    }
-}
-
-/// Every key that is read.
-pub(super) const KEYS: &[Key<ScalingTest>] = &[
-    key(
-        "prefix",
-        "Prefix of the names of the org, space, quota, security group and apps",
-        Prefix(|c| &mut c.prefix),
-        Set("\"scale-\""),
-    ),
-    key(
-        "test_applications",
-        "Number of tick apps, which register themselves at the registry app",
-        Number(0..=100_000, |c| &mut c.test_applications),
-        Set("2"),
-    ),
-    key(
-        "test_app_instances",
-        "Instances of each tick app",
-        Number(0..=10_000, |c| &mut c.test_app_instances),
-        Set("1"),
-    ),
-    key(
-        "proxy_applications",
-        "Number of proxy apps, which call other apps",
-        Number(0..=100_000, |c| &mut c.proxy_applications),
-        Set("2"),
-    ),
-    key(
-        "proxy_instances",
-        "Instances of each proxy app",
-        Number(0..=10_000, |c| &mut c.proxy_instances),
-        Set("1"),
-    ),
-    key(
-        "test_app_registry_ttl_seconds",
-        "Seconds after which the registry forgets a tick instance that no longer reports",
-        Number(0..=86_400, |c| &mut c.test_app_registry_ttl_seconds),
-        Comment("180"),
-    ),
-    key(
-        "extra_listen_ports",
-        "Number of ports that each tick app listens on in addition to $PORT, starting at 7000",
-        Number(0..=1_000, |c| &mut c.extra_listen_ports),
-        Comment("0"),
-    ),
-    key(
-        "asg_size",
-        "Number of rules in the security group",
-        Number(0..=65_000, |c| &mut c.asg_size),
-        Set("0"),
-    ),
-    concurrency(|c| &mut c.concurrency),
-    key(
-        "policy_update_wait_seconds",
-        "Seconds that `test` waits for network policies to take effect",
-        Number(0..=86_400, |c| &mut c.policy_update_wait_seconds),
-        Comment("10"),
-    ),
-    key(
-        "sample_percent",
-        "Percentage of the connections that `test` tries; 0 means all",
-        Number(0..=100, |c| &mut c.sample_percent),
-        Comment("100"),
-    ),
-    api(),
-    admin_user(),
-    admin_password(),
-    apps_domain(),
-    skip_ssl_validation(),
-];
-
-/// Keys of the Go scaling suite's configuration that cf-pusher does not need.
-pub(super) const GO_SUITE_KEYS: &[&str] = &[
-    "admin_secret",
-    "default_security_groups",
-    "dynamic_asgs_enabled",
-    "internetless",
-    "run_custom_iptables_compatibility_test",
-    "run_experimental_outbound_conn_limit_test",
-    "skip_icmp_tests",
-    "skip_search_domain_tests",
-    "skip_space_developer_policy_test",
-    "use_http",
-];
-
 /// The key that names the JSON Schema of a configuration, for editors.
 pub(super) const SCHEMA_KEY: &str = "$schema";
 
@@ -223,35 +133,27 @@ pub(super) fn json_schema<C: Default>(title: &str, keys: &[Key<C>], unused: &[&s
     })
 }
 
-impl ScalingTest {
-    /// The JSON Schema (draft 2020-12) of the configuration that
-    /// [`ScalingTest::parse`] reads.
-    pub fn json_schema() -> Value {
-        json_schema("Configuration of cf-pusher", KEYS, GO_SUITE_KEYS)
-    }
-
-    /// A starter configuration, with a comment for each key.
-    pub fn template() -> String {
-        let mut text = "\
+/// A starter configuration, with a comment for each key.
+pub(super) fn template<C>(keys: &[Key<C>]) -> String {
+    let mut text = "\
 // A configuration of cf-pusher. Comments, and a comma after the last key, are allowed.
 {
 "
-        .to_owned();
-        for key in KEYS {
-            let allowed = match &key.kind {
-                Number(range, _) => format!(", from {} to {}", range.start(), range.end()),
-                _ => String::new(),
-            };
-            let name = key.name;
-            let line = match key.example {
-                Set(value) => format!("\"{name}\": {value},"),
-                Comment(value) => format!("// \"{name}\": {value},"),
-            };
-            text += &format!("  // {}{allowed}\n  {line}\n\n", key.about);
-        }
-        text.truncate(text.trim_end().len());
-        text + "\n}\n"
+    .to_owned();
+    for key in keys {
+        let allowed = match &key.kind {
+            Number(range, _) => format!(", from {} to {}", range.start(), range.end()),
+            _ => String::new(),
+        };
+        let name = key.name;
+        let line = match key.example {
+            Set(value) => format!("\"{name}\": {value},"),
+            Comment(value) => format!("// \"{name}\": {value},"),
+        };
+        text += &format!("  // {}{allowed}\n  {line}\n\n", key.about);
     }
+    text.truncate(text.trim_end().len());
+    text + "\n}\n"
 }
 
 impl<C: Default> Kind<C> {
@@ -285,6 +187,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::spec::scaling::{GO_SUITE_KEYS, KEYS, ScalingTest};
 
     fn is_valid(value: &Value) -> bool {
         jsonschema::is_valid(&ScalingTest::json_schema(), value)

@@ -9,9 +9,11 @@ use std::io::Read;
 use std::path::Path;
 
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::keys::{GO_SUITE_KEYS, KEYS};
+use super::keys::Example::{Comment, Value as Set};
+use super::keys::Kind::{Number, Prefix};
+use super::keys::{self, Key, key};
 use super::reader::{self, ConfigError};
 use super::sources::{Source, Sources};
 use crate::desired::{Desired, DesiredError, Group, Org, Rule, SecurityGroup, Space};
@@ -105,6 +107,96 @@ impl Default for ScalingTest {
     }
 }
 
+/// Every key that is read.
+pub(super) const KEYS: &[Key<ScalingTest>] = &[
+    key(
+        "prefix",
+        "Prefix of the names of the org, space, quota, security group and apps",
+        Prefix(|c| &mut c.prefix),
+        Set("\"scale-\""),
+    ),
+    key(
+        "test_applications",
+        "Number of tick apps, which register themselves at the registry app",
+        Number(0..=100_000, |c| &mut c.test_applications),
+        Set("2"),
+    ),
+    key(
+        "test_app_instances",
+        "Instances of each tick app",
+        Number(0..=10_000, |c| &mut c.test_app_instances),
+        Set("1"),
+    ),
+    key(
+        "proxy_applications",
+        "Number of proxy apps, which call other apps",
+        Number(0..=100_000, |c| &mut c.proxy_applications),
+        Set("2"),
+    ),
+    key(
+        "proxy_instances",
+        "Instances of each proxy app",
+        Number(0..=10_000, |c| &mut c.proxy_instances),
+        Set("1"),
+    ),
+    key(
+        "test_app_registry_ttl_seconds",
+        "Seconds after which the registry forgets a tick instance that no longer reports",
+        Number(0..=86_400, |c| &mut c.test_app_registry_ttl_seconds),
+        Comment("180"),
+    ),
+    key(
+        "extra_listen_ports",
+        "Number of ports that each tick app listens on in addition to $PORT, starting at 7000",
+        Number(0..=1_000, |c| &mut c.extra_listen_ports),
+        Comment("0"),
+    ),
+    key(
+        "asg_size",
+        "Number of rules in the security group",
+        Number(0..=65_000, |c| &mut c.asg_size),
+        Set("0"),
+    ),
+    keys::concurrency(|c| &mut c.concurrency),
+    key(
+        "policy_update_wait_seconds",
+        "Seconds that `test` waits for network policies to take effect",
+        Number(0..=86_400, |c| &mut c.policy_update_wait_seconds),
+        Comment("10"),
+    ),
+    key(
+        "sample_percent",
+        "Percentage of the connections that `test` tries; 0 means all",
+        Number(0..=100, |c| &mut c.sample_percent),
+        Comment("100"),
+    ),
+    keys::api(),
+    keys::admin_user(),
+    keys::admin_password(),
+    keys::apps_domain(),
+    keys::skip_ssl_validation(),
+];
+
+/// Keys of the Go scaling suite's configuration that cf-pusher does not need.
+pub(super) const GO_SUITE_KEYS: &[&str] = &[
+    "admin_secret",
+    "default_security_groups",
+    "dynamic_asgs_enabled",
+    "internetless",
+    "run_custom_iptables_compatibility_test",
+    "run_experimental_outbound_conn_limit_test",
+    "skip_icmp_tests",
+    "skip_search_domain_tests",
+    "skip_space_developer_policy_test",
+    "use_http",
+];
+
+impl keys::HasConnection for ScalingTest {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
 impl ScalingTest {
     /// Reads a file.
     ///
@@ -140,6 +232,17 @@ impl ScalingTest {
         let mut config = Self::default();
         config.notes = reader::read(text, origin, KEYS, GO_SUITE_KEYS, &mut config)?;
         Ok(config)
+    }
+
+    /// The JSON Schema (draft 2020-12) of the configuration that
+    /// [`ScalingTest::parse`] reads.
+    pub fn json_schema() -> Value {
+        keys::json_schema("Configuration of cf-pusher", KEYS, GO_SUITE_KEYS)
+    }
+
+    /// A starter configuration, with a comment for each key.
+    pub fn template() -> String {
+        keys::template(KEYS)
     }
 }
 
