@@ -349,7 +349,7 @@ impl std::fmt::Debug for Client {
 }
 
 /// The GUID of a resource of v3 or v2.
-pub(crate) fn guid_of(resource: &Value) -> Option<String> {
+fn guid_of(resource: &Value) -> Option<String> {
     let guid = resource
         .get("guid")
         .or_else(|| resource.pointer("/metadata/guid"))?;
