@@ -271,9 +271,9 @@ impl PageState {
         }
         let at = milestone as usize;
         let since = now.saturating_duration_since(self.origin);
-        let moments = self.apps.entry(name.to_owned()).or_default();
-        if moments[at].is_none() {
-            moments[at] = Some(milliseconds(since));
+        let milestones = self.apps.entry(name.to_owned()).or_default();
+        if milestones[at].is_none() {
+            milestones[at] = Some(milliseconds(since));
             self.bin(now).apps[at] += 1;
         }
     }
@@ -372,13 +372,13 @@ mod tests {
             };
             counts.handle(&request);
             seen.take(at(20), &request);
-            let moments = [
+            let milestones = [
                 (AppMilestone::Created, 20),
                 (AppMilestone::DropletReady, 300),
                 (AppMilestone::Started, 400),
                 (AppMilestone::Running, 1000),
             ];
-            for (milestone, ms) in moments {
+            for (milestone, ms) in milestones {
                 let name = name.clone();
                 seen.take(at(ms), &Event::App { name, milestone });
             }

@@ -321,8 +321,11 @@ mod tests {
     #[test]
     fn retry_after_is_never_too_early() {
         for (millis, seconds) in [(0, "0"), (1, "1"), (500, "1"), (1000, "1"), (1001, "2")] {
-            let told = Response::empty(429).with_retry_after(Duration::from_millis(millis));
-            assert_eq!(told.headers, [("Retry-After".into(), seconds.to_owned())]);
+            let response = Response::empty(429).with_retry_after(Duration::from_millis(millis));
+            assert_eq!(
+                response.headers,
+                [("Retry-After".into(), seconds.to_owned())]
+            );
         }
     }
 }

@@ -195,7 +195,7 @@ async fn invalid_applications_are_reported_before_anything_changes() {
         1 => format!("For application at index 1: {error}"),
         _ => format!("For application 'wrong': {error}"),
     };
-    let told = details(&answer);
+    let reported = details(&answer);
     for expected in [
         of(1, "Name must not be empty"),
         of(1, "Name must be a string"),
@@ -238,7 +238,7 @@ async fn invalid_applications_are_reported_before_anything_changes() {
             "Features must be a map of valid feature names to booleans (true = enabled, false = disabled)",
         ),
     ] {
-        assert!(told.contains(&expected), "{expected}\n{told:#?}");
+        assert!(reported.contains(&expected), "{expected}\n{reported:#?}");
     }
     assert!(cf.names("/v3/apps").await.is_empty());
 

@@ -59,13 +59,13 @@ pub(super) struct ShownBin {
 #[derive(Serialize)]
 pub(super) struct Row {
     pub(super) count: usize,
-    moments: MilestoneTimes,
+    milestones: MilestoneTimes,
 }
 
 #[derive(Serialize)]
 pub(super) struct SlowApp {
     name: String,
-    moments: MilestoneTimes,
+    milestones: MilestoneTimes,
     took_ms: u64,
 }
 
@@ -115,23 +115,25 @@ pub(super) fn failures_of(resources: &[ResourceResult]) -> Vec<FailedTargets> {
 
 /// The apps in the order of their creation, and the slowest ones.
 pub(super) fn timeline(apps: &HashMap<String, MilestoneTimes>) -> (Vec<Row>, Vec<SlowApp>) {
-    let apps = apps.iter().map(|(name, moments)| (name.clone(), *moments));
+    let apps = apps
+        .iter()
+        .map(|(name, milestones)| (name.clone(), *milestones));
     let mut apps: Vec<(String, MilestoneTimes)> = apps.collect();
-    let first = |moments: &MilestoneTimes| moments.iter().flatten().min().copied();
+    let first = |milestones: &MilestoneTimes| milestones.iter().flatten().min().copied();
     apps.sort_by(|(name, one), (other_name, other)| {
         (first(one), name).cmp(&(first(other), other_name))
     });
     let size = apps.len().div_ceil(MAX_LINES).max(1);
     let rows = apps.chunks(size).map(|apps| Row {
         count: apps.len(),
-        moments: std::array::from_fn(|at| mean(apps.iter().filter_map(|(_, it)| it[at]))),
+        milestones: std::array::from_fn(|at| mean(apps.iter().filter_map(|(_, it)| it[at]))),
     });
     let rows = rows.collect();
-    let slow = apps.into_iter().filter_map(|(name, moments)| {
-        let took_ms = moments[AppMilestone::Running as usize]? - first(&moments)?;
+    let slow = apps.into_iter().filter_map(|(name, milestones)| {
+        let took_ms = milestones[AppMilestone::Running as usize]? - first(&milestones)?;
         Some(SlowApp {
             name,
-            moments,
+            milestones,
             took_ms,
         })
     });

@@ -144,10 +144,10 @@ pub struct InvalidFaults(String);
 
 fn refuse_first(
     faults: &[Fault],
-    complain: impl Fn(&Fault) -> Option<String>,
+    problem_of: impl Fn(&Fault) -> Option<String>,
 ) -> Result<(), InvalidFaults> {
     let problems = faults.iter().enumerate();
-    let mut problems = problems.filter_map(|(index, fault)| Some((index, complain(fault)?)));
+    let mut problems = problems.filter_map(|(index, fault)| Some((index, problem_of(fault)?)));
     match problems.next() {
         Some((index, problem)) => Err(InvalidFaults(format!("fault {index}: {problem}"))),
         None => Ok(()),
