@@ -198,6 +198,23 @@ fn beginning_of(body: &[u8]) -> Vec<CcError> {
     }]
 }
 
+/// Why JSON that a server sent cannot be read, without the names of this program's types,
+/// which mean nothing to a user, and with the beginnings of long values.
+pub(crate) fn json_problem(error: &serde_json::Error) -> String {
+    const MAX_SHOWN: usize = 400;
+    static TYPES: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"struct \w+( with \d+ elements?)?").ok());
+    static LONG_VALUES: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"(string "(?:[^"\\]|\\.){60})(?:[^"\\]|\\.)+""#).ok());
+    let mut problem = printable(&error.to_string());
+    for (pattern, replacement) in [(&TYPES, "an object"), (&LONG_VALUES, "$1...\"")] {
+        if let Some(pattern) = pattern.as_ref() {
+            problem = pattern.replace_all(&problem, replacement).into_owned();
+        }
+    }
+    beginning(&problem, MAX_SHOWN).into_owned()
+}
+
 /// A text in one line. For an HTML page, its title, or its text if it has no title.
 pub(super) fn readable(text: &str) -> String {
     static TITLE: LazyLock<Option<Regex>> =
@@ -289,6 +306,31 @@ mod tests {
         let errors = vec![error; 1_000];
         let shown = describe(&errors);
         assert!(shown.ends_with("; and 980 more errors"), "{shown}");
+    }
+
+    #[test]
+    fn problems_of_json_are_short_and_without_types() {
+        #[derive(Debug, Deserialize)]
+        struct App {
+            #[allow(dead_code, reason = "only its type counts")]
+            instances: u32,
+        }
+        let problem = |text: &str| json_problem(&serde_json::from_str::<App>(text).unwrap_err());
+        assert_eq!(
+            problem("null"),
+            "invalid type: null, expected an object at line 1 column 4"
+        );
+        let long = format!(r#"{{"instances": "{}"}}"#, "a\\\"b".repeat(20_000));
+        let problem = problem(&long);
+        assert!(
+            problem.starts_with(r#"invalid type: string "a\"b"#),
+            "{problem}"
+        );
+        assert!(
+            problem.contains(r#"...", expected u32 at line 1"#),
+            "{problem}"
+        );
+        assert!(problem.chars().count() < 200, "{problem}");
     }
 
     fn unprocessable(detail: &str) -> CcError {

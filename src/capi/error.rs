@@ -14,7 +14,7 @@ use serde::ser::{SerializeMap, Serializer};
 use super::cc_error::describe;
 
 pub use super::cc_error::CcError;
-pub(crate) use super::cc_error::{STAGING_IN_PROGRESS, printable};
+pub(crate) use super::cc_error::{STAGING_IN_PROGRESS, json_problem, printable};
 
 /// The error of a lower layer. It is shared, because errors are cloned and those of other
 /// crates cannot be.
@@ -348,7 +348,7 @@ impl Error {
 
     /// The status of a refused request, such as `404 Not Found`.
     pub(crate) fn status_text(&self) -> Option<String> {
-        self.status().map(|status| status.to_string())
+        self.status().map(|status| status_line(status.as_u16()))
     }
 
     pub(crate) fn status(&self) -> Option<StatusCode> {
@@ -390,5 +390,9 @@ fn aside(retry_after: Option<Duration>, request_id: Option<&str>) -> String {
 
 /// A status with its standard phrase, such as `404 Not Found`.
 fn status_line(status: u16) -> String {
-    StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |it| it.to_string())
+    let known = StatusCode::from_u16(status).ok();
+    match known.and_then(|known| known.canonical_reason()) {
+        Some(phrase) => format!("{status} {phrase}"),
+        None => status.to_string(),
+    }
 }

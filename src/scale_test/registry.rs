@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::numbers::allowed_difference;
+use crate::capi::error::json_problem;
 
 /// The path of the registry's list of instances.
 pub(super) const PATH: &str = "/api/v1/instances";
@@ -36,8 +37,12 @@ struct Endpoint {
 
 /// Reads the registry's list. The error describes the problem.
 pub(super) fn parse(body: &str) -> Result<Vec<Address>, String> {
-    let list: List = serde_json::from_str(body)
-        .map_err(|error| format!("its response is not a list of instances: {error}"))?;
+    let list: List = serde_json::from_str(body).map_err(|error| {
+        format!(
+            "its response is not a list of instances: {}",
+            json_problem(&error)
+        )
+    })?;
     let instances = list.instances.into_iter().map(|instance| {
         let value = instance.endpoint.value;
         let ip = ip_of(&value).ok_or_else(|| format!("\"{value}\" is not IP:PORT"))?;

@@ -18,6 +18,9 @@ use super::request::{Body, Request};
 use super::secrets::Secrets;
 use crate::capi::error::Error;
 
+/// The path of the UAA's endpoint that issues tokens.
+pub(super) const TOKEN_PATH: &str = "/oauth/token";
+
 /// The OAuth client of the `cf` CLI, which every foundation has.
 const CF_CLIENT: &str = "cf";
 
@@ -219,7 +222,7 @@ impl Auth {
         fields: Vec<(&'static str, SecretString)>,
     ) -> Result<Tokens, Error> {
         // An unused token does no harm, so a request whose response was lost is retried.
-        let request = Request::post("/oauth/token")
+        let request = Request::post(TOKEN_PATH)
             .body(Body::Form(fields))
             .repeatable();
         let response = self

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::app_requests::AppRequests;
+use super::auth::TOKEN_PATH;
 use super::connection_error::{self, transport_error};
 use super::gate::Gate;
 use super::http_clients::HttpClients;
@@ -388,6 +389,9 @@ impl Transport {
             body,
             ..
         } = response;
+        if request.path.starts_with(TOKEN_PATH) {
+            self.secrets.add_tokens(&body);
+        }
         self.pass_on_warnings(&headers);
         if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
             && let Some(proxy) = self.http.proxy_of(base)

@@ -1,9 +1,8 @@
 //! Responses of the Cloud Controller's API, and the errors of refused requests.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use regex::Regex;
 use reqwest::header::{HeaderMap, HeaderName, LOCATION};
 use reqwest::{Method, StatusCode, Version};
 use serde::de::DeserializeOwned;
@@ -11,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::request::Request;
 use super::retry;
 use super::secrets::Secrets;
-use crate::capi::cc_error::{self, printable, readable};
+use crate::capi::cc_error::{self, json_problem, printable, readable};
 use crate::capi::error::{CcError, Error};
 
 /// The header with the Cloud Controller's ID of a request.
@@ -120,9 +119,6 @@ pub(super) fn refusal(
 
 /// The reason why a body is not the JSON that the API specifies.
 fn not_json(body: &[u8], error: &serde_json::Error) -> String {
-    // The names of this program's types mean nothing to a user.
-    static TYPES: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"struct \w+( with \d+ elements?)?").ok());
     let text = String::from_utf8_lossy(body);
     match text.trim_start().chars().next() {
         None => "it is empty".to_owned(),
@@ -130,13 +126,7 @@ fn not_json(body: &[u8], error: &serde_json::Error) -> String {
             page if page.is_empty() => "it is HTML and not JSON".to_owned(),
             page => format!("it is HTML and not JSON: {page}"),
         },
-        Some(_) => {
-            let problem = printable(&error.to_string());
-            match TYPES.as_ref() {
-                Some(types) => types.replace_all(&problem, "an object").into_owned(),
-                None => problem,
-            }
-        }
+        Some(_) => json_problem(error),
     }
 }
 

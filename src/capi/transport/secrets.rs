@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 /// Replaces a secret.
 const REMOVED: &str = "[removed]";
@@ -33,6 +34,16 @@ impl Secrets {
                 secrets.push(secret.clone());
             }
         });
+    }
+
+    /// Adds the tokens in a UAA's response, which may be an error or unreadable.
+    pub(super) fn add_tokens(&self, body: &[u8]) {
+        const KEYS: [&str; 3] = ["access_token", "refresh_token", "id_token"];
+        let Ok(Value::Object(response)) = serde_json::from_slice(body) else {
+            return;
+        };
+        let tokens = KEYS.iter().filter_map(|key| response.get(*key)?.as_str());
+        tokens.for_each(|token| self.add(&SecretString::from(token)));
     }
 
     /// The text without secrets.
@@ -68,6 +79,17 @@ mod tests {
         secrets.add(&"abc".into());
         let text = secrets.masked("bad password hunter2 (hunter2), abc".to_owned());
         assert_eq!(text, "bad password [removed] ([removed]), abc");
+    }
+
+    #[test]
+    fn tokens_of_a_response_are_removed() {
+        let secrets = Secrets::default();
+        let response = r#"{"access_token": "abcdef", "refresh_token": 5, "scope": "cloud"}"#;
+        secrets.add_tokens(response.as_bytes());
+        secrets.add_tokens(b"not JSON");
+        let text = secrets.masked(response.to_owned());
+        let expected = r#"{"access_token": "[removed]", "refresh_token": 5, "scope": "cloud"}"#;
+        assert_eq!(text, expected);
     }
 
     #[test]
