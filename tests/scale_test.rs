@@ -1,6 +1,7 @@
 //! The scaling test: its connections, its results, and the policies that it deletes.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use cf_pusher::{
 use mock_capi::{CloudController, Fault, Front, MockCapi, MockCapiBuilder};
 use rstest::rstest;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use crate::support::command::Place;
 use crate::support::{curl, target};
@@ -432,6 +436,56 @@ async fn a_seed_selects_the_same_connections_in_each_context() {
     // A context selects the same connections without the other one.
     let (_, alone) = tried(tester.seed(7).contexts([Context::OneServer])).await;
     assert!(alone.is_subset(&first) && alone.len() == 18);
+}
+
+/// A server that responds like a tick app once `together` requests have arrived. Returns
+/// its URL and the maximum number of concurrent requests.
+async fn waiting_server(together: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let gate = Arc::new(Semaphore::new(0));
+    let maximum = Arc::clone(&most);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (open, most, gate) = (Arc::clone(&open), Arc::clone(&most), Arc::clone(&gate));
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    if stream.read_line(&mut line).await? == 0 {
+                        return Ok(());
+                    }
+                }
+                let now = 1 + open.fetch_add(1, Ordering::SeqCst);
+                most.fetch_max(now, Ordering::SeqCst);
+                if now == together {
+                    gate.close();
+                }
+                // This fails when the gate is closed.
+                let _ = gate.acquire().await;
+                open.fetch_sub(1, Ordering::SeqCst);
+                let response = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 20\r\n\r\n{\"application_name\"}";
+                stream.write_all(response.as_bytes()).await
+            });
+        }
+    });
+    (url, maximum)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_instance_of_a_proxy_app_tries_ten_connections_at_once() {
+    let mut foundation = Foundation::new().await;
+    let one_instance = CONFIG.replace(r#""proxy_instances": 2"#, r#""proxy_instances": 1"#);
+    foundation.config = ScalingTest::parse(&one_instance, "test").unwrap();
+    let (url, maximum) = waiting_server(10).await;
+    let apps = json!([{"app": "scale-proxy-0", "forward": url}]);
+    curl(&foundation.mock, "PUT", "/_mock/apps", apps).await;
+    let tester = foundation.tester().contexts([Context::OneClient]);
+    let outcome = tester.run().await.unwrap();
+    assert_eq!(outcome.contexts[0].connections, 12);
+    assert_eq!(maximum.load(Ordering::SeqCst), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
