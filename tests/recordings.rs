@@ -247,7 +247,7 @@ async fn the_report_is_readable_in_light_and_dark() {
     browser::on_url(&format!("file://{}", file.display()), async |page| {
         page.wait_for_text("summary", "td", &mock.stats().total.to_string())
             .await?;
-        page.wait_for_text("summary", "p", "The run came to its end.")
+        page.wait_for_text("summary", "p", "The run is complete.")
             .await?;
         page.wait_for_text("apps", "th", "scale-tick-1").await?;
         page.wait_for_text("endpoints", "th", "POST /v3/deployments")
