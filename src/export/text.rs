@@ -31,7 +31,7 @@ impl Comments<'_> {
         let by = "written by `cf-pusher export`";
         lines.push(match self.is_seed {
             true => format!(
-                "# A seed of mock-capi like {}, {by} --as-seed.",
+                "# A mock-capi seed of {}, {by} --as-seed.",
                 in_line(self.what)
             ),
             false => format!("# The spec of {}, {by}.", in_line(self.what)),
@@ -41,7 +41,7 @@ impl Comments<'_> {
                 1 => "# 1 running app has no bits in this spec: `apply` keeps it running, and creates it stopped elsewhere.".to_owned(),
                 count => format!("# {count} running apps have no bits in this spec: `apply` keeps them running, and creates them stopped elsewhere."),
             });
-            let how = "# To deploy an app from the spec, replace `state` and `ignore_changes` by the `path` to its bits.";
+            let how = "# To deploy an app from the spec, replace `state` and `ignore_changes` with the `path` to its bits.";
             lines.push(how.to_owned());
         }
         lines.extend(
