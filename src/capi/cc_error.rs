@@ -383,7 +383,7 @@ mod tests {
     )]
     #[case(10008, "memory quota_exceeded", false)]
     #[case(10003, "a role that does not exist", false)]
-    fn a_conflict_is_recognised_by_its_code_or_else_by_its_text(
+    fn a_conflict_is_recognized_by_its_code_or_text(
         #[case] code: i64,
         #[case] detail: &str,
         #[case] expected: bool,
