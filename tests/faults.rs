@@ -132,8 +132,8 @@ async fn a_run_survives_failed_jobs_copies_and_stagings(
     #[case] expected: usize,
 ) {
     let world = World::new(workflow, FEW);
-    let census = world.undisturbed().await;
-    let befallen = inject_each(&world, &fault, 1..=expected + 1, &census).await;
+    let counts = world.undisturbed().await;
+    let befallen = inject_each(&world, &fault, 1..=expected + 1, &counts).await;
     assert_eq!(befallen, expected);
 }
 

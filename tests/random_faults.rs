@@ -59,9 +59,9 @@ impl Config {
         .to_string()
     }
 
-    /// The expected census, without packages, because the package of a droplet may have
+    /// The expected resources, without packages, because the package of a droplet may have
     /// expired.
-    fn census(&self) -> Vec<(&'static str, usize)> {
+    fn counts(&self) -> Vec<(&'static str, usize)> {
         let apps = usize::try_from(1 + self.proxies + self.ticks).unwrap();
         vec![
             ("apps STARTED", apps),
@@ -147,11 +147,11 @@ async fn converge_each(
         run_until_converged(&world, &mock, faults.len()).await?;
         mock.set_faults(Vec::new()).unwrap();
         prop_assert_eq!(world.verify(&mock).await, Vec::<String>::new());
-        let mut census = ResourceCounts::of(&mock);
-        let packages = census.0.remove("packages READY").unwrap_or_default();
+        let mut counts = ResourceCounts::of(&mock);
+        let packages = counts.0.remove("packages READY").unwrap_or_default();
         prop_assert!(packages <= config.groups(), "{} packages", packages);
-        let census: Vec<(&str, usize)> = census.0.iter().map(|(k, n)| (k.as_str(), *n)).collect();
-        prop_assert_eq!(census, config.census());
+        let counts: Vec<(&str, usize)> = counts.0.iter().map(|(k, n)| (k.as_str(), *n)).collect();
+        prop_assert_eq!(counts, config.counts());
     }
     Ok(())
 }

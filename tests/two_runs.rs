@@ -41,11 +41,11 @@ async fn two_concurrent_runs_leave_the_same_state_as_one(#[case] workflow: Workf
                 let outcomes = tokio::join!(world.run(&mock), later);
                 let context = format!("in world {seed}");
                 assert_eq!(outcomes, (Ok(()), Ok(())), "{context}");
-                let mut census = ResourceCounts::of(&mock);
+                let mut counts = ResourceCounts::of(&mock);
                 // The package of one of the two droplets may have expired.
-                let packages = census.0.remove(PACKAGES).unwrap_or_default();
+                let packages = counts.0.remove(PACKAGES).unwrap_or_default();
                 assert!(packages <= 3, "{packages} packages {context}");
-                assert_eq!(census, *expected, "{context}");
+                assert_eq!(counts, *expected, "{context}");
                 assert_eq!(world.verify(&mock).await, [""; 0], "{context}");
             }
         })

@@ -1,9 +1,9 @@
-//! The Cloud Controller's API. Only this module knows URLs, JSON, HTTP and tokens.
+//! The Cloud Controller's API. No other module uses its URLs, JSON or tokens.
 //!
 //! [`operations`] has every operation that cf-pusher uses, and [`model`] the resources;
 //! [`v3`] and [`v2017`] implement the operations in each dialect. [`client`] and
 //! [`transport`] send requests, and [`poll`] and [`batch_poll`] wait for results.
-//! [`network_policies`] is the API of the policy server. Nothing in here knows about
+//! [`network_policies`] is the API of the policy server. None of it depends on
 //! convergence or pushes.
 
 pub(crate) mod batch_poll;

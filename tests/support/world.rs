@@ -1,4 +1,4 @@
-//! A desired state, and a census of the resulting foundation.
+//! A desired state, and counts of the resources of the resulting foundation.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,12 +64,12 @@ impl World {
         }
     }
 
-    /// The census after an undisturbed run on a fresh foundation.
+    /// The resources after an undisturbed run on a fresh foundation.
     pub(crate) async fn undisturbed(&self) -> ResourceCounts {
         self.measured().await.0
     }
 
-    /// The census after an undisturbed run, and the number of requests of the run.
+    /// The resources after an undisturbed run, and the number of its requests.
     pub(crate) async fn measured(&self) -> (ResourceCounts, usize) {
         let mock = self.foundation().start().await.unwrap();
         self.run(&mock).await.unwrap();

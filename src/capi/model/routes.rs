@@ -66,7 +66,7 @@ pub(crate) struct Destination {
 }
 
 impl Destination {
-    /// Whether a manifest maps routes to this destination.
+    /// Whether manifests map routes to this destination.
     pub(crate) fn is_default(&self) -> bool {
         self.process_type == "web" && self.port.is_none_or(|port| port == DEFAULT_PORT)
     }

@@ -56,7 +56,7 @@ impl Client {
         in_dialect!(self, quotas::assign(quota, org))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a quota. Succeeds if it does not exist.
     pub(crate) async fn delete_quota(&self, what: &str, quota: &str) -> Result<(), Error> {
         in_dialect!(self, quotas::delete(what, quota))
     }
