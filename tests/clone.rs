@@ -701,13 +701,13 @@ async fn kill_at(nth: u64, expected: &ResourceCounts) -> bool {
 #[tokio::test]
 async fn a_run_survives_a_failure_of_any_request(#[case] fault: Fault) {
     let (expected, _) = undisturbed().await;
-    let befallen = stream::iter(1..)
+    let struck = stream::iter(1..)
         .map(|nth| inject(&fault, nth, &expected))
         .buffered(4)
-        .take_while(|befell| ready(*befell))
+        .take_while(|struck| ready(*struck))
         .count();
-    let befallen = befallen.await;
-    assert!(befallen >= 2, "only {befallen}");
+    let struck = struck.await;
+    assert!(struck >= 2, "only {struck}");
 }
 
 /// Whether the run is long enough for the fault's position.
@@ -738,7 +738,7 @@ async fn inject(fault: &Fault, nth: u64, expected: &ResourceCounts) -> bool {
         return false;
     }
     mock.set_faults(Vec::new()).unwrap();
-    let context = format!("{fault:?}\nat the number {nth}\nfirst run: {first:?}");
+    let context = format!("{fault:?}\nat position {nth}\nfirst run: {first:?}");
     if first.is_err() {
         run_again(&mock, &context).await;
     }

@@ -43,7 +43,7 @@ const MAX_FAILURES: usize = 3;
 const LATE_NS: i64 = 2_000_000_000;
 
 /// The number of lines that are reported with a failed staging.
-const LAST: usize = 20;
+const MAX_LAST_LINES: usize = 20;
 
 /// The state of a staging whose log is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -287,7 +287,7 @@ impl StagingLog<'_> {
         }
         if let Ok(mut last) = self.logs.last.lock() {
             let last = last.entry(self.name.clone()).or_default();
-            if last.len() == LAST {
+            if last.len() == MAX_LAST_LINES {
                 last.pop_front();
             }
             last.push_back(printable(&line.text));

@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_too_large_file_is_refused_before_it_is_read_completely() {
+    fn a_file_that_is_too_large_is_refused_before_it_is_read_completely() {
         let error = ScalingTest::read_from(std::io::repeat(b' '), "test").unwrap_err();
         insta::assert_snapshot!(error, @"reading the configuration test failed: larger than 10 MiB");
     }

@@ -191,7 +191,7 @@ async fn an_incomplete_body_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_too_large_body_is_refused_by_its_content_length() {
+async fn a_body_that_is_too_large_is_refused_by_its_content_length() {
     let cf = front().await;
     let mut stream = connect(
         &cf,

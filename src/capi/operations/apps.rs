@@ -99,7 +99,7 @@ impl Client {
         in_dialect!(self, apps::restart(app))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes an app. Succeeds if it does not exist.
     pub(crate) async fn delete_app(&self, what: &str, app: &str) -> Result<(), Error> {
         in_dialect!(self, apps::delete(what, app))
     }

@@ -72,7 +72,7 @@ impl Client {
         in_dialect!(self, routes::set_destinations(route, destinations))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a route. Succeeds if it does not exist.
     pub(crate) async fn delete_route(&self, what: &str, route: &str) -> Result<(), Error> {
         in_dialect!(self, routes::delete(what, route))
     }

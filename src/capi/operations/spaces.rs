@@ -101,7 +101,7 @@ impl Client {
         in_dialect!(self, security_groups::unbind(group, space))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a security group. Succeeds if it does not exist.
     pub(crate) async fn delete_security_group(&self, what: &str, group: &str) -> Result<(), Error> {
         in_dialect!(self, security_groups::delete(what, group))
     }

@@ -57,7 +57,7 @@ impl Client {
         in_dialect!(self, packages::upload(what, package, upload))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a package. Succeeds if it does not exist.
     pub(crate) async fn delete_package(&self, what: &str, package: &str) -> Result<(), Error> {
         in_dialect!(self, packages::delete(what, package))
     }
@@ -128,7 +128,7 @@ impl Client {
         in_dialect!(self, droplets::upload(what, droplet, upload))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a droplet. Succeeds if it does not exist.
     pub(crate) async fn delete_droplet(&self, what: &str, droplet: &str) -> Result<(), Error> {
         in_dialect!(self, droplets::delete(what, droplet))
     }

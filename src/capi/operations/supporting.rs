@@ -29,7 +29,7 @@ impl Client {
         )
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a space. Succeeds if it does not exist.
     pub(crate) async fn delete_space(&self, what: &str, space: &str) -> Result<(), Error> {
         in_v3!(self, "deleting a space", spaces::delete(what, space))
     }
@@ -131,7 +131,7 @@ impl Client {
         )
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a domain. Succeeds if it does not exist.
     pub(crate) async fn delete_domain(&self, what: &str, domain: &str) -> Result<(), Error> {
         in_v3!(self, "deleting a domain", domains::delete(what, domain))
     }
@@ -178,12 +178,12 @@ impl Client {
         in_v3!(self, "listing roles", roles::of_users(users))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a role. Succeeds if it does not exist.
     pub(crate) async fn delete_role(&self, what: &str, role: &str) -> Result<(), Error> {
         in_v3!(self, "deleting a role", roles::delete(what, role))
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a space quota. Succeeds if it does not exist.
     pub(crate) async fn delete_space_quota(&self, what: &str, quota: &str) -> Result<(), Error> {
         in_v3!(
             self,
@@ -192,7 +192,7 @@ impl Client {
         )
     }
 
-    /// Succeeds if it does not exist.
+    /// Deletes a user. Succeeds if it does not exist.
     pub(crate) async fn delete_user(&self, what: &str, user: &str) -> Result<(), Error> {
         in_v3!(self, "deleting a user", users::delete(what, user))
     }

@@ -80,7 +80,7 @@ impl Gate {
             let before = limiter.limit();
             match signal {
                 Some(signal) => limiter.record_response(ticket, signal),
-                None => limiter.on_gone(ticket),
+                None => limiter.release(ticket),
             }
             let limit = limiter.limit();
             if limit != before {

@@ -23,10 +23,10 @@ const FIRST: usize = 4;
 /// this much.
 const SLACK: Duration = Duration::from_millis(20);
 
-/// At the lowest limit, each response moves the shortest time towards its own time by
-/// this fraction of the difference, because an endpoint can become permanently slower. At
-/// a higher limit, responses are slow because requests queue.
-const FORGOTTEN: u32 = 1000;
+/// At the lowest limit, each response moves the shortest time towards its own time by the
+/// difference divided by this number, because an endpoint can become permanently slower.
+/// At a higher limit, responses are slow because requests queue.
+const DECAY: u32 = 1000;
 
 /// The load of the foundation according to a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,9 +94,7 @@ impl Endpoint {
     /// Records the time of a response. Returns the longest time that would not be late.
     fn measure(&mut self, took: Duration, is_lowest_limit: bool) -> Duration {
         let lowest = match self.lowest {
-            Some(lowest) if lowest < took && is_lowest_limit => {
-                lowest + (took - lowest) / FORGOTTEN
-            }
+            Some(lowest) if lowest < took && is_lowest_limit => lowest + (took - lowest) / DECAY,
             Some(lowest) => lowest.min(took),
             None => took,
         };
@@ -186,7 +184,7 @@ impl Limiter {
         // An endpoint that is late uses only half of the slots.
         let is_half_used = peak * 2 >= ticket.limit;
         let is_lowest_limit = self.limit <= FIRST;
-        self.on_gone(ticket);
+        self.release(ticket);
         let Some(endpoint) = self.endpoints.get_mut(ticket.endpoint.0) else {
             return;
         };
@@ -211,7 +209,7 @@ impl Limiter {
     }
 
     /// Frees the slot of a cancelled request.
-    pub(crate) fn on_gone(&mut self, ticket: &Ticket) {
+    pub(crate) fn release(&mut self, ticket: &Ticket) {
         let endpoint = self.endpoints.get_mut(ticket.endpoint.0);
         let there = endpoint.and_then(|it| it.in_flight.remove(&ticket.number));
         self.in_flight -= usize::from(there.is_some());
@@ -516,7 +514,7 @@ mod tests {
                     }
                     Action::Gone(at) if !in_flight.is_empty() => {
                         let ticket = in_flight.remove(at.index(in_flight.len()));
-                        fixture.limiter.on_gone(&ticket);
+                        fixture.limiter.release(&ticket);
                         prop_assert_eq!(fixture.limiter.limit(), before);
                     }
                     Action::Wait(ms) => fixture.now += Duration::from_millis(ms.into()),

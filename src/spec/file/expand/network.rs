@@ -161,7 +161,7 @@ impl Expander<'_, '_> {
         }
     }
 
-    /// The text of an end of a policy, with its place.
+    /// The text of one end of a policy, and its location.
     fn apps_of(&mut self, node: &Node, key: &str, scope: Scope) -> Option<(String, Location)> {
         let value = node.get(key)?;
         // Invalid texts have already been reported.
@@ -229,7 +229,7 @@ impl Expander<'_, '_> {
                             let known: Vec<&str> = known.map(|key| key.2.as_str()).collect();
                             let at = placed_group.like_at;
                             self.unknown(at, "like", ("the spec", "other app"), &filled, known);
-                            // One problem is enough: nothing can be copied from it.
+                            // The error is reported once: there is no group to copy.
                             placed_group.group.like = None;
                         }
                     }
