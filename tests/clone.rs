@@ -701,13 +701,13 @@ async fn kill_at(nth: u64, expected: &ResourceCounts) -> bool {
 #[tokio::test]
 async fn a_run_survives_a_failure_of_any_request(#[case] fault: Fault) {
     let (expected, _) = undisturbed().await;
-    let struck = stream::iter(1..)
+    let applied = stream::iter(1..)
         .map(|nth| inject(&fault, nth, &expected))
         .buffered(4)
-        .take_while(|struck| ready(*struck))
+        .take_while(|applied| ready(*applied))
         .count();
-    let struck = struck.await;
-    assert!(struck >= 2, "only {struck}");
+    let applied = applied.await;
+    assert!(applied >= 2, "only {applied}");
 }
 
 /// Whether the run is long enough for the fault's position.

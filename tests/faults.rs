@@ -41,8 +41,8 @@ async fn a_run_by_manifests_survives_a_failure_of_any_request(
     #[case] first: usize,
 ) {
     let world = World::new(Workflow::Manifest, FEW);
-    let struck = inject_into_requests(&world, &fault, first, 4).await;
-    assert!(struck >= 7, "only {struck} requests");
+    let applied = inject_into_requests(&world, &fault, first, 4).await;
+    assert!(applied >= 7, "only {applied} requests");
 }
 
 #[rstest]
@@ -60,8 +60,8 @@ async fn a_run_survives_each_failure_of_each_request(
     #[case] fault: Fault,
     #[values(Workflow::Manifest, Workflow::PerApp, Workflow::Documented2017)] workflow: Workflow,
 ) {
-    let struck = inject_into_requests(&World::new(workflow, FEW), &fault, 1, 1).await;
-    assert!(struck >= 30, "only {struck} requests");
+    let applied = inject_into_requests(&World::new(workflow, FEW), &fault, 1, 1).await;
+    assert!(applied >= 30, "only {applied} requests");
 }
 
 /// Each fault affects every seventh request, with a different offset for each fault, so
@@ -79,8 +79,8 @@ async fn supporting_resources_survive_a_failure_of_any_request(
     #[case] fault: Fault,
     #[case] first: usize,
 ) {
-    let struck = inject_into_requests(&World::declared(), &fault, first, 7).await;
-    assert!(struck >= 14, "only {struck} requests");
+    let applied = inject_into_requests(&World::declared(), &fault, first, 7).await;
+    assert!(applied >= 14, "only {applied} requests");
 }
 
 #[rstest]
@@ -94,8 +94,8 @@ async fn supporting_resources_survive_a_failure_of_any_request(
 #[tokio::test]
 #[ignore = "takes minutes: .ci/full runs it"]
 async fn supporting_resources_survive_each_failure_of_each_request(#[case] fault: Fault) {
-    let struck = inject_into_requests(&World::declared(), &fault, 1, 1).await;
-    assert!(struck >= 100, "only {struck} requests");
+    let applied = inject_into_requests(&World::declared(), &fault, 1, 1).await;
+    assert!(applied >= 100, "only {applied} requests");
 }
 
 /// Each fault affects every third request, with a different offset for each fault.
@@ -112,8 +112,8 @@ async fn a_run_app_by_app_survives_a_failure_of_any_request(
     #[case] first: usize,
     #[values(Workflow::PerApp, Workflow::Documented2017)] workflow: Workflow,
 ) {
-    let struck = inject_into_requests(&World::new(workflow, FEW), &fault, first, 3).await;
-    assert!(struck >= 15, "only {struck} requests");
+    let applied = inject_into_requests(&World::new(workflow, FEW), &fault, first, 3).await;
+    assert!(applied >= 15, "only {applied} requests");
 }
 
 /// The only jobs are those of manifests.
@@ -133,8 +133,8 @@ async fn a_run_survives_failed_jobs_copies_and_stagings(
 ) {
     let world = World::new(workflow, FEW);
     let counts = world.undisturbed().await;
-    let struck = inject_each(&world, &fault, 1..=expected + 1, &counts).await;
-    assert_eq!(struck, expected);
+    let applied = inject_each(&world, &fault, 1..=expected + 1, &counts).await;
+    assert_eq!(applied, expected);
 }
 
 /// Injects a fault into the request number `first`, `first + step`, and so on. Returns the
@@ -145,7 +145,7 @@ async fn inject_into_requests(world: &World, fault: &Fault, first: usize, step: 
     inject_each(world, fault, positions, &expected).await
 }
 
-/// Injects a fault at each position. Returns how many of them struck.
+/// Injects a fault at each position. Returns the number of runs that it affected.
 async fn inject_each(
     world: &World,
     fault: &Fault,
@@ -155,7 +155,7 @@ async fn inject_each(
     stream::iter(positions)
         .map(|nth| inject(world, fault, nth, expected))
         .buffer_unordered(WORLDS)
-        .filter(|struck| ready(*struck))
+        .filter(|applied| ready(*applied))
         .count()
         .await
 }

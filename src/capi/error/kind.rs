@@ -152,7 +152,7 @@ impl Error {
         self.status().is_some_and(is_unknown)
     }
 
-    /// Whether the Cloud Controller does not know the request.
+    /// Whether the Cloud Controller does not recognize the request.
     pub(crate) fn is_unknown_request(&self) -> bool {
         const UNKNOWN: [StatusCode; 2] = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
         let status = self.status();
@@ -203,7 +203,7 @@ mod tests {
             retry_after: None,
         };
         assert_eq!(refused("POST", 10008).is_refused_work(), expected);
-        assert!(!refused("POST", 0).is_refused_work(), "of a gateway");
-        assert!(!refused("GET", 10008).is_refused_work(), "of a poll");
+        assert!(!refused("POST", 0).is_refused_work(), "a gateway");
+        assert!(!refused("GET", 10008).is_refused_work(), "a poll");
     }
 }
