@@ -155,10 +155,7 @@ async fn a_second_interrupt_quits_immediately() {
     run.signal("INT");
     let (code, out, err) = run.wait_for_exit();
     assert_eq!(code, 130);
-    assert_eq!(
-        out, "",
-        "no answer was waited for, so there is nothing to sum up"
-    );
+    assert_eq!(out, "", "the second signal ends the run without a summary");
     assert!(err.ends_with("error: interrupted\nhelp: run the same command again to finish\n"));
 }
 
