@@ -198,8 +198,8 @@ fn beginning_of(body: &[u8]) -> Vec<CcError> {
     }]
 }
 
-/// Why JSON that a server sent cannot be read, without the names of this program's types,
-/// which mean nothing to a user, and with the beginnings of long values.
+/// The reason why JSON that a server sent cannot be read, without the names of this
+/// program's types, and with long values truncated.
 pub(crate) fn json_problem(error: &serde_json::Error) -> String {
     const MAX_SHOWN: usize = 400;
     static TYPES: LazyLock<Option<Regex>> =

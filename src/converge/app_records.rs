@@ -1,4 +1,4 @@
-//! Records during a run what happened to each app, and turns it into the apps' results.
+//! Records the progress of each app during a run, and converts it to the apps' results.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -282,7 +282,7 @@ impl Router {
 
     pub(crate) fn find(&self, method: &str, path: &str) -> Option<RouteMatch> {
         let method = if method == "HEAD" { "GET" } else { method };
-        // Unlike v3, v2 knows no paths that end with a slash.
+        // Unlike v3, v2 does not accept paths that end with a slash.
         if path.starts_with("/v2/") && path.ends_with('/') {
             return None;
         }

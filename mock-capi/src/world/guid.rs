@@ -16,7 +16,7 @@ pub(crate) struct Guid([u8; 16]);
 pub(crate) const SHARED_SEGMENT: Guid = Guid::of(0x933b_4c58_120b_499a_b85d_4b6f_c9e2_903b);
 
 impl Guid {
-    /// The GUID that nothing has.
+    /// A GUID that no resource has.
     pub(crate) const NIL: Self = Self([0; 16]);
 
     const fn of(number: u128) -> Self {

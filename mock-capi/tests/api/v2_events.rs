@@ -1,4 +1,4 @@
-//! Audit events of what clients change through v2.
+//! Audit events of changes through v2.
 
 use crate::common::broker::Broker;
 use crate::common::{Session, archive_of, new_route, send};

@@ -1,4 +1,4 @@
-//! Tells kinds of errors apart.
+//! Distinguishes kinds of errors.
 
 use reqwest::StatusCode;
 

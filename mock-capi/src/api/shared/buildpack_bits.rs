@@ -13,7 +13,7 @@ pub(crate) fn stack_with(
 ) -> Result<Option<String>, CcError> {
     let named = match stack_of(bits) {
         Ok(stack) => stack.filter(|stack| !stack.is_empty()),
-        // Buildpacks of other lifecycles are no zip archives.
+        // Buildpacks of other lifecycles are not zip archives.
         Err(_) if buildpack.lifecycle == "cnb" => None,
         Err(error) => return Err(error),
     };
@@ -77,7 +77,7 @@ fn stack_of(bits: &Bits) -> Result<Option<String>, CcError> {
     match yaml::parse(manifest).map_err(|_| invalid("manifest"))? {
         manifest @ Yaml::Map(_) => Ok(manifest.get("stack").map(Yaml::to_text)),
         Yaml::Text(_) => Ok(None),
-        // The Cloud Controller has no error for manifests that are no mappings.
+        // The Cloud Controller has no error for manifests that are not mappings.
         _ => Err(CcError::unknown()),
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn copy_droplet(
     Ok(copy)
 }
 
-/// Gives an awaited droplet its bits, which are stored by a job.
+/// Adds the bits to a droplet that awaits an upload. A job stores them.
 pub(crate) fn receive_droplet(
     context: &mut RequestContext<'_>,
     droplet: Guid,

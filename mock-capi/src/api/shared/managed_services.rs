@@ -38,7 +38,7 @@ pub(crate) fn check_retrievable(world: &World, instance: &ServiceInstance) -> Re
     }
 }
 
-/// Whether a broker wants to know the new name of an instance.
+/// Whether a broker must be notified of the new name of an instance.
 pub(crate) fn is_renamed_by_broker(world: &World, instance: &ServiceInstance) -> bool {
     let offering = world.offering_of_instance(instance);
     offering.is_some_and(|offering| offering.catalog.allow_context_updates)

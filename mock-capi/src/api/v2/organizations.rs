@@ -429,7 +429,7 @@ fn domains(context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     Ok(answer.with_warnings(Some("Endpoint deprecated".into())))
 }
 
-/// Domains are deleted elsewhere.
+/// Domains are deleted at another path.
 fn moved_domain(_context: &mut RequestContext<'_>) -> Result<Response, CcError> {
     const ELSEWHERE: &str = "/v2/private_domains/:domain_guid";
     let body = format!("Use DELETE {ELSEWHERE}");

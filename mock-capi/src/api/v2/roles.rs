@@ -194,7 +194,7 @@ pub(super) fn assign_listed(
     Ok(())
 }
 
-/// Removes a role that a request does not list any more.
+/// Removes a role that a request no longer lists.
 pub(super) fn unassign_unlisted(
     world: &mut World,
     kind: RoleType,

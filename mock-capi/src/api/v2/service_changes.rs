@@ -244,7 +244,7 @@ pub(super) fn create_binding(context: &mut RequestContext<'_>) -> Result<Respons
         CcError::new(400, 90003, title, detail)
     })?;
     let binding = BindingRef::Credential(guid);
-    // Events show the request of v3 that the Cloud Controller makes of it.
+    // Events show the v3 request that the Cloud Controller converts it to.
     let to_one = |guid: Guid| json!({"data": {"guid": guid}});
     let request = json!({
         "type": "app",

@@ -165,7 +165,7 @@ impl Core {
         }
     }
 
-    /// What a service broker has to do before the response is complete.
+    /// The work of a service broker before the response is complete.
     fn take_awaited(&self, state: &mut State) -> Option<Awaited> {
         match state.world.take_awaited()? {
             BrokerTask::AwaitJob { job, shows } => Some(Awaited::Job { job, shows }),

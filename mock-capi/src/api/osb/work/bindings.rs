@@ -94,7 +94,7 @@ impl Run<'_> {
         }
     }
 
-    /// Removes a binding that its broker does not have any more.
+    /// Removes a binding that its broker no longer has.
     pub(super) fn remove_binding(&mut self, binding: BindingRef) {
         match self.is_awaited() {
             true => self.world.unbind_in_v2(binding),
