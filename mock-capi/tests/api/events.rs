@@ -258,7 +258,7 @@ async fn links_repeat_excluded_targets_as_a_list() {
 }
 
 #[tokio::test]
-async fn quotas_record_to_what_they_are_applied() {
+async fn applying_a_quota_is_recorded() {
     let cf = Session::v3().await;
     let (org, space) = cf.space().await;
     let quota = cf.post("/v3/organization_quotas", json!({"name": "q"}));

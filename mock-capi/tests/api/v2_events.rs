@@ -95,7 +95,7 @@ async fn events_of_apps_show_the_request_without_secrets() {
 }
 
 #[tokio::test]
-async fn events_of_places_show_the_attributes_of_the_request() {
+async fn events_of_orgs_and_spaces_show_the_attributes_of_the_request() {
     let cf = Session::v3().await;
     let org = cf.post("/v2/organizations", json!({"name": "org"})).await;
     let org = org.v2_guid();
