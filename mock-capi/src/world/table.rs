@@ -5,8 +5,9 @@
 mod order;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::guid::Guid;

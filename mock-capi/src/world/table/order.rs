@@ -1,8 +1,10 @@
 //! Rows in an order: by a column, or by their insertion, oldest or newest first.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
 use std::iter;
 use std::ops::Bound;
+
+use foldhash::HashSet;
 
 use super::super::row::{Key, Row};
 use super::super::sequences::Sequence;
