@@ -29,6 +29,9 @@ pub(super) fn start() -> Result<Runtime, CommandError> {
     check(cores + SPARE).map_err(failed)?;
     check_files().map_err(failed)?;
     let mut runtime = Builder::new_multi_thread();
+    // The main thread runs the command itself. A worker more than that would only take
+    // turns with it.
+    runtime.worker_threads(cores.saturating_sub(1).max(1));
     runtime.enable_all().build().map_err(failed)
 }
 
