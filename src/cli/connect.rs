@@ -242,7 +242,8 @@ async fn start_mock(
     };
     let mock = mock_capi::MockCapi::builder().front().dialect(dialect);
     let mock = mock.policy_time(POLICY_TIME);
-    let mock = mock.start().await;
+    // Requests are sent and answered in parallel, as with a foundation.
+    let mock = super::runtime::start_apart(mock.start()).await?;
     mock.map(Some).map_err(|error| {
         CommandError::usage(format!(
             "starting the fake Cloud Controller failed: {error}"

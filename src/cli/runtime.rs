@@ -35,6 +35,33 @@ pub(super) fn start() -> Result<Runtime, CommandError> {
     runtime.enable_all().build().map_err(failed)
 }
 
+/// Runs a future on a thread of its own, which then runs the tasks that the future spawned
+/// until the process ends.
+///
+/// # Errors
+///
+/// An error if the system refuses to start the thread.
+#[cfg(feature = "mock")]
+pub(super) async fn start_apart<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> Result<T, CommandError> {
+    let failed = |source: io::Error| CommandError::Threads { source };
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(failed)?;
+    let (sender, result) = tokio::sync::oneshot::channel();
+    let run = move || {
+        runtime.block_on(async {
+            // Nobody waits for the result if the command ends before.
+            let _ = sender.send(future.await);
+            std::future::pending::<()>().await;
+        });
+    };
+    thread::Builder::new().spawn(run).map_err(failed)?;
+    result
+        .await
+        .map_err(|ended| failed(io::Error::other(ended)))
+}
+
 /// Whether this many threads can be started. The runtime would panic if it could not
 /// start the first thread, and wait forever if it could not start the second.
 fn check(threads: usize) -> io::Result<()> {
