@@ -301,7 +301,7 @@ orgs:
   spaces:
   - name: s
     metadata:
-      labels: {{managed-by: me, example.com/tier: web-{{org}}, none: ''}}
+      labels: {{managed-by: me, example.com/tier: 'web-{{org}}', none: ''}}
       annotations: {{a b: any text, example.com/: x, long: {long}}}
     apps:
     - name: a
