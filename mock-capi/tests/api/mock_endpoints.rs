@@ -792,7 +792,7 @@ async fn invalid_requests_to_the_mock_are_reported() {
         (
             "PUT snapshot",
             r#"{"mock_capi_state": 99}"#,
-            "snapshot: it has the format 99, and this mock-capi reads 2",
+            "snapshot: it has the format 99, and this mock-capi reads 3",
         ),
         ("PUT snapshot", "{}", "snapshot: it is not a snapshot"),
         (

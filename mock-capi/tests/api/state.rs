@@ -207,7 +207,7 @@ async fn an_invalid_state_file_is_refused_with_the_reason() {
         ),
         (
             whole.replacen("\"mock_capi_state\":3", "\"mock_capi_state\":9", 1),
-            format!("the state in {path} has the format 9, and this mock-capi reads 2"),
+            format!("the state in {path} has the format 9, and this mock-capi reads 3"),
         ),
     ];
     for (text, expected) in cases {
