@@ -1,7 +1,5 @@
 //! Packages and their bits.
 
-use serde_json::json;
-
 use super::{App, Bits, Guid, Package, PackageKind, Registered, Resource, Upload, World};
 use crate::world::clock::Timestamp;
 use crate::world::error::Error;
@@ -40,12 +38,6 @@ impl World {
         (ready_at, failure): (Timestamp, Option<String>),
     ) {
         let app = self.packages.get(guid).map(|package| package.app);
-        if let Some(app) = app {
-            let text = format!("Uploading app package for app with guid {app}");
-            self.log_api(app, text);
-            let data = json!({"package_guid": guid});
-            self.record(app, "audit.app.package.upload", data);
-        }
         let contents = self.unpack(bits, resources);
         self.update_row(guid, |package: &mut Package| {
             package.upload = Some(Upload {

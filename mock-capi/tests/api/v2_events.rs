@@ -74,7 +74,10 @@ async fn events_of_apps_show_the_request_without_secrets() {
     cf.post(&format!("/v2/apps/{other}/copy_bits"), copied)
         .await;
     assert_eq!(types_of(&cf, &other).await, ["app.create", "app.copy-bits"]);
-    cf.post(&format!("{path}/restage"), json!({})).await;
+    let started = cf.put(&path, json!({"state": "STARTED"})).await;
+    assert_eq!(started.status, 201, "{started:?}");
+    let restaged = cf.post(&format!("{path}/restage"), json!({})).await;
+    assert_eq!(restaged.status, 201, "{restaged:?}");
     assert_eq!(
         cf.delete(&format!("{path}?recursive=true")).await.status,
         204
@@ -87,6 +90,17 @@ async fn events_of_apps_show_the_request_without_secrets() {
         "app.delete-request",
     ] {
         assert!(types.iter().any(|found| found == kind), "{kind}: {types:?}");
+    }
+    // Events that only v3 has.
+    for kind in [
+        "app.process.create",
+        "app.package.upload",
+        "app.droplet.mapped",
+    ] {
+        assert!(
+            !types.iter().any(|found| found == kind),
+            "{kind}: {types:?}"
+        );
     }
     assert_eq!(
         request_of(&cf, &app, "app.delete-request").await,
@@ -197,6 +211,8 @@ async fn services_record_keys_and_routes_as_v2_does() {
         .await
         .json();
     let plan = plan["resources"][0]["metadata"]["guid"].clone();
+    let plan_path = format!("/v2/service_plans/{}", plan.as_str().unwrap());
+    cf.put(&plan_path, json!({"public": true})).await;
     let body = json!({"name": "db", "space_guid": space, "service_plan_guid": plan});
     let created = cf.post("/v2/service_instances", body).await;
     assert_eq!(created.status, 201, "{created:?}");

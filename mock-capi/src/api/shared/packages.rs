@@ -149,6 +149,11 @@ pub(crate) fn upload_bits(context: &mut RequestContext<'_>) -> Result<Guid, CcEr
             "Bits may be uploaded only once. Create a new package to upload different bits.",
         ));
     }
+    let app = package.app;
+    let text = format!("Uploading app package for app with guid {app}");
+    context.world.log_api(app, text);
+    let data = json!({"package_guid": guid});
+    context.world.record(app, "audit.app.package.upload", data);
     let ready_at = context.world.ready_after(|timings| timings.job);
     let outcome = (ready_at, None);
     context.world.receive_bits(guid, bits, &resources, outcome);
