@@ -300,6 +300,9 @@ async fn an_unregistered_app_is_reported_before_any_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_waits_until_the_registry_forgets_deleted_apps() {
     let mut foundation = Foundation::new().await;
+    // Instances need some time to register.
+    let all = foundation.tester().contexts([]).run().await.unwrap();
+    assert_eq!(all.registry.registered, 6);
     let fewer = CONFIG.replace(r#""test_applications": 3"#, r#""test_applications": 2"#);
     foundation.config = ScalingTest::parse(&fewer, "test").unwrap();
     // The third tick app exists, and would be registered repeatedly.

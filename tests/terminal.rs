@@ -117,17 +117,14 @@ async fn a_phase_in_progress_has_a_line_that_an_interrupt_removes() {
     let mock = MockCapi::builder().start_time(LONG).start().await.unwrap();
     let place = Place::new();
     let running = run(&place, &mock, SMALL, &["converge"]);
-    let contents = running.shows("waiting for scale-registry: ");
-    // The first two columns are the spinner.
-    let line = &line_of(&contents, "instances")[2..];
     let beginning = "instances    [>         ]  0/7  waiting for scale-registry: ";
-    assert!(line.starts_with(beginning), "{contents}");
-    assert!(line.ends_with(" s"), "{contents}");
-    let status = contents.lines().last().unwrap();
-    assert!(
-        status.contains(" s, ") && status.ends_with(" requests"),
-        "{status}"
-    );
+    running.until(|rows| {
+        // The first two columns are the spinner.
+        let is_phase = |row: &str| {
+            row.get(2..).is_some_and(|row| row.starts_with(beginning)) && row.ends_with(" s")
+        };
+        rows.lines().any(is_phase) && rows.ends_with(" requests")
+    });
     running.types(CTRL_C);
     let ended = running.ended();
     assert_eq!(ended.code, 130, "{}", ended.text);

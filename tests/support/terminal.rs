@@ -55,6 +55,15 @@ impl State {
         let lines = contents.lines().map(str::trim_end);
         lines.collect::<Vec<_>>().join("\n")
     }
+
+    /// The rows of the screen. A row that is padded to the full width is not joined with
+    /// the next one.
+    fn rows(&self) -> String {
+        let rows = self.parser.screen().rows(0, COLUMNS.get());
+        let rows = rows.map(|row| row.trim_end().to_owned());
+        let rows = rows.collect::<Vec<_>>().join("\n");
+        rows.trim_end().to_owned()
+    }
 }
 
 /// The screen of the terminal after the end of the command.
@@ -109,15 +118,20 @@ impl Terminal {
 
     /// Waits until the screen shows a text, and returns the text of the whole screen.
     pub(crate) fn shows(&self, text: &str) -> String {
+        self.until(|rows| rows.contains(text))
+    }
+
+    /// Waits until the rows of the screen meet a condition, and returns them.
+    pub(crate) fn until(&self, is_met: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + DEADLINE;
         let mut state = self.screen.state();
         loop {
-            let contents = state.contents();
-            if contents.contains(text) {
-                return contents;
+            let rows = state.rows();
+            if is_met(&rows) {
+                return rows;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!state.is_closed && !left.is_zero(), "{contents}");
+            assert!(!state.is_closed && !left.is_zero(), "{rows}");
             let waited = self.screen.changed.wait_timeout(state, left);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
