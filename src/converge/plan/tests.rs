@@ -330,7 +330,7 @@ fn similar_changes_share_a_line() {
 #[case::route_missing(
     |it: &mut Observed| { it.spaces[0].routes.remove(2); differs(it, "scale-tick-1", "routes/0", Value::Null, json!({"route": "scale-tick-1.apps.example.com"})); },
     "~ app scale-tick-1 (route: missing -> scale-tick-1.apps.example.com)",
-    &["scale-tick-1: CreateRoute { route: \"scale-tick-1.apps.example.com\" }", "scale-tick-1: MapRoute { route: Created }"],
+    &["scale-tick-1: CreateRoute { route: \"scale-tick-1.apps.example.com\" }", "scale-tick-1: MapRoute { route: New }"],
 )]
 #[case::route_leads_elsewhere_too(
     |it: &mut Observed| it.spaces[0].routes[2].destinations.push(to("other")),
