@@ -218,7 +218,7 @@ impl Row for Droplet {
     /// A droplet whose staging fails is never shown.
     fn hidden_until(&self) -> Option<Timestamp> {
         let is_from_build = self.origin == Origin::Staging && !self.expired;
-        is_from_build.then(|| match &self.error {
+        is_from_build.then_some(match &self.error {
             None => self.ready_at,
             Some(_) => Timestamp::NEVER,
         })
