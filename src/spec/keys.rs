@@ -184,13 +184,18 @@ impl<C: Default> Kind<C> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use jsonschema::Validator;
     use rstest::rstest;
 
     use super::*;
     use crate::spec::scaling::{GO_SUITE_KEYS, KEYS, ScalingTest};
 
     fn is_valid(value: &Value) -> bool {
-        jsonschema::is_valid(&ScalingTest::json_schema(), value)
+        static VALIDATOR: LazyLock<Validator> =
+            LazyLock::new(|| jsonschema::validator_for(&ScalingTest::json_schema()).unwrap());
+        VALIDATOR.is_valid(value)
     }
 
     fn is_read(value: &Value) -> bool {
