@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
-use mock_capi::MockCapi;
+use mock_capi::{MockCapi, Snapshot};
 use rstest::rstest;
 
 use super::plan::Step;
@@ -67,13 +67,17 @@ fn other_bits() -> tempfile::TempDir {
     dir
 }
 
-async fn foundation(dialect: Dialect) -> (MockCapi, Client) {
+/// A foundation, in the given state or new.
+async fn foundation(dialect: Dialect, state: Option<&Snapshot>) -> (MockCapi, Client) {
     let builder = MockCapi::builder().copy_time(Duration::from_millis(30));
     let builder = builder.dialect(match dialect {
         Dialect::V3 => mock_capi::Dialect::V3,
         Dialect::Documented2017 => mock_capi::Dialect::Documented2017,
     });
     let mock = builder.start().await.unwrap();
+    if let Some(state) = state {
+        mock.restore(state).unwrap();
+    }
     let credentials = Credentials::Password {
         username: "admin".to_owned(),
         password: "admin".into(),
@@ -98,7 +102,8 @@ async fn every_step_of_a_plan_is_necessary(#[case] dialect: Dialect, #[case] wor
     ];
     let mut needless = Vec::new();
     for (old, new) in &changes {
-        let without = |index| without_step(dialect, workflow, old.as_ref(), new, index);
+        let before = state_after(dialect, workflow, old.as_ref()).await;
+        let without = |index| without_step(dialect, workflow, &before, new, index);
         let steps = stream::iter(0..).map(without).buffered(WORLDS);
         let steps: Vec<RemainingDrift> = steps
             .take_while(|left| std::future::ready(left.is_some()))
@@ -114,15 +119,9 @@ async fn every_step_of_a_plan_is_necessary(#[case] dialect: Dialect, #[case] wor
 /// A step, and the drift that remains without it.
 type RemainingDrift = (String, usize);
 
-/// Converges to `old`, then to `new` without one step.
-async fn without_step(
-    dialect: Dialect,
-    workflow: Workflow,
-    old: Option<&Config>,
-    new: &Config,
-    index: usize,
-) -> Option<RemainingDrift> {
-    let (mock, client) = foundation(dialect).await;
+/// The state of a foundation that was converged to `old`.
+async fn state_after(dialect: Dialect, workflow: Workflow, old: Option<&Config>) -> Snapshot {
+    let (mock, client) = foundation(dialect, None).await;
     if let Some(old) = old {
         let outcome = old
             .converger(&client, workflow)
@@ -131,6 +130,18 @@ async fn without_step(
             .unwrap();
         assert!(outcome.is_converged(), "{outcome:?}");
     }
+    mock.snapshot().unwrap()
+}
+
+/// Converges a foundation in the state `before` to `new`, without one step.
+async fn without_step(
+    dialect: Dialect,
+    workflow: Workflow,
+    before: &Snapshot,
+    new: &Config,
+    index: usize,
+) -> Option<RemainingDrift> {
+    let (mock, client) = foundation(dialect, Some(before)).await;
     let converger = new.converger(&client, workflow);
     let bits = converger.prepare().await.unwrap();
     let mut seen = converger.observe_and_plan(bits, false).await.unwrap();
