@@ -203,6 +203,9 @@ impl World {
         target: Target,
         mut data: Value,
     ) {
+        if self.is_read_again {
+            return;
+        }
         if self.applies_manifest {
             data["manifest_triggered"] = json!(true);
         }

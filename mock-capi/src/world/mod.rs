@@ -189,6 +189,10 @@ with_resources! { declare_world
         /// Whether a manifest causes the events that are recorded.
         #[serde(skip)]
         pub(crate) applies_manifest: bool,
+        /// Whether a resource is read for the response to another request, which records
+        /// no event.
+        #[serde(skip)]
+        pub(crate) is_read_again: bool,
         #[serde(with = "exact")]
         now: Timestamp,
         guids: GuidSource,
@@ -231,6 +235,7 @@ impl World {
             forgotten: DroppedCounts::default(),
             actor: Arc::default(),
             applies_manifest: false,
+            is_read_again: false,
             now,
             random,
             guids,

@@ -238,7 +238,9 @@ impl Core {
             ..request.clone()
         };
         let found = self.router.find(shown.method, shown.path);
+        state.world.is_read_again = true;
         let response = self.dispatch(found, &shown, state, base);
+        state.world.is_read_again = false;
         let response = response.unwrap_or_else(|error| Response::error(shows, &error));
         let status = if continues { 202 } else { pending.status };
         let is_located = pending.headers.iter().any(|(name, _)| name == LOCATION);
